@@ -1,0 +1,142 @@
+/**
+ * The seam to where bytes lie. A driver knows keys and bytes: no registry rules, no HTTP, no digests.
+ *
+ * `test/contracts/blob-driver.ts` executes what the comments here promise, over every driver.
+ */
+
+declare const keyBrand: unique symbol;
+
+/** A slash-separated path inside the store, without leading slash; only `storage/layout.ts` makes one. */
+export type Key = string & { readonly [keyBrand]: true };
+
+export interface BlobStat {
+  /** In bytes. */
+  readonly size: number;
+  readonly modifiedAt: Date;
+}
+
+/** Bytes `start` to `end`, both included, counted from 0 (RFC 9110 section 14.1.2). */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** Sequential access to what `read` found. Must be closed, also after an error. */
+export interface BlobReader {
+  /** How many bytes this reader gives in all: of the range, or of the whole. */
+  readonly size: number;
+  /**
+   * Fills `buffer` from where the last call ended and says how many bytes it wrote into it; 0 only at the end.
+   * One call at a time.
+   *
+   * @throws StorageError `truncated` when the bytes end before `size`, `unavailable` otherwise
+   */
+  fill(buffer: Uint8Array): Promise<number>;
+  close(): Promise<void>;
+}
+
+/** A small object of `writeAll`. */
+export interface SmallWrite {
+  readonly key: Key;
+  readonly bytes: Uint8Array;
+}
+
+/** What `list` yields: a name directly below the prefix, and whether more lies below it. */
+export interface ListEntry {
+  readonly name: string;
+  readonly isPrefix: boolean;
+}
+
+/** Bytes on their way in. Lives until `commit` or `abort`; `detach` lets another process take it up by `resume`. */
+export interface StagedWrite {
+  /** Bytes taken so far, those of earlier processes included. */
+  readonly size: number;
+  /**
+   * Appends the chunks in order. When it resolves the bytes survive the death of this process, though not yet a power
+   * cut. After an error the state is that of `resume`: `size` is what the store holds.
+   *
+   * One call at a time.
+   */
+  append(chunks: readonly Uint8Array[]): Promise<void>;
+  /** What was taken so far, from its first byte: to hash it again. */
+  read(): Promise<BlobReader>;
+  /** Makes the bytes survive a power cut. `commit` does it as well; calling it earlier lets it overlap other work. */
+  sync(): Promise<void>;
+  /**
+   * Moves the bytes to `key`, replacing what is there, then makes `links` visible in their order, all durable on
+   * return; the stage is gone then. Nobody ever sees a part of the bytes at `key`, and no link before its bytes.
+   *
+   * After an error `key` holds what it held before or the whole new bytes, and the stage can still be aborted.
+   */
+  commit(key: Key, links: readonly SmallWrite[]): Promise<void>;
+  /** Removes the staged bytes. Calling it twice, or after `commit`, does nothing. */
+  abort(): Promise<void>;
+  /** Lets go of what this process holds (a descriptor) and leaves the bytes for `resume`. */
+  detach(): Promise<void>;
+}
+
+export interface BlobDriver {
+  /** Undefined when nothing is there; never because the store could not be asked. */
+  stat(key: Key): Promise<BlobStat | undefined>;
+
+  /**
+   * Opens what lies at `key`, whole or in part. Undefined when nothing is there.
+   *
+   * @param range must lie within the object's size
+   * @throws StorageError `unavailable`
+   */
+  read(key: Key, range?: ByteRange): Promise<BlobReader | undefined>;
+
+  /**
+   * The whole of a small object (a link, a manifest) in memory. Undefined when nothing is there.
+   *
+   * @param maxBytes a larger object is `StorageError` `too-large`
+   */
+  readSmall(key: Key, maxBytes: number): Promise<Uint8Array | undefined>;
+
+  /**
+   * Writes small objects. They become visible whole and in the order given (a crash leaves a prefix of the list), and
+   * all of them are durable when it resolves.
+   */
+  writeAll(writes: readonly SmallWrite[]): Promise<void>;
+
+  /**
+   * Removes the object at `key` and everything below it, durably. Nothing there is no error. Of several keys the
+   * earlier are gone before the later.
+   */
+  delete(keys: readonly Key[]): Promise<void>;
+
+  /** The names directly below `prefix`, sorted by their bytes. An absent prefix is empty. */
+  list(prefix: Key): AsyncIterable<ListEntry>;
+
+  /** Opens a new stage at `key`, a prefix of its own. Nothing need exist in the store before the first `append`. */
+  stage(key: Key): Promise<StagedWrite>;
+
+  /** Takes up the stage at `key` with all the bytes that the store still has; undefined when nothing is there. */
+  resume(key: Key): Promise<StagedWrite | undefined>;
+
+  /** Lets go of everything the driver holds. */
+  close(): Promise<void>;
+}
+
+/**
+ * What can go wrong below the seam; closed on purpose.
+ *
+ * - `unavailable`: the store could not do it (EIO, no permission, no connection); the same call may work later
+ * - `full`: no space, no inodes, quota
+ * - `truncated`: fewer bytes than promised
+ * - `too-large`: more than the caller was ready to hold
+ * - `not-found`: something that the caller was promised is gone (a stage that vanished)
+ */
+export type StorageFailure = 'unavailable' | 'full' | 'truncated' | 'too-large' | 'not-found';
+
+/** The one error type of drivers and of the index. Its message is for the log, never for a client. */
+export class StorageError extends Error {
+  override readonly name = 'StorageError';
+  readonly failure: StorageFailure;
+
+  constructor(failure: StorageFailure, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.failure = failure;
+  }
+}

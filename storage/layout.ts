@@ -1,0 +1,107 @@
+import { algorithmOf, digestOf, hexOf, isDigest, isDigestAlgorithm, type Digest } from '../oci/digest.ts';
+import type { RepositoryName, Tag, UploadId } from '../oci/names.ts';
+import type { Key } from './blobs/driver.ts';
+
+/*
+ * CNCF Distribution's tree, to the letter, so that either server serves what the other wrote:
+ *
+ *   docker/registry/v2/
+ *     blobs/<algorithm>/<first two of hex>/<hex>/data
+ *     repositories/<name>/
+ *       _layers/<algorithm>/<hex>/link
+ *       _manifests/revisions/<algorithm>/<hex>/link
+ *       _manifests/tags/<tag>/current/link
+ *       _manifests/tags/<tag>/index/<algorithm>/<hex>/link
+ *       _uploads/<upload id>/data, startedat
+ *
+ * Everything that Distribution does not know lies in .meta/ beside docker/.
+ */
+const ROOT = 'docker/registry/v2';
+
+/** The one place that makes keys, and only from parsed names: the types are the traversal check. */
+function key(path: string): Key {
+  return path as Key;
+}
+
+export const REPOSITORIES_PREFIX = key(`${ROOT}/repositories`);
+export const BLOBS_PREFIX = key(`${ROOT}/blobs`);
+
+export function blobKey(digest: Digest): Key {
+  const hex = hexOf(digest);
+  return key(`${ROOT}/blobs/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}/data`);
+}
+
+export function repositoryKey(name: RepositoryName): Key {
+  return key(`${ROOT}/repositories/${name}`);
+}
+
+/** The parts of a repository, without repositories nested below its name. */
+export function repositoryPartKeys(name: RepositoryName): readonly Key[] {
+  return ['_manifests', '_layers', '_uploads'].map((part) => key(`${repositoryKey(name)}/${part}`));
+}
+
+export function layersPrefix(name: RepositoryName, algorithm?: string): Key {
+  return key(`${repositoryKey(name)}/_layers${algorithm === undefined ? '' : `/${algorithm}`}`);
+}
+
+export function layerKey(name: RepositoryName, digest: Digest): Key {
+  return key(`${repositoryKey(name)}/_layers/${algorithmOf(digest)}/${hexOf(digest)}`);
+}
+
+export function layerLinkKey(name: RepositoryName, digest: Digest): Key {
+  return key(`${layerKey(name, digest)}/link`);
+}
+
+export function revisionsPrefix(name: RepositoryName, algorithm?: string): Key {
+  return key(`${repositoryKey(name)}/_manifests/revisions${algorithm === undefined ? '' : `/${algorithm}`}`);
+}
+
+export function revisionKey(name: RepositoryName, digest: Digest): Key {
+  return key(`${repositoryKey(name)}/_manifests/revisions/${algorithmOf(digest)}/${hexOf(digest)}`);
+}
+
+export function revisionLinkKey(name: RepositoryName, digest: Digest): Key {
+  return key(`${revisionKey(name, digest)}/link`);
+}
+
+export function tagsPrefix(name: RepositoryName): Key {
+  return key(`${repositoryKey(name)}/_manifests/tags`);
+}
+
+export function tagKey(name: RepositoryName, tag: Tag): Key {
+  return key(`${tagsPrefix(name)}/${tag}`);
+}
+
+export function tagLinkKey(name: RepositoryName, tag: Tag): Key {
+  return key(`${tagKey(name, tag)}/current/link`);
+}
+
+export function tagIndexLinkKey(name: RepositoryName, tag: Tag, digest: Digest): Key {
+  return key(`${tagKey(name, tag)}/index/${algorithmOf(digest)}/${hexOf(digest)}/link`);
+}
+
+export function uploadsPrefix(name: RepositoryName): Key {
+  return key(`${repositoryKey(name)}/_uploads`);
+}
+
+export function uploadKey(name: RepositoryName, id: UploadId): Key {
+  return key(`${uploadsPrefix(name)}/${id}`);
+}
+
+export const EPOCH_KEY = key('.meta/epoch');
+
+/** What a `link` file holds: the digest, nothing else. */
+export function linkBytes(digest: Digest): Uint8Array {
+  return Buffer.from(digest, 'latin1');
+}
+
+/** The digest in a link file; undefined when it holds anything else (a cut-off or foreign file). */
+export function parseLink(bytes: Uint8Array): Digest | undefined {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1').trim();
+  return isDigest(text) ? text : undefined;
+}
+
+/** The digest that the directory names `<algorithm>/<hex>` spell; undefined when they spell none. */
+export function digestFromNames(algorithm: string, hex: string): Digest | undefined {
+  return isDigestAlgorithm(algorithm) && isDigest(`${algorithm}:${hex}`) ? digestOf(algorithm, hex) : undefined;
+}
