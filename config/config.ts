@@ -1,0 +1,86 @@
+/**
+ * What the server runs with: checked, complete and frozen.
+ *
+ * Plain JSON, so that the primary hands it to its workers as text. Paths are absolute, durations are milliseconds
+ * (`...Ms`), sizes are bytes (`...Bytes`). An optional key that was not set is absent. `config/schema.ts` says what
+ * each key means; `config/load.ts` makes one.
+ */
+export interface Config {
+  readonly address: ListenAddress;
+  readonly root: string;
+  /** How many processes serve; `auto` is settled already. */
+  readonly workers: number;
+  readonly readOnly: boolean;
+  readonly http: HttpConfig;
+  readonly storage: StorageConfig;
+  readonly uploads: UploadsConfig;
+  readonly manifests: ManifestsConfig;
+  readonly log: LogConfig;
+  readonly metrics: MetricsConfig;
+  readonly access: AccessConfig;
+}
+
+/** Where to listen. `host` is an IP address without brackets, or a name; port 0 asks the system for a free one. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface HttpConfig {
+  /** Origin (`https://registry.example.com`, no slash at the end) of absolute `Location` headers. */
+  readonly host?: string;
+  /** IP addresses and CIDR ranges whose forwarded headers count. */
+  readonly trustedProxies: readonly string[];
+  readonly tls?: TlsConfig;
+  readonly drainTimeoutMs: number;
+  readonly headersTimeoutMs: number;
+  readonly keepAliveTimeoutMs: number;
+  readonly minimumRate: MinimumRate;
+  readonly sendTimeoutMs: number;
+}
+
+/** Files in PEM form. */
+export interface TlsConfig {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+/** A request body slower than `bytesPerSecond`, taken over `overMs`, is cut; 0 bytes switches that off. */
+export interface MinimumRate {
+  readonly bytesPerSecond: number;
+  readonly overMs: number;
+}
+
+export interface StorageConfig {
+  readonly driver: 'filesystem' | 'memory';
+  /** Per worker. */
+  readonly cacheBytes: number;
+  /** Per worker. */
+  readonly transferMemoryBytes: number;
+}
+
+export interface UploadsConfig {
+  readonly expireAfterMs: number;
+  readonly maxSessions: number;
+}
+
+export interface ManifestsConfig {
+  readonly maxSizeBytes: number;
+  readonly allowSparseImages: boolean;
+}
+
+export interface LogConfig {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error';
+  /** `auto` is settled where the output is known: pretty on a terminal, JSON elsewhere. */
+  readonly format: 'auto' | 'json' | 'pretty';
+  readonly access: boolean;
+}
+
+export interface MetricsConfig {
+  /** Absent: `/metrics` is on the main address, and only when that is a loopback address. */
+  readonly address?: ListenAddress;
+}
+
+export interface AccessConfig {
+  readonly allowAnonymous: boolean;
+}
