@@ -1,0 +1,70 @@
+import { parseAddress } from './address.ts';
+import { EXPOSED, isExposed } from './exposure.ts';
+import { shown, type ConfigFault } from './fault.ts';
+import type { Settings } from './schema.ts';
+
+/** Keys that are fine by themselves and not together. */
+export interface Contradiction {
+  readonly keys: readonly string[];
+  readonly fault: ConfigFault;
+}
+
+/** How strictly to look. */
+export interface ReadOptions {
+  /** Lets a configuration pass that would open the server to everyone: for a command that reports it, never to serve. */
+  readonly allowExposed?: boolean;
+}
+
+type Broken = Pick<Contradiction, 'keys'> & Pick<ConfigFault, 'wrong' | 'instead'>;
+type Rule = (settings: Settings) => Broken | undefined;
+
+const RULES: readonly Rule[] = [halfTls, workersWithoutStorage, sameAddress];
+
+/** Every rule between keys that `settings` break; each fault is told at the first of its keys. */
+export function contradictions(
+  settings: Settings,
+  originOf: (key: string) => string | undefined,
+  { allowExposed = false }: ReadOptions,
+): Contradiction[] {
+  return [...RULES, ...(allowExposed ? [] : [exposed])].flatMap((rule) => {
+    const broken = rule(settings);
+    if (broken === undefined) return [];
+    const { keys, wrong, instead } = broken;
+    const [path = ''] = keys;
+    return [{ keys, fault: { path, origin: originOf(path), wrong, instead } }];
+  });
+}
+
+function halfTls({ http: { tls } }: Settings): Broken | undefined {
+  if ((tls.certificate === undefined) === (tls.key === undefined)) return undefined;
+  const [set, missing] = tls.key === undefined ? ['certificate', 'key'] : ['key', 'certificate'];
+  return {
+    keys: [`http.tls.${set}`, `http.tls.${missing}`],
+    wrong: `http.tls.${missing} is missing beside it`,
+    instead: `Set http.tls.${missing} as well for TLS, or neither for plain HTTP.`,
+  };
+}
+
+function workersWithoutStorage({ workers, storage }: Settings): Broken | undefined {
+  if (storage.driver !== 'memory' || workers === 'auto' || workers === 1) return undefined;
+  return {
+    keys: ['workers', 'storage.driver'],
+    wrong: `with storage.driver: memory ${workers} workers would each hold a registry of their own`,
+    instead: 'Write 1 or auto, or storage.driver: filesystem.',
+  };
+}
+
+function sameAddress({ address, metrics }: Settings): Broken | undefined {
+  if (metrics.address !== address || parseAddress(address)?.port === 0) return undefined;
+  return {
+    keys: ['metrics.address', 'address'],
+    wrong: `${shown(address)} is where the registry itself listens`,
+    instead: 'Give the metrics another port; or leave the key out, and a loopback address serves them too.',
+  };
+}
+
+function exposed({ address, access }: Settings): Broken | undefined {
+  const host = parseAddress(address)?.host ?? '';
+  if (!isExposed({ host, allowAnonymous: access.allowAnonymous })) return undefined;
+  return { keys: ['address', 'access.allowAnonymous'], ...EXPOSED };
+}

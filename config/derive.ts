@@ -1,0 +1,80 @@
+import { availableParallelism } from 'node:os';
+import path from 'node:path';
+import { parseAddress } from './address.ts';
+import type { Config, HttpConfig, ListenAddress, TlsConfig } from './config.ts';
+import { parseDuration, parseSize } from './quantity.ts';
+import type { Settings } from './schema.ts';
+
+const MAX_AUTO_WORKERS = 4;
+
+/** What follows from settings without a fault. `cwd` is where relative paths start. */
+export function deriveConfig(settings: Settings, cwd: string): Config {
+  const { address, root, readOnly, storage, uploads, manifests, log, metrics, access } = settings;
+  return frozen({
+    address: listenAddress(address),
+    root: path.resolve(cwd, root),
+    workers: workersOf(settings),
+    readOnly,
+    http: httpConfig(settings.http, cwd),
+    storage: {
+      driver: storage.driver,
+      cacheBytes: bytes(storage.cache),
+      transferMemoryBytes: bytes(storage.transferMemory),
+    },
+    uploads: { expireAfterMs: milliseconds(uploads.expireAfter), maxSessions: uploads.maxSessions },
+    manifests: { maxSizeBytes: bytes(manifests.maxSize), allowSparseImages: manifests.allowSparseImages },
+    log,
+    metrics: metrics.address === undefined ? {} : { address: listenAddress(metrics.address) },
+    access,
+  });
+}
+
+function workersOf({ workers, storage }: Settings): number {
+  if (workers !== 'auto') return workers;
+  return storage.driver === 'memory' ? 1 : Math.min(availableParallelism(), MAX_AUTO_WORKERS);
+}
+
+function httpConfig(http: Settings['http'], cwd: string): HttpConfig {
+  const tls = tlsConfig(http.tls, cwd);
+  return {
+    ...(http.host !== undefined && { host: new URL(http.host).origin }),
+    trustedProxies: http.trustedProxies,
+    ...(tls !== undefined && { tls }),
+    drainTimeoutMs: milliseconds(http.drainTimeout),
+    headersTimeoutMs: milliseconds(http.headersTimeout),
+    keepAliveTimeoutMs: milliseconds(http.keepAliveTimeout),
+    minimumRate: {
+      bytesPerSecond: bytes(http.minimumRate.bytesPerSecond),
+      overMs: milliseconds(http.minimumRate.over),
+    },
+    sendTimeoutMs: milliseconds(http.sendTimeout),
+  };
+}
+
+function tlsConfig({ certificate, key }: Settings['http']['tls'], cwd: string): TlsConfig | undefined {
+  if (certificate === undefined || key === undefined) return undefined;
+  return { certificate: path.resolve(cwd, certificate), key: path.resolve(cwd, key) };
+}
+
+function listenAddress(text: string): ListenAddress {
+  return checked(parseAddress(text), text);
+}
+
+function milliseconds(text: string): number {
+  return checked(parseDuration(text), text);
+}
+
+function bytes(value: string | number): number {
+  return checked(parseSize(value), value);
+}
+
+/** The schema let only values through that these parsers take; anything else is a fault of ours. */
+function checked<T>(parsed: T | undefined, written: string | number): T {
+  if (parsed === undefined) throw new TypeError(`the schema let ${written} pass`);
+  return parsed;
+}
+
+function frozen<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) Object.values(value).forEach(frozen);
+  return Object.freeze(value);
+}

@@ -1,0 +1,85 @@
+import { z } from 'zod';
+import { parseAddress } from './address.ts';
+import { DURATION, parseDuration, parseSize, SIZE } from './quantity.ts';
+
+/*
+ * One kind of value a function. Each takes the key's meaning and says what it expects twice with the same words: in the
+ * description (documentation, editors) and as the error, which the fault report completes to "Write <expected>."
+ */
+
+function described<T extends z.ZodType>(field: T, meaning: string, expected: string): T {
+  return field.meta({ description: `${meaning} Write ${expected}.` });
+}
+
+export function flag(meaning: string) {
+  const expected = 'true or false';
+  return described(z.boolean(expected), meaning, expected);
+}
+
+export function integer(meaning: string, min: number, max: number) {
+  const expected = `a whole number from ${min} to ${max}`;
+  return described(z.int(expected).min(min, expected).max(max, expected), meaning, expected);
+}
+
+export function integerOr<const T extends string>(word: T, meaning: string, min: number, max: number) {
+  const expected = `${word} or a whole number from ${min} to ${max}`;
+  const number = z.int(expected).min(min, expected).max(max, expected);
+  return described(z.union([z.literal(word, expected), number], expected), meaning, expected);
+}
+
+export function choice<const T extends readonly [string, ...string[]]>(meaning: string, values: T) {
+  const expected = `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;
+  return described(z.enum(values, expected), meaning, expected);
+}
+
+export function duration(meaning: string, min: string, max: string) {
+  const expected = `a duration from ${min} to ${max}, a whole number with ms, s, m, h or d`;
+  const [least, most] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0];
+  const isWithin = (text: string) => {
+    const value = parseDuration(text);
+    return value !== undefined && value >= least && value <= most;
+  };
+  return described(z.string(expected).regex(DURATION, expected).refine(isWithin, expected), meaning, expected);
+}
+
+export function size(meaning: string, min: string, max: string) {
+  const expected = `a size from ${min} to ${max}, a whole number with B, KiB, MiB, GiB or TiB`;
+  const [least, most] = [parseSize(min) ?? 0, parseSize(max) ?? 0];
+  const isWithin = (value: string | number) => {
+    const bytes = parseSize(value);
+    return bytes !== undefined && bytes >= least && bytes <= most;
+  };
+  const number = z.int(expected).min(0, expected);
+  const text = z.string(expected).regex(SIZE, expected);
+  return described(z.union([number, text], expected).refine(isWithin, expected), meaning, expected);
+}
+
+export function address(meaning: string) {
+  const expected = 'HOST:PORT, such as 127.0.0.1:5000, [::1]:5000 or 0.0.0.0:5000 (all interfaces)';
+  return described(z.string(expected).refine(isAddress, expected), meaning, expected);
+}
+
+function isAddress(text: string): boolean {
+  return parseAddress(text) !== undefined;
+}
+
+/** A path; its content is never meant: a key pasted where its file belongs is refused without being shown. */
+export function file(meaning: string) {
+  const expected = 'the path of the file, in one line';
+  return described(z.string(expected).regex(/^[^\p{Cc}]+$/u, expected), meaning, expected);
+}
+
+export function origin(meaning: string) {
+  const expected = 'scheme and host, such as https://registry.example.com, without a path';
+  return described(z.string(expected).refine(isOrigin, expected), meaning, expected);
+}
+
+function isOrigin(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null || !/^https?:\/\//i.test(text)) return false;
+  return url.href === `${url.origin}/`;
+}
+
+export function list<T extends z.ZodType>(meaning: string, expected: string, item: (expected: string) => T) {
+  return described(z.array(item(expected), expected), meaning, expected);
+}

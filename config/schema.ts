@@ -1,0 +1,132 @@
+import { z } from 'zod';
+import { isNetwork } from './address.ts';
+import { address, choice, duration, file, flag, integer, integerOr, list, origin, size } from './field.ts';
+
+/*
+ * Every key there is: its name, its values, its default and its meaning. The documentation, the JSON Schema and the
+ * names of the variables come from here; rules between keys are in contradictions.ts.
+ */
+
+/** Completes "Write ..." where a section is anything but a map. */
+const SECTION = 'the keys of this section, indented below it';
+
+const tls = z.strictObject(
+  {
+    certificate: file('PEM file with the certificate of the server, followed by its intermediates.').optional(),
+    key: file('PEM file with the private key of the certificate.').optional(),
+  },
+  SECTION,
+);
+
+const minimumRate = z.strictObject(
+  {
+    bytesPerSecond: size(
+      'A request body that arrives more slowly is cut with 408; 0 accepts any.',
+      '0',
+      '1GiB',
+    ).default('1KiB'),
+    over: duration('The time over which the rate of a request body is taken.', '1s', '1h').default('60s'),
+  },
+  SECTION,
+);
+
+const http = z.strictObject(
+  {
+    host: origin('How clients reach this server, for absolute Location headers; unset, they are relative.').optional(),
+    trustedProxies: list(
+      'Reverse proxies whose X-Forwarded-* and Forwarded headers count.',
+      'IP addresses or ranges, such as 10.0.0.0/8',
+      (expected) => z.string(expected).refine(isNetwork, expected),
+    ).default([]),
+    tls: tls.prefault({}),
+    drainTimeout: duration('How long running transfers may go on after SIGTERM.', '0', '1h').default('30s'),
+    headersTimeout: duration('How long a client may take to send the headers of a request.', '1s', '5m').default('15s'),
+    keepAliveTimeout: duration('How long an idle connection is kept for the next request.', '1s', '1h').default('75s'),
+    minimumRate: minimumRate.prefault({}),
+    sendTimeout: duration('A response of which the client takes nothing for this long is cut.', '1s', '1d').default(
+      '120s',
+    ),
+  },
+  SECTION,
+);
+
+const storage = z.strictObject(
+  {
+    driver: choice('Where blobs and manifests lie; memory forgets everything at the end.', [
+      'filesystem',
+      'memory',
+    ]).default('filesystem'),
+    cache: size('Memory for small manifests and blobs, per worker.', '0', '64GiB').default('64MiB'),
+    transferMemory: size('Memory for blobs on their way to clients, per worker.', '1MiB', '64GiB').default('64MiB'),
+  },
+  SECTION,
+);
+
+const uploads = z.strictObject(
+  {
+    expireAfter: duration('An upload without progress for this long is removed.', '1s', '365d').default('24h'),
+    maxSessions: integer('How many uploads may be open at once.', 1, 1_000_000).default(10_000),
+  },
+  SECTION,
+);
+
+const manifests = z.strictObject(
+  {
+    maxSize: size('The largest manifest that is accepted.', '4MiB', '64MiB').default('4MiB'),
+    allowSparseImages: flag('Whether an image may be pushed whose config or layers are not here.').default(false),
+  },
+  SECTION,
+);
+
+const log = z.strictObject(
+  {
+    level: choice('The least severe messages that are logged.', ['trace', 'debug', 'info', 'warn', 'error']).default(
+      'info',
+    ),
+    format: choice('The form of log lines; auto is pretty on a terminal and json elsewhere.', [
+      'auto',
+      'json',
+      'pretty',
+    ]).default('auto'),
+    access: flag('Whether each request is logged in one line.').default(true),
+  },
+  SECTION,
+);
+
+const metrics = z.strictObject(
+  {
+    address: address(
+      'Where /metrics is served; unset, on the main address, and only if that is a loopback address.',
+    ).optional(),
+  },
+  SECTION,
+);
+
+const access = z.strictObject(
+  {
+    allowAnonymous: flag(
+      'Whether everyone who reaches the server may pull, push and delete; needed for any address but loopback.',
+    ).default(false),
+  },
+  SECTION,
+);
+
+export const settingsSchema = z.strictObject(
+  {
+    address: address('Where the registry is served.').default('127.0.0.1:5000'),
+    root: file('The directory that holds everything.').default('./data'),
+    workers: integerOr('auto', 'How many processes serve; auto is one per core, at most 4.', 1, 64).default('auto'),
+    readOnly: flag('Whether pushes and deletions are refused.').default(false),
+    http: http.prefault({}),
+    storage: storage.prefault({}),
+    uploads: uploads.prefault({}),
+    manifests: manifests.prefault({}),
+    log: log.prefault({}),
+    metrics: metrics.prefault({}),
+    access: access.prefault({}),
+  },
+  'keys with values',
+);
+
+/** Every key with its value as it was written, defaults filled in. */
+export type Settings = z.output<typeof settingsSchema>;
