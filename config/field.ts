@@ -65,7 +65,7 @@ function isAddress(text: string): boolean {
 
 /** A path; its content is never meant: a key pasted where its file belongs is refused without being shown. */
 export function file(meaning: string) {
-  const expected = 'the path of the file, in one line';
+  const expected = 'a path, in one line';
   return described(z.string(expected).regex(/^[^\p{Cc}]+$/u, expected), meaning, expected);
 }
 
