@@ -21,7 +21,7 @@ export interface Metrics {
   /** A request is over, answered or broken off. */
   request(endpoint: string, method: string, status: number, seconds: number, bytesIn: number, bytesOut: number): void;
   indexOperation(operation: string, seconds: number): void;
-  driverOperation(operation: string, seconds: number, ok: boolean): void;
+  driverOperation(operation: string, ok: boolean, seconds: number): void;
   /** The hits and misses of one cache. Keep it: counting on it costs nothing. */
   cache(name: string): CacheMetrics;
   /** Tells how many upload sessions are open; asked at every scrape. Set it in one process only: values are added. */
@@ -145,7 +145,7 @@ class ProcessMetrics implements Metrics {
     this.#index.of(operation).observe(seconds);
   }
 
-  driverOperation(operation: string, seconds: number, ok: boolean): void {
+  driverOperation(operation: string, ok: boolean, seconds: number): void {
     this.#driver.of(operation, ok ? 'ok' : 'error').observe(seconds);
   }
 

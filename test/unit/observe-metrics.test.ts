@@ -73,8 +73,8 @@ test('a value at a bound belongs to its bucket', async () => {
 test('index, driver, caches, uploads and transfer memory have their metrics', async () => {
   const metrics = createMetrics();
   metrics.indexOperation('tag', 0.000_02);
-  metrics.driverOperation('commit', 0.002, true);
-  metrics.driverOperation('commit', 0.002, false);
+  metrics.driverOperation('commit', true, 0.002);
+  metrics.driverOperation('commit', false, 0.002);
   const cache = metrics.cache('manifest');
   cache.hit();
   cache.hit();
