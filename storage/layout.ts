@@ -88,6 +88,11 @@ export function uploadKey(name: RepositoryName, id: UploadId): Key {
   return key(`${uploadsPrefix(name)}/${id}`);
 }
 
+/** Distribution's name for the bytes of a stage; the filesystem driver writes them there. */
+export function uploadDataKey(name: RepositoryName, id: UploadId): Key {
+  return key(`${uploadKey(name, id)}/data`);
+}
+
 export const EPOCH_KEY = key('.meta/epoch');
 
 /** What a `link` file holds: the digest, nothing else. */

@@ -115,6 +115,12 @@ export interface BlobDriver {
   /** Takes up the stage at `key` with all the bytes that the store still has; undefined when nothing is there. */
   resume(key: Key): Promise<StagedWrite | undefined>;
 
+  /**
+   * Everything that any process has written to the store before this call survives a power cut when it resolves. For
+   * what was left half-done; the other methods are durable by themselves.
+   */
+  flush(): Promise<void>;
+
   /** Lets go of everything the driver holds. */
   close(): Promise<void>;
 }

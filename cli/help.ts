@@ -1,0 +1,20 @@
+/** What `entrepot help` prints. */
+export const HELP = `entrepot: an image registry server
+
+Usage
+  entrepot serve [--config FILE] [--address HOST:PORT] [--root DIR] [--workers N]
+      Serve images. Without options: on 127.0.0.1:5000, from ./data, one worker per core.
+  entrepot config check FILE
+      Say everything that is wrong with a configuration file.
+  entrepot config show
+      Print the configuration in force, defaults included, secrets hidden.
+  entrepot config schema
+      Print the JSON Schema of the configuration file, for editors.
+  entrepot doctor
+      Look for what goes wrong most: address, limits, disk, clock, rights, certificates.
+  entrepot read-only [on|off]
+      Refuse pushes and deletions for now, while serving pulls; without a word, say how it is.
+
+Every option is also a variable: ENTREPOT_CONFIG, ENTREPOT_ADDRESS, ENTREPOT_ROOT, ENTREPOT_WORKERS.
+An option goes before its variable, a variable before the file. docs/configuration.md has all keys.
+`;

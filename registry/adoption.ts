@@ -1,0 +1,281 @@
+import { randomUUID } from 'node:crypto';
+import type { Digest } from '../oci/digest.ts';
+import type { RepositoryName, Tag } from '../oci/names.ts';
+import type { Transaction } from '../storage/metadata/database.ts';
+import type { NewManifest } from '../storage/metadata/manifests.ts';
+import type { Context } from './context.ts';
+import { changing, type Subject } from './intents.ts';
+import { Tree } from './tree.ts';
+
+// Rows that one comparison locks and writes together.
+const BATCH = 100;
+
+/** What the tree says of an object; undefined parts mean that it is not there. */
+type Observation =
+  | { readonly layer: Digest; readonly size: number | undefined }
+  | { readonly manifest: Digest; readonly row: NewManifest | undefined }
+  | { readonly tag: Tag; readonly digest: Digest | undefined };
+
+/**
+ * Makes the index agree with the tree, which wins.
+ *
+ * Another server may have written here while this one was down, the index may be new or from another time: so in each
+ * run of the server a repository counts as unverified until it was compared once. Until then whoever asks for one of
+ * its objects has that object compared first; afterwards the index alone answers.
+ */
+export class Adoption {
+  readonly tree: Tree;
+  readonly #context: Context;
+  #wholeTreeVerified = false;
+  #enumeration: Promise<void> | undefined;
+
+  constructor(context: Context) {
+    this.#context = context;
+    this.tree = new Tree(context);
+  }
+
+  /** Whether the index alone may answer for a repository with this row. */
+  isVerified(verifiedRun: string | undefined): boolean {
+    return verifiedRun === this.#context.run;
+  }
+
+  /** Whether a repository without a row is known not to exist. */
+  async isWholeTreeVerified(): Promise<boolean> {
+    this.#wholeTreeVerified ||= (await this.#context.metadata.state.get('verified-run')) === this.#context.run;
+    return this.#wholeTreeVerified;
+  }
+
+  /** The run to write into the row of a repository that a push is about to make: verified if nothing is there yet. */
+  async runForNew(name: RepositoryName): Promise<string | undefined> {
+    const isKnown = (await this.isWholeTreeVerified()) || !(await this.tree.hasRepository(name));
+    return isKnown ? this.#context.run : undefined;
+  }
+
+  async layer(name: RepositoryName, digest: Digest): Promise<void> {
+    await this.#compare(name, [{ layer: digest }]);
+  }
+
+  async manifest(name: RepositoryName, digest: Digest): Promise<void> {
+    await this.#compare(name, [{ manifest: digest }]);
+  }
+
+  async tag(name: RepositoryName, tag: Tag): Promise<void> {
+    const digest = await this.tree.tag(name, tag);
+    await this.#compare(name, digest === undefined ? [{ tag }] : [{ manifest: digest }, { tag }]);
+  }
+
+  /** Compares everything in the repository, unless this run has done so. */
+  async repository(name: RepositoryName): Promise<void> {
+    const { metadata, run, now } = this.#context;
+    const known = await metadata.repositories.find(name);
+    if (known === undefined ? await this.isWholeTreeVerified() : this.isVerified(known.verifiedRun)) return;
+    const isInTree = await this.tree.hasRepository(name);
+    if (known === undefined && !isInTree) return;
+    if (known === undefined) {
+      await metadata.write('relaxed', (tx) => metadata.repositories.ensure(tx, name, now(), undefined));
+    }
+    const mark = `comparing ${randomUUID()}`;
+    await metadata.repositories.beginVerification(name, mark);
+    for await (const batch of this.#subjects(name)) await this.#compare(name, batch);
+    await metadata.repositories.endVerification(name, mark, run);
+    if (!isInTree) await this.#dropIfEmpty(name);
+  }
+
+  /** Gives every repository of the tree a row, once in the life of this process: for the catalog and for search. */
+  async enumerated(): Promise<void> {
+    if (await this.isWholeTreeVerified()) return;
+    this.#enumeration ??= this.#enumerate().catch((error: unknown) => {
+      this.#enumeration = undefined;
+      throw error;
+    });
+    await this.#enumeration;
+  }
+
+  /** Compares the whole tree in the background; `pause` is awaited between repositories. */
+  async wholeTree(pause: () => Promise<void>): Promise<{ repositories: number }> {
+    const { metadata, run } = this.#context;
+    await this.enumerated();
+    let repositories = 0;
+    for (let after = ''; ; ) {
+      const names = await metadata.repositories.page(after, BATCH);
+      if (names.length === 0) break;
+      for (const name of names) {
+        await this.repository(name);
+        await pause();
+      }
+      repositories += names.length;
+      after = names.at(-1) ?? after;
+    }
+    await metadata.state.set('verified-run', run);
+    return { repositories };
+  }
+
+  async #enumerate(): Promise<void> {
+    const { metadata, now } = this.#context;
+    const seen = new Set<RepositoryName>();
+    for await (const name of this.tree.repositories()) {
+      seen.add(name);
+      if ((await metadata.repositories.find(name)) !== undefined) continue;
+      await metadata.write('relaxed', (tx) => metadata.repositories.ensure(tx, name, now(), undefined));
+    }
+    for (let after = ''; ; ) {
+      const names = await metadata.repositories.page(after, BATCH);
+      if (names.length === 0) return;
+      // A row without anything in the tree: another server removed the repository.
+      for (const name of names) if (!seen.has(name)) await this.repository(name);
+      after = names.at(-1) ?? after;
+    }
+  }
+
+  async #dropIfEmpty(name: RepositoryName): Promise<void> {
+    const { metadata } = this.#context;
+    await metadata.write('relaxed', async (tx) => {
+      if (await metadata.intents.isAny(tx, name)) return;
+      if (await metadata.repositories.isEmpty(tx, name)) await metadata.repositories.remove(tx, name);
+    });
+  }
+
+  /** Everything that the tree or the index has of a repository, in batches; manifests before the tags that need them. */
+  async *#subjects(name: RepositoryName): AsyncGenerator<readonly Subject[]> {
+    const { metadata } = this.#context;
+    const id = (await metadata.repositories.find(name))?.id;
+    const [layers, manifests, tags] = [
+      new Set(await this.tree.layers(name)),
+      new Set(await this.tree.manifests(name)),
+      new Set(await this.tree.tags(name)),
+    ];
+    if (id !== undefined) {
+      for await (const digest of pages<Digest>((after) => metadata.blobs.page(id, after, BATCH))) layers.add(digest);
+      for await (const digest of pages<Digest>((after) => metadata.manifests.page(id, after, BATCH))) manifests.add(digest);
+    }
+    for await (const tag of pages<Tag>((after) => metadata.tags.page(name, after, BATCH))) tags.add(tag);
+    yield* batches([...layers].map((layer) => ({ layer })));
+    yield* batches([...manifests].map((manifest) => ({ manifest })));
+    yield* batches([...tags].map((tag) => ({ tag })));
+  }
+
+  /** Compares without a lock first: where both agree, nothing is written. */
+  async #compare(name: RepositoryName, subjects: readonly Subject[]): Promise<void> {
+    const different: Subject[] = [];
+    for (const subject of subjects) if (!(await this.#agrees(name, subject))) different.push(subject);
+    if (different.length === 0) return;
+    await changing(this.#context, { name, subjects: different }, async (held) => {
+      const observations: Observation[] = [];
+      for (const subject of different) observations.push(...(await this.#observe(name, subject)));
+      const run = await this.runForNew(name);
+      await held.finish('relaxed', (tx) => this.#apply(tx, name, run, observations));
+    });
+  }
+
+  async #agrees(name: RepositoryName, subject: Subject): Promise<boolean> {
+    const { metadata } = this.#context;
+    if (subject === 'whole repository') return false;
+    if ('layer' in subject) {
+      const known = (await metadata.blobs.lookup(name, subject.layer))?.blob?.size;
+      return known === (await this.tree.layer(name, subject.layer));
+    }
+    if ('manifest' in subject) {
+      const known = (await metadata.manifests.lookupByDigest(name, subject.manifest))?.manifest;
+      const found = await this.tree.manifest(name, subject.manifest);
+      return (known === undefined) === (found === undefined);
+    }
+    const known = (await metadata.manifests.lookupByTag(name, subject.tag))?.manifest?.digest;
+    return known === (await this.tree.tag(name, subject.tag));
+  }
+
+  async #observe(name: RepositoryName, subject: Subject): Promise<readonly Observation[]> {
+    if (subject === 'whole repository') return [];
+    if ('layer' in subject) return [{ layer: subject.layer, size: await this.tree.layer(name, subject.layer) }];
+    if ('manifest' in subject) {
+      return [{ manifest: subject.manifest, row: await this.tree.manifest(name, subject.manifest) }];
+    }
+    return [{ tag: subject.tag, digest: await this.tree.tag(name, subject.tag) }];
+  }
+
+  async #apply(
+    tx: Transaction,
+    name: RepositoryName,
+    run: string | undefined,
+    observations: readonly Observation[],
+  ): Promise<void> {
+    const { metadata, now } = this.#context;
+    const isAnythingThere = observations.some((seen) =>
+      'layer' in seen ? seen.size !== undefined : 'manifest' in seen ? seen.row !== undefined : seen.digest !== undefined,
+    );
+    const id = isAnythingThere
+      ? await metadata.repositories.ensure(tx, name, now(), run)
+      : await metadata.repositories.id(tx, name);
+    if (id === undefined) return;
+    for (const seen of observations) {
+      if ('layer' in seen) await this.#applyLayer(tx, name, id, seen.layer, seen.size);
+      else if ('manifest' in seen) await this.#applyManifest(tx, name, id, seen.manifest, seen.row);
+      else await this.#applyTag(tx, name, id, seen.tag, seen.digest);
+    }
+  }
+
+  async #applyLayer(
+    tx: Transaction,
+    name: RepositoryName,
+    id: number,
+    digest: Digest,
+    size: number | undefined,
+  ): Promise<void> {
+    const { metadata, now } = this.#context;
+    if (size === undefined) {
+      await metadata.blobs.unlink(tx, name, digest);
+      return;
+    }
+    const blobId = await metadata.blobs.upsert(tx, { digest, size, now: now(), verifiedAt: undefined });
+    await metadata.blobs.link(tx, id, blobId, now());
+  }
+
+  async #applyManifest(
+    tx: Transaction,
+    repository: RepositoryName,
+    repositoryId: number,
+    digest: Digest,
+    row: NewManifest | undefined,
+  ): Promise<void> {
+    const { metadata, now } = this.#context;
+    const known = await metadata.manifests.find(tx, repositoryId, digest);
+    if (row === undefined) {
+      if (known === undefined) return;
+      for (const tag of await metadata.tags.ofManifest(tx, known.id)) {
+        await metadata.tags.remove(tx, { repository, repositoryId, tag, now: now() });
+      }
+      await metadata.manifests.remove(tx, known.id);
+      return;
+    }
+    await metadata.blobs.upsert(tx, { digest, size: row.size, now: now(), verifiedAt: now() });
+    const manifestId = known?.id ?? (await metadata.manifests.insertPending(tx, repositoryId, row, now()));
+    await metadata.manifests.commit(tx, manifestId);
+  }
+
+  async #applyTag(
+    tx: Transaction,
+    repository: RepositoryName,
+    repositoryId: number,
+    tag: Tag,
+    digest: Digest | undefined,
+  ): Promise<void> {
+    const { metadata, now } = this.#context;
+    const change = { repository, repositoryId, tag, now: now() };
+    const manifest = digest === undefined ? undefined : await metadata.manifests.find(tx, repositoryId, digest);
+    if (digest === undefined || manifest === undefined) await metadata.tags.remove(tx, change);
+    else await metadata.tags.move(tx, { ...change, manifestId: manifest.id, digest });
+  }
+}
+
+/** @typeParam T what the names were parsed as before they were stored */
+async function* pages<T extends string>(page: (after: string) => Promise<readonly string[]>): AsyncGenerator<T> {
+  for (let after = ''; ; ) {
+    const names = await page(after);
+    if (names.length === 0) return;
+    yield* names as readonly T[];
+    after = names.at(-1) ?? after;
+  }
+}
+
+function* batches<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let i = 0; i < items.length; i += BATCH) yield items.slice(i, i + BATCH);
+}

@@ -1,0 +1,45 @@
+import type { Digest } from '../oci/digest.ts';
+import type { RepositoryName, UploadId } from '../oci/names.ts';
+import type { StagedWrite } from '../storage/blobs/driver.ts';
+import { blobKey, layerLinkKey, linkBytes } from '../storage/layout.ts';
+import type { Adoption } from './adoption.ts';
+import type { Blob } from './blobs.ts';
+import type { Context } from './context.ts';
+import { changing } from './intents.ts';
+
+/**
+ * Makes staged bytes, whose digest was computed here, a blob of the repository. When it resolves the blob is durable,
+ * linked and known to the index, the stage is gone, and the upload session is closed.
+ *
+ * Bytes that the store already has are not written again, but only if somebody hashed them when they came in: a file
+ * that is there without that may be half of one.
+ */
+export async function commitBlob(
+  context: Context,
+  adoption: Adoption,
+  push: { name: RepositoryName; digest: Digest; staged: StagedWrite; upload: UploadId | undefined },
+): Promise<Blob> {
+  const { driver, metadata, now } = context;
+  const { name, digest, staged, upload } = push;
+  const blob = { digest, size: staged.size };
+  const link = { key: layerLinkKey(name, digest), bytes: linkBytes(digest) };
+  const run = await adoption.runForNew(name);
+  await changing(context, { name, subjects: [{ layer: digest }] }, async (held) => {
+    const isStored = await hasVerified(context, blob);
+    if (isStored) await driver.writeAll([link]);
+    else await staged.commit(blobKey(digest), [link]);
+    await held.finish('durable', async (tx) => {
+      const repositoryId = await metadata.repositories.ensure(tx, name, now(), run);
+      const blobId = await metadata.blobs.upsert(tx, { ...blob, now: now(), verifiedAt: now() });
+      await metadata.blobs.link(tx, repositoryId, blobId, now());
+      if (upload !== undefined) await metadata.uploads.removeIn(tx, upload);
+    });
+  });
+  await staged.abort();
+  return blob;
+}
+
+async function hasVerified(context: Context, blob: Blob): Promise<boolean> {
+  if ((await context.metadata.blobs.verifiedSize(blob.digest)) !== blob.size) return false;
+  return (await context.driver.stat(blobKey(blob.digest)))?.size === blob.size;
+}

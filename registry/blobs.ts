@@ -1,0 +1,137 @@
+import type { Digest } from '../oci/digest.ts';
+import { RegistryError } from '../oci/errors.ts';
+import type { RepositoryName } from '../oci/names.ts';
+import { StorageError, type BlobReader, type ByteRange } from '../storage/blobs/driver.ts';
+import { blobKey, layerKey, layerLinkKey, linkBytes } from '../storage/layout.ts';
+import type { Adoption } from './adoption.ts';
+import { CACHED_CONTENT_MAX_BYTES } from './content-cache.ts';
+import type { Context } from './context.ts';
+import { changing } from './intents.ts';
+
+/** A blob that a repository has. */
+export interface Blob {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+}
+
+/** The blobs of repositories: reading, mounting and deleting them. Pushing is in `uploads.ts`. */
+export class Blobs {
+  readonly #context: Context;
+  readonly #adoption: Adoption;
+
+  constructor(context: Context, adoption: Adoption) {
+    this.#context = context;
+    this.#adoption = adoption;
+  }
+
+  /**
+   * end-2, HEAD.
+   *
+   * @throws RegistryError `NAME_UNKNOWN` or `BLOB_UNKNOWN`
+   */
+  async get(name: RepositoryName, digest: Digest): Promise<Blob> {
+    const blob = await this.find(name, digest);
+    if (blob !== undefined) return blob;
+    throw new RegistryError('BLOB_UNKNOWN', { detail: { name, digest } });
+  }
+
+  async find(name: RepositoryName, digest: Digest): Promise<Blob | undefined> {
+    const { blobs } = this.#context.metadata;
+    let found = await blobs.lookup(name, digest);
+    const isKnown = found === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(found.verifiedRun);
+    if (!isKnown) {
+      await this.#adoption.layer(name, digest);
+      found = await blobs.lookup(name, digest);
+    }
+    return found?.blob === undefined ? undefined : { digest, size: found.blob.size };
+  }
+
+  /** The whole of a small blob, from memory where possible; undefined when it is large. */
+  async small(name: RepositoryName, blob: Blob): Promise<Uint8Array | undefined> {
+    if (blob.size > CACHED_CONTENT_MAX_BYTES) return undefined;
+    const cached = this.#context.cache.get(blob.digest);
+    if (cached !== undefined) return cached;
+    const bytes = await this.#context.driver.readSmall(blobKey(blob.digest), CACHED_CONTENT_MAX_BYTES);
+    if (bytes === undefined) return this.#isGone(name, blob);
+    if (bytes.length !== blob.size) throw this.#hasWrongSize(blob, bytes.length);
+    this.#context.cache.set(blob.digest, bytes);
+    return bytes;
+  }
+
+  /** Opens the blob's bytes; to be closed by the caller. */
+  async open(name: RepositoryName, blob: Blob, range?: ByteRange): Promise<BlobReader> {
+    const stat = await this.#context.driver.stat(blobKey(blob.digest));
+    if (stat !== undefined && stat.size !== blob.size) throw this.#hasWrongSize(blob, stat.size);
+    const reader = await this.#context.driver.read(blobKey(blob.digest), range);
+    return reader ?? this.#isGone(name, blob);
+  }
+
+  #hasWrongSize(blob: Blob, actual: number): StorageError {
+    return new StorageError('truncated', `blob ${blob.digest} has ${actual} bytes in the store, not ${blob.size}`);
+  }
+
+  /** The index promised it and the tree does not have it: the tree is right. */
+  async #isGone(name: RepositoryName, blob: Blob): Promise<never> {
+    this.#context.log.warn('a blob is gone from the store', { repository: name, digest: blob.digest });
+    await this.#adoption.layer(name, blob.digest);
+    throw new RegistryError('BLOB_UNKNOWN', { detail: { name, digest: blob.digest } });
+  }
+
+  /**
+   * end-11: makes a blob of another repository one of this.
+   *
+   * @param from undefined asks for any repository that has it
+   * @returns undefined when no such blob was found: the client has to upload it
+   */
+  async mount(name: RepositoryName, digest: Digest, from: RepositoryName | undefined): Promise<Blob | undefined> {
+    const source = from ?? (await this.#context.metadata.blobs.anyHolder(digest));
+    const blob = source === undefined ? undefined : await this.find(source as RepositoryName, digest);
+    if (blob === undefined || (await this.#context.driver.stat(blobKey(digest)))?.size !== blob.size) return undefined;
+    await this.link(name, blob);
+    return blob;
+  }
+
+  /** Links content that lies in the store to a repository. */
+  async link(name: RepositoryName, blob: Blob): Promise<void> {
+    const { driver, metadata, now } = this.#context;
+    const run = await this.#adoption.runForNew(name);
+    await changing(this.#context, { name, subjects: [{ layer: blob.digest }] }, async (held) => {
+      await driver.writeAll([{ key: layerLinkKey(name, blob.digest), bytes: linkBytes(blob.digest) }]);
+      await held.finish('durable', async (tx) => {
+        const repositoryId = await metadata.repositories.ensure(tx, name, now(), run);
+        const blobId = await metadata.blobs.upsert(tx, { ...blob, now: now(), verifiedAt: undefined });
+        await metadata.blobs.link(tx, repositoryId, blobId, now());
+      });
+    });
+  }
+
+  /**
+   * end-10. The bytes stay for other repositories and for the collector.
+   *
+   * @throws RegistryError `BLOB_UNKNOWN`; `DENIED` (409) with the manifest that still needs it
+   */
+  async delete(name: RepositoryName, digest: Digest): Promise<void> {
+    const { driver, metadata } = this.#context;
+    // All manifests must be known before "nobody needs it" can be said.
+    await this.#adoption.repository(name);
+    await this.get(name, digest);
+    const change = {
+      name,
+      subjects: [{ layer: digest }],
+      prepare: async (tx: Parameters<typeof metadata.blobs.neededBy>[0]) => {
+        const manifest = await metadata.blobs.neededBy(tx, name, digest);
+        if (manifest !== undefined) throw isNeeded(digest, manifest);
+      },
+    };
+    await changing(this.#context, change, async (held) => {
+      await driver.delete([layerKey(name, digest)]);
+      await held.finish('durable', (tx) => metadata.blobs.unlink(tx, name, digest));
+    });
+  }
+}
+
+function isNeeded(digest: Digest, manifest: string): RegistryError {
+  const reason = `manifest ${manifest} needs this blob: delete the manifest first`;
+  return new RegistryError('DENIED', { status: 409, detail: { digest, manifest, reason } });
+}

@@ -1,0 +1,35 @@
+import type { BlobDriver } from '../storage/blobs/driver.ts';
+import type { AbandonedIntents } from '../storage/metadata/intents.ts';
+import type { Metadata } from '../storage/metadata/metadata.ts';
+import type { ContentCache } from './content-cache.ts';
+
+/** What an operator may want to read; the composition root ties it to the log. */
+export interface RegistryLog {
+  info(message: string, fields: Readonly<Record<string, unknown>>): void;
+  warn(message: string, fields: Readonly<Record<string, unknown>>): void;
+}
+
+export interface RegistrySettings {
+  /** Accept image manifests whose config or layers the repository does not have. */
+  readonly allowSparseImages: boolean;
+  readonly maxManifestBytes: number;
+  readonly maxUploadSessions: number;
+  readonly uploadExpiryMs: number;
+}
+
+/** What every noun of the registry stands on. */
+export interface Context {
+  readonly driver: BlobDriver;
+  readonly metadata: Metadata;
+  readonly cache: ContentCache;
+  readonly settings: RegistrySettings;
+  readonly log: RegistryLog;
+  /** Names this start of the server, the same in all its processes. */
+  readonly run: string;
+  /** Names this process among all that ever worked on the store: `<run>/<worker>`. */
+  readonly owner: string;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  /** Changes that failed half-way while the index failed as well: their intents are still held. */
+  readonly unsettled: Set<AbandonedIntents>;
+}

@@ -1,0 +1,151 @@
+import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
+import type { UploadId } from '../oci/names.ts';
+import type { StagedWrite } from '../storage/blobs/driver.ts';
+import { uploadKey } from '../storage/layout.ts';
+import type { UploadRecord } from '../storage/metadata/uploads.ts';
+import type { Context } from './context.ts';
+import { digestOfReader, RunningDigest } from './hashing.ts';
+
+// Descriptors that idle sessions may keep open in one process.
+const MAX_LIVE = 256;
+const IDLE_MS = 60_000;
+
+/**
+ * A session as this process works on it: the stage and the hash of what went through here.
+ *
+ * Node cannot export the state of a hash. So every answered chunk leaves the digest so far in the session's row: a
+ * process that takes over for the closing PUT needs nothing else, one that takes over earlier hashes again at the end.
+ */
+export class LiveUpload {
+  readonly staged: StagedWrite;
+  readonly holds: number;
+  #running: RunningDigest | undefined;
+  #known: { readonly size: number; readonly digest: Digest } | undefined;
+  #state: 'open' | 'broken' | 'discarded' | 'closed' = 'open';
+
+  constructor(
+    staged: StagedWrite,
+    record: Pick<UploadRecord, 'algorithm' | 'digestSoFar' | 'holds'> & { readonly size?: number },
+  ) {
+    this.staged = staged;
+    this.holds = record.holds;
+    if (staged.size === 0) this.#running = new RunningDigest(record.algorithm);
+    if (record.digestSoFar !== undefined && record.size === staged.size) {
+      this.#known = { size: staged.size, digest: record.digestSoFar };
+    }
+  }
+
+  get size(): number {
+    return this.staged.size;
+  }
+
+  /** The stage is not what it was taken for; the next request takes it up from the store. */
+  get isBroken(): boolean {
+    return this.#state === 'broken';
+  }
+
+  /** The session has to be removed. */
+  get isDiscarded(): boolean {
+    return this.#state === 'discarded';
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  fail(): void {
+    this.#state = 'broken';
+  }
+
+  discard(): void {
+    this.#state = 'discarded';
+  }
+
+  close(): void {
+    this.#state = 'closed';
+  }
+
+  /** The digest will be asked for in this algorithm: nothing has been hashed yet, so it can be this one at once. */
+  expect(algorithm: DigestAlgorithm): void {
+    if (this.size === 0 && this.#running?.algorithm !== algorithm) this.#running = new RunningDigest(algorithm);
+  }
+
+  async append(chunks: readonly Uint8Array[]): Promise<void> {
+    try {
+      const written = this.staged.append(chunks);
+      // While the thread pool writes.
+      this.#running?.update(chunks);
+      await written;
+    } catch (error) {
+      this.fail();
+      throw error;
+    }
+  }
+
+  /** Undefined when it is not known without reading everything again. */
+  digestSoFar(): Digest | undefined {
+    if (this.isBroken) return undefined;
+    if (this.#running !== undefined) return this.#running.current();
+    return this.#known?.size === this.size ? this.#known.digest : undefined;
+  }
+
+  /** The digest of everything, hashed again where it has to be. */
+  async digest(algorithm: DigestAlgorithm): Promise<Digest> {
+    const soFar = this.digestSoFar();
+    if (soFar?.startsWith(`${algorithm}:`)) return soFar;
+    return digestOfReader(algorithm, await this.staged.read());
+  }
+}
+
+/** The sessions that this process has open. */
+export class LiveUploads {
+  readonly #context: Context;
+  readonly #sessions = new Map<UploadId, { live: LiveUpload; holds: number; usedAt: number }>();
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /**
+   * The live session for a record that was just held; undefined when the store has lost its bytes.
+   */
+  async take(record: UploadRecord): Promise<LiveUpload | undefined> {
+    const known = this.#sessions.get(record.id);
+    // Another process had it in between: what this one holds is out of date.
+    if (known !== undefined && known.holds + 1 !== record.holds) {
+      this.#sessions.delete(record.id);
+      await known.live.staged.detach();
+    }
+    const live = this.#sessions.get(record.id)?.live ?? (await this.#open(record));
+    if (live === undefined) return undefined;
+    this.#sessions.set(record.id, { live, holds: record.holds, usedAt: this.#context.now() });
+    if (this.#sessions.size > MAX_LIVE) await this.detachIdle(0);
+    return live;
+  }
+
+  async #open(record: UploadRecord): Promise<LiveUpload | undefined> {
+    const key = uploadKey(record.repository, record.id);
+    const resumed = await this.#context.driver.resume(key);
+    if (resumed === undefined && record.size > 0) return undefined;
+    return new LiveUpload(resumed ?? (await this.#context.driver.stage(key)), record);
+  }
+
+  forget(id: UploadId): void {
+    this.#sessions.delete(id);
+  }
+
+  async detachIdle(idleMs = IDLE_MS): Promise<void> {
+    const before = this.#context.now() - idleMs;
+    for (const [id, { live, usedAt }] of this.#sessions) {
+      const record = usedAt <= before ? await this.#context.metadata.uploads.find(id) : undefined;
+      if (usedAt > before || record?.holder === this.#context.owner) continue;
+      this.#sessions.delete(id);
+      await live.staged.detach();
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const { live } of this.#sessions.values()) await live.staged.detach();
+    this.#sessions.clear();
+  }
+}

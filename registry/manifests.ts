@@ -1,0 +1,269 @@
+import { createHash } from 'node:crypto';
+import { algorithmOf, digestOf, type Digest, type DigestAlgorithm } from '../oci/digest.ts';
+import { RegistryError } from '../oci/errors.ts';
+import { parseManifest, type Manifest } from '../oci/manifest.ts';
+import { isNonDistributable } from '../oci/media-types.ts';
+import type { Reference, RepositoryName, Tag } from '../oci/names.ts';
+import type { SmallWrite } from '../storage/blobs/driver.ts';
+import {
+  blobKey,
+  linkBytes,
+  revisionKey,
+  revisionLinkKey,
+  tagIndexLinkKey,
+  tagKey,
+  tagLinkKey,
+} from '../storage/layout.ts';
+import type { Transaction } from '../storage/metadata/database.ts';
+import type { ManifestRecord } from '../storage/metadata/manifests.ts';
+import type { Adoption } from './adoption.ts';
+import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precondition.ts';
+import type { Context } from './context.ts';
+import { changing, type Subject } from './intents.ts';
+import { rowOf } from './stored-manifest.ts';
+
+export type StoredManifest = ManifestRecord;
+
+export interface ManifestPush {
+  readonly name: RepositoryName;
+  readonly reference: Reference;
+  /** end-7b: further tags, with a digest as reference only. */
+  readonly tags: readonly Tag[];
+  readonly bytes: Uint8Array;
+  readonly contentType: string | undefined;
+  readonly precondition?: Precondition;
+}
+
+export interface PushedManifest {
+  readonly digest: Digest;
+  readonly tags: readonly Tag[];
+  readonly subject: Digest | undefined;
+}
+
+/** A push that was judged and can be carried out. */
+interface Plan {
+  readonly name: RepositoryName;
+  readonly digest: Digest;
+  readonly tags: readonly Tag[];
+  readonly bytes: Uint8Array;
+  readonly manifest: Manifest;
+  readonly precondition: Precondition;
+}
+
+/** What the first transaction found. */
+interface Prepared {
+  readonly manifestId: number;
+  /** Was there before: its bytes and its revision are in the tree. */
+  readonly isKnown: boolean;
+  /** Those that do not point to it yet. */
+  readonly tagsToMove: readonly Tag[];
+}
+
+export class Manifests {
+  readonly #context: Context;
+  readonly #adoption: Adoption;
+
+  constructor(context: Context, adoption: Adoption) {
+    this.#context = context;
+    this.#adoption = adoption;
+  }
+
+  /**
+   * end-3, HEAD.
+   *
+   * @throws RegistryError `MANIFEST_UNKNOWN`
+   */
+  async get(name: RepositoryName, reference: Reference): Promise<StoredManifest> {
+    const found = await this.find(name, reference);
+    if (found !== undefined) return found;
+    throw new RegistryError('MANIFEST_UNKNOWN', { detail: { name, reference: reference.tag ?? reference.digest } });
+  }
+
+  async find(name: RepositoryName, reference: Reference): Promise<StoredManifest | undefined> {
+    let found = await this.#lookup(name, reference);
+    const isKnown =
+      found === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(found.verifiedRun);
+    if (!isKnown) {
+      await (reference.tag === undefined
+        ? this.#adoption.manifest(name, reference.digest)
+        : this.#adoption.tag(name, reference.tag));
+      found = await this.#lookup(name, reference);
+    }
+    return found?.manifest;
+  }
+
+  #lookup(name: RepositoryName, reference: Reference) {
+    const { manifests } = this.#context.metadata;
+    return reference.tag === undefined
+      ? manifests.lookupByDigest(name, reference.digest)
+      : manifests.lookupByTag(name, reference.tag);
+  }
+
+  /** The bytes of a manifest that was found, exactly as they were pushed. */
+  async bytes(name: RepositoryName, manifest: StoredManifest): Promise<Uint8Array> {
+    const { cache, metadata, driver, settings } = this.#context;
+    const cached = cache.get(manifest.digest);
+    if (cached !== undefined) return cached;
+    const bytes =
+      (await metadata.manifests.bytes(name, manifest.digest)) ??
+      (await driver.readSmall(blobKey(manifest.digest), settings.maxManifestBytes));
+    if (bytes === undefined || bytes.length !== manifest.size) {
+      this.#context.log.warn('a manifest is gone from the store', { repository: name, digest: manifest.digest });
+      await this.#adoption.manifest(name, manifest.digest);
+      throw new RegistryError('MANIFEST_UNKNOWN', { detail: { name, reference: manifest.digest } });
+    }
+    cache.set(manifest.digest, bytes);
+    return bytes;
+  }
+
+  /**
+   * end-7a and end-7b.
+   *
+   * @throws RegistryError `MANIFEST_INVALID`, `DIGEST_INVALID`, `MANIFEST_BLOB_UNKNOWN`, or `DENIED` (412) when the
+   *   precondition does not hold
+   */
+  async put(push: ManifestPush): Promise<PushedManifest> {
+    const plan = judge(push);
+    const { name, digest, manifest, tags } = plan;
+    await this.#know(plan);
+    const run = await this.#adoption.runForNew(name);
+    const subjects: Subject[] = [{ manifest: digest }, ...tags.map((tag) => ({ tag }))];
+    const prepare = (tx: Transaction) => this.#prepare(tx, plan, run);
+    await changing(this.#context, { name, subjects, prepare }, async (held, prepared) => {
+      const writes = writesOf(plan, prepared);
+      if (writes.length > 0) await this.#context.driver.writeAll(writes);
+      await held.finish(writes.length > 0 ? 'durable' : 'relaxed', (tx) => this.#commit(tx, plan, prepared));
+    });
+    this.#context.cache.set(digest, plan.bytes);
+    return { digest, tags, subject: manifest.subject?.digest };
+  }
+
+  /** In a repository that this run has not compared yet, what the push touches or needs is compared now. */
+  async #know(plan: Plan): Promise<void> {
+    const known = await this.#context.metadata.repositories.find(plan.name);
+    if (known === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(known.verifiedRun)) {
+      return;
+    }
+    await this.#adoption.manifest(plan.name, plan.digest);
+    for (const tag of plan.tags) await this.#adoption.tag(plan.name, tag);
+    for (const digest of requiredBlobs(plan.manifest)) await this.#adoption.layer(plan.name, digest);
+  }
+
+  async #prepare(tx: Transaction, plan: Plan, run: string | undefined): Promise<Prepared> {
+    const { metadata, now, settings } = this.#context;
+    const repositoryId = await metadata.repositories.ensure(tx, plan.name, now(), run);
+    await this.#checkPrecondition(tx, repositoryId, plan);
+    const known = await metadata.manifests.find(tx, repositoryId, plan.digest);
+    if (known?.committed !== true && !settings.allowSparseImages) {
+      const missing = await metadata.blobs.missing(tx, repositoryId, requiredBlobs(plan.manifest));
+      if (missing.length > 0) throw missesBlobs(missing);
+    }
+    const row = rowOf(plan.manifest, plan.digest, plan.bytes);
+    const manifestId = known?.id ?? (await metadata.manifests.insertPending(tx, repositoryId, row, now()));
+    const tagsToMove: Tag[] = [];
+    for (const tag of plan.tags) {
+      if ((await metadata.tags.digest(tx, repositoryId, tag)) !== plan.digest) tagsToMove.push(tag);
+    }
+    return { manifestId, isKnown: known?.committed === true, tagsToMove };
+  }
+
+  async #checkPrecondition(tx: Transaction, repositoryId: number, plan: Plan): Promise<void> {
+    if (plan.precondition === NO_PRECONDITION) return;
+    const { manifests, tags } = this.#context.metadata;
+    const [tag] = plan.tags;
+    const current =
+      tag === undefined
+        ? (await manifests.find(tx, repositoryId, plan.digest))?.committed === true
+          ? plan.digest
+          : undefined
+        : await tags.digest(tx, repositoryId, tag);
+    checkPrecondition(plan.precondition, current);
+  }
+
+  async #commit(tx: Transaction, plan: Plan, prepared: Prepared): Promise<void> {
+    const { metadata, now } = this.#context;
+    const { name, digest } = plan;
+    const repositoryId = await metadata.repositories.ensure(tx, name, now(), undefined);
+    if (!prepared.isKnown) {
+      await metadata.manifests.commit(tx, prepared.manifestId);
+      await metadata.blobs.upsert(tx, { digest, size: plan.bytes.length, now: now(), verifiedAt: now() });
+    }
+    for (const tag of prepared.tagsToMove) {
+      const { manifestId } = prepared;
+      await metadata.tags.move(tx, { repository: name, repositoryId, tag, manifestId, digest, now: now() });
+    }
+  }
+
+  /**
+   * end-9 with a digest: the manifest and every tag that points to it.
+   *
+   * @throws RegistryError `MANIFEST_UNKNOWN`, or `DENIED` (412)
+   */
+  async delete(name: RepositoryName, digest: Digest, precondition: Precondition = NO_PRECONDITION): Promise<void> {
+    const { driver, metadata, now } = this.#context;
+    // Every tag must be known: a tag that stays behind would point to nothing.
+    await this.#adoption.repository(name);
+    await this.get(name, { digest });
+    checkPrecondition(precondition, digest);
+    let tags: readonly Tag[] = [];
+    const subjects = async (tx: Transaction): Promise<readonly Subject[]> => {
+      const repositoryId = (await metadata.repositories.id(tx, name)) ?? -1;
+      const row = await metadata.manifests.find(tx, repositoryId, digest);
+      tags = row === undefined ? [] : await metadata.tags.ofManifest(tx, row.id);
+      return [{ manifest: digest }, ...tags.map((tag) => ({ tag }))];
+    };
+    await changing(this.#context, { name, subjects }, async (held) => {
+      await driver.delete([...tags.map((tag) => tagKey(name, tag)), revisionKey(name, digest)]);
+      await held.finish('durable', async (tx) => {
+        const repositoryId = await metadata.repositories.id(tx, name);
+        const row = repositoryId && (await metadata.manifests.find(tx, repositoryId, digest));
+        if (!repositoryId || !row) return;
+        for (const tag of tags) await metadata.tags.remove(tx, { repository: name, repositoryId, tag, now: now() });
+        await metadata.manifests.remove(tx, row.id);
+      });
+    });
+  }
+}
+
+/** Everything about a push that can be said without looking at what is stored. */
+function judge(push: ManifestPush): Plan {
+  const { name, reference, bytes, contentType, precondition = NO_PRECONDITION } = push;
+  const digest = digestOfBytes(reference.digest === undefined ? 'sha256' : algorithmOf(reference.digest), bytes);
+  if (reference.digest !== undefined && reference.digest !== digest) {
+    const reason = 'the digest in the path is not that of the body';
+    throw new RegistryError('DIGEST_INVALID', { detail: { expected: reference.digest, computed: digest, reason } });
+  }
+  const tags = reference.tag === undefined ? [...new Set(push.tags)] : [reference.tag];
+  return { name, digest, tags, bytes, manifest: parseManifest(bytes, contentType), precondition };
+}
+
+function digestOfBytes(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest {
+  return digestOf(algorithm, createHash(algorithm).update(bytes).digest('hex'));
+}
+
+/** The blobs without which an image is of no use. An index may be sparse: its children may live elsewhere. */
+function requiredBlobs(manifest: Manifest): readonly Digest[] {
+  const needed = [...(manifest.config === undefined ? [] : [manifest.config]), ...manifest.layers];
+  return [...new Set(needed.filter((blob) => !isNonDistributable(blob.mediaType)).map((blob) => blob.digest))];
+}
+
+function missesBlobs(missing: readonly Digest[]): RegistryError {
+  const reason = 'push these blobs to this repository (or mount them) before the manifest';
+  return new RegistryError('MANIFEST_BLOB_UNKNOWN', { detail: { digest: missing[0], missing, reason } });
+}
+
+/** In the order in which a reader may see them: the tag comes last. */
+function writesOf(plan: Plan, prepared: Prepared): readonly SmallWrite[] {
+  const { name, digest, bytes } = plan;
+  const link = linkBytes(digest);
+  return [
+    ...(prepared.isKnown
+      ? []
+      : [
+          { key: blobKey(digest), bytes },
+          { key: revisionLinkKey(name, digest), bytes: link },
+        ]),
+    ...prepared.tagsToMove.map((tag) => ({ key: tagIndexLinkKey(name, tag, digest), bytes: link })),
+    ...prepared.tagsToMove.map((tag) => ({ key: tagLinkKey(name, tag), bytes: link })),
+  ];
+}

@@ -1,0 +1,42 @@
+import { Adoption } from './adoption.ts';
+import { Blobs } from './blobs.ts';
+import type { Context } from './context.ts';
+import { Maintenance } from './maintenance.ts';
+import { Manifests } from './manifests.ts';
+import { Referrers } from './referrers.ts';
+import { Repositories } from './repositories.ts';
+import { Tags } from './tags.ts';
+import { Uploads } from './uploads.ts';
+
+/** What a registry means, without HTTP: one noun each. */
+export interface Registry {
+  readonly blobs: Blobs;
+  readonly manifests: Manifests;
+  readonly tags: Tags;
+  readonly uploads: Uploads;
+  readonly referrers: Referrers;
+  readonly repositories: Repositories;
+  readonly maintenance: Maintenance;
+  /** Lets go of open upload sessions, then of the index and the store. */
+  close(): Promise<void>;
+}
+
+/** Puts the nouns together over one store. The store must belong to `context.run`: see `openStore`. */
+export function createRegistry(context: Context): Registry {
+  const adoption = new Adoption(context);
+  const uploads = new Uploads(context, adoption);
+  return {
+    blobs: new Blobs(context, adoption),
+    manifests: new Manifests(context, adoption),
+    tags: new Tags(context, adoption),
+    uploads,
+    referrers: new Referrers(context, adoption),
+    repositories: new Repositories(context, adoption),
+    maintenance: new Maintenance(context, adoption),
+    close: async () => {
+      await uploads.close();
+      await context.metadata.close();
+      await context.driver.close();
+    },
+  };
+}

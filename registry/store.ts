@@ -1,0 +1,46 @@
+import { randomUUID } from 'node:crypto';
+import type { BlobDriver } from '../storage/blobs/driver.ts';
+import { EPOCH_KEY } from '../storage/layout.ts';
+import type { Metadata } from '../storage/metadata/metadata.ts';
+import type { RegistryLog } from './context.ts';
+
+const EPOCH_MAX_BYTES = 100;
+
+/**
+ * Makes a store ready for a new run of the server. Called once a run, before any other process opens it.
+ *
+ * Whatever earlier runs left half-done is given up: their intents, and the upload sessions they held. When the index
+ * does not belong to this tree, or the machine lost power, what it says of bytes beyond the tree is forgotten.
+ *
+ * @param boot names this boot of the machine
+ */
+export async function beginRun(
+  store: { driver: BlobDriver; metadata: Metadata; log: RegistryLog },
+  run: string,
+  boot: string,
+): Promise<void> {
+  const { driver, metadata, log } = store;
+  // What they left in the tree will be believed from now on: see `changing`.
+  if (await metadata.intents.isAnyLeft()) await driver.flush();
+  const abandoned = await metadata.intents.abandonEnded({ allButRun: run });
+  if (abandoned > 0) log.info('the last run left changes half-done, their repositories are compared again', { changes: abandoned });
+  if ((await metadata.state.get('boot')) !== boot) {
+    await metadata.uploads.forgetDigests();
+    await metadata.state.set('boot', boot);
+  }
+  await agreeOnEpoch(store);
+}
+
+async function agreeOnEpoch(store: { driver: BlobDriver; metadata: Metadata; log: RegistryLog }): Promise<void> {
+  const { driver, metadata, log } = store;
+  const inTree = await driver.readSmall(EPOCH_KEY, EPOCH_MAX_BYTES);
+  const ours = await metadata.state.get('epoch');
+  if (ours !== undefined && inTree !== undefined && Buffer.from(inTree).toString('utf8') === ours) return;
+  if (ours !== undefined) {
+    log.warn('the index belongs to another tree: nothing that it says of blobs is taken for verified', { epoch: ours });
+  }
+  await metadata.blobs.forgetVerified();
+  const epoch = randomUUID();
+  await driver.writeAll([{ key: EPOCH_KEY, bytes: Buffer.from(epoch) }]);
+  await metadata.state.set('epoch', epoch);
+}

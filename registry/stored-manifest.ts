@@ -1,0 +1,77 @@
+import type { Digest } from '../oci/digest.ts';
+import { isDigest } from '../oci/digest.ts';
+import { RegistryError } from '../oci/errors.ts';
+import { parseManifest, type Manifest } from '../oci/manifest.ts';
+import { MEDIA_TYPES } from '../oci/media-types.ts';
+import { INDEXED_MANIFEST_MAX_BYTES } from '../storage/metadata/metadata.ts';
+import type { NewManifest, ReferenceKind } from '../storage/metadata/manifests.ts';
+
+/** The row for a manifest that was parsed. */
+export function rowOf(manifest: Manifest, digest: Digest, bytes: Uint8Array): NewManifest {
+  return {
+    digest,
+    size: bytes.length,
+    mediaType: manifest.mediaType,
+    artifactType: manifest.artifactType,
+    subject: manifest.subject?.digest,
+    annotations: manifest.annotations,
+    bytes: bytes.length <= INDEXED_MANIFEST_MAX_BYTES ? bytes : undefined,
+    references: referencesOf(manifest),
+  };
+}
+
+function referencesOf(manifest: Manifest): NewManifest['references'] {
+  const edge = (kind: ReferenceKind) => (descriptor: { digest: Digest }) => ({ kind, digest: descriptor.digest });
+  return [
+    ...[manifest.config].filter((config) => config !== undefined).map(edge('config')),
+    ...manifest.layers.map(edge('layer')),
+    ...manifest.manifests.map(edge('manifest')),
+    ...[manifest.subject].filter((subject) => subject !== undefined).map(edge('subject')),
+  ];
+}
+
+/**
+ * The row for bytes that another server took into the tree, by rules of its own: what today's rules would refuse is
+ * still served as it is. Undefined when they are no JSON object at all.
+ */
+export function rowOfStored(digest: Digest, bytes: Uint8Array): NewManifest | undefined {
+  try {
+    return rowOf(parseManifest(bytes, undefined), digest, bytes);
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    return rowOfForeign(digest, bytes);
+  }
+}
+
+function rowOfForeign(digest: Digest, bytes: Uint8Array): NewManifest | undefined {
+  let body: unknown;
+  try {
+    body = JSON.parse(Buffer.from(bytes).toString('utf8'));
+  } catch {
+    return undefined;
+  }
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) return undefined;
+  return {
+    digest,
+    size: bytes.length,
+    mediaType: foreignMediaType(body),
+    artifactType: undefined,
+    subject: undefined,
+    annotations: undefined,
+    bytes: bytes.length <= INDEXED_MANIFEST_MAX_BYTES ? bytes : undefined,
+    references: digestsIn(body).map((found) => ({ kind: 'layer', digest: found })),
+  };
+}
+
+function foreignMediaType(body: object): string {
+  if ('mediaType' in body && typeof body.mediaType === 'string') return body.mediaType;
+  if ('fsLayers' in body) return 'signatures' in body ? MEDIA_TYPES.dockerSchema1Signed : MEDIA_TYPES.dockerSchema1;
+  return MEDIA_TYPES.imageManifest;
+}
+
+/** Every digest anywhere in the document: what it needs must not be taken for garbage. */
+function digestsIn(value: unknown): Digest[] {
+  if (typeof value === 'string') return isDigest(value) ? [value] : [];
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.values(value).flatMap(digestsIn);
+}

@@ -1,0 +1,140 @@
+import { createHash } from 'node:crypto';
+import { algorithmOf, digestOf, type Digest } from '../oci/digest.ts';
+import { isRepositoryName, isTag, isUploadId, type RepositoryName, type Tag, type UploadId } from '../oci/names.ts';
+import { StorageError, type BlobDriver, type Key } from '../storage/blobs/driver.ts';
+import {
+  blobKey,
+  digestFromNames,
+  layerLinkKey,
+  layersPrefix,
+  parseLink,
+  REPOSITORIES_PREFIX,
+  repositoryKey,
+  revisionLinkKey,
+  revisionsPrefix,
+  tagLinkKey,
+  tagsPrefix,
+  uploadDataKey,
+  uploadsPrefix,
+} from '../storage/layout.ts';
+import type { NewManifest } from '../storage/metadata/manifests.ts';
+import type { Context } from './context.ts';
+import { rowOfStored } from './stored-manifest.ts';
+
+const LINK_MAX_BYTES = 1024;
+
+/** Reads Distribution's tree: the truth that the index is compared with. Everything foreign in it is passed over. */
+export class Tree {
+  readonly #driver: BlobDriver;
+  readonly #context: Pick<Context, 'log' | 'settings'>;
+
+  constructor(context: Pick<Context, 'driver' | 'log' | 'settings'>) {
+    this.#driver = context.driver;
+    this.#context = context;
+  }
+
+  /** The size of a blob that the repository links and the store has. */
+  async layer(name: RepositoryName, digest: Digest): Promise<number | undefined> {
+    if ((await this.#link(layerLinkKey(name, digest))) !== digest) return undefined;
+    return (await this.#driver.stat(blobKey(digest)))?.size;
+  }
+
+  /** A manifest that the repository links and the store has, whole and right. */
+  async manifest(name: RepositoryName, digest: Digest): Promise<NewManifest | undefined> {
+    if ((await this.#link(revisionLinkKey(name, digest))) !== digest) return undefined;
+    const bytes = await this.#driver.readSmall(blobKey(digest), this.#context.settings.maxManifestBytes);
+    if (bytes === undefined) return undefined;
+    const algorithm = algorithmOf(digest);
+    const actual = digestOf(algorithm, createHash(algorithm).update(bytes).digest('hex'));
+    const row = actual === digest ? rowOfStored(digest, bytes) : undefined;
+    if (row === undefined) this.#context.log.warn('a stored manifest is corrupt', { repository: name, digest, actual });
+    return row;
+  }
+
+  async tag(name: RepositoryName, tag: Tag): Promise<Digest | undefined> {
+    return this.#link(tagLinkKey(name, tag));
+  }
+
+  async layers(name: RepositoryName): Promise<readonly Digest[]> {
+    return this.#digestsBelow((algorithm) => layersPrefix(name, algorithm));
+  }
+
+  async manifests(name: RepositoryName): Promise<readonly Digest[]> {
+    return this.#digestsBelow((algorithm) => revisionsPrefix(name, algorithm));
+  }
+
+  async tags(name: RepositoryName): Promise<readonly Tag[]> {
+    const names = await this.#names(tagsPrefix(name));
+    return names.filter(isTag);
+  }
+
+  /** Whether the tree has anything of the repository. */
+  async hasRepository(name: RepositoryName): Promise<boolean> {
+    return hasParts(await this.#names(repositoryKey(name)));
+  }
+
+  /** All repositories, depth first. */
+  async *repositories(below = ''): AsyncGenerator<RepositoryName> {
+    const names = await this.#names(below === '' ? REPOSITORIES_PREFIX : repositoryKey(below as RepositoryName));
+    if (isRepositoryName(below) && hasParts(names)) yield below;
+    for (const child of names) {
+      const path = below === '' ? child : `${below}/${child}`;
+      if (isRepositoryName(path)) yield* this.repositories(path);
+    }
+  }
+
+  /** Every staged upload, also of repositories that have nothing else yet. */
+  async *uploads(below = ''): AsyncGenerator<{ name: RepositoryName; id: UploadId }> {
+    const names = await this.#names(below === '' ? REPOSITORIES_PREFIX : repositoryKey(below as RepositoryName));
+    if (isRepositoryName(below) && names.includes('_uploads')) {
+      for (const id of await this.#names(uploadsPrefix(below))) if (isUploadId(id)) yield { name: below, id };
+    }
+    for (const child of names) {
+      const path = below === '' ? child : `${below}/${child}`;
+      if (isRepositoryName(path)) yield* this.uploads(path);
+    }
+  }
+
+  /** When the last bytes of a staged upload came in; undefined when it has none. */
+  async uploadModifiedAt(name: RepositoryName, id: UploadId): Promise<Date | undefined> {
+    return (await this.#driver.stat(uploadDataKey(name, id)))?.modifiedAt;
+  }
+
+  /** The digest in a link file; undefined when it is not there or damaged. */
+  async #link(key: Key): Promise<Digest | undefined> {
+    try {
+      const bytes = await this.#driver.readSmall(key, LINK_MAX_BYTES);
+      if (bytes === undefined) return undefined;
+      const digest = parseLink(bytes);
+      if (digest === undefined) this.#context.log.warn('a link file holds no digest, it counts as absent', { key });
+      return digest;
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.failure !== 'too-large') throw error;
+      this.#context.log.warn('a link file is too large to be one, it counts as absent', { key });
+      return undefined;
+    }
+  }
+
+  async #digestsBelow(prefix: (algorithm?: string) => Key): Promise<readonly Digest[]> {
+    const digests: Digest[] = [];
+    for (const algorithm of await this.#names(prefix())) {
+      for (const hex of await this.#names(prefix(algorithm))) {
+        const digest = digestFromNames(algorithm, hex);
+        if (digest !== undefined) digests.push(digest);
+      }
+    }
+    return digests;
+  }
+
+  async #names(prefix: Key): Promise<string[]> {
+    const names: string[] = [];
+    for await (const entry of this.#driver.list(prefix)) {
+      if (entry.isPrefix) names.push(entry.name);
+    }
+    return names;
+  }
+}
+
+function hasParts(names: readonly string[]): boolean {
+  return names.includes('_manifests') || names.includes('_layers');
+}

@@ -1,0 +1,239 @@
+import { randomUUID } from 'node:crypto';
+import { algorithmOf, type Digest, type DigestAlgorithm } from '../oci/digest.ts';
+import { RegistryError } from '../oci/errors.ts';
+import { parseUploadId, type RepositoryName, type UploadId } from '../oci/names.ts';
+import { uploadKey } from '../storage/layout.ts';
+import type { UploadRecord } from '../storage/metadata/uploads.ts';
+import type { Adoption } from './adoption.ts';
+import { commitBlob } from './blob-commit.ts';
+import type { Blob } from './blobs.ts';
+import type { Context } from './context.ts';
+import { LiveUpload, LiveUploads } from './live-uploads.ts';
+
+/** A request body: batches of chunks in order. Throws when the client went away before its end. */
+export type Body = AsyncIterable<readonly Uint8Array[]>;
+
+/** What a client said about one chunk: `Content-Range`, both ends included, and `Content-Length`. */
+export interface ChunkClaim {
+  readonly range: { readonly start: number; readonly end: number } | undefined;
+  readonly length: number | undefined;
+}
+
+export interface UploadStatus {
+  readonly id: UploadId;
+  readonly name: RepositoryName;
+  /** Bytes taken so far. */
+  readonly size: number;
+}
+
+const RETRY_AFTER_SECONDS = '30';
+
+/** Upload sessions (end-4 to end-6, end-13, end-14). A session may move between processes at every request. */
+export class Uploads {
+  readonly #context: Context;
+  readonly #adoption: Adoption;
+  readonly #live: LiveUploads;
+
+  constructor(context: Context, adoption: Adoption) {
+    this.#context = context;
+    this.#adoption = adoption;
+    this.#live = new LiveUploads(context);
+  }
+
+  /**
+   * end-4a, end-4c.
+   *
+   * @throws RegistryError `TOOMANYREQUESTS` when as many sessions are open as the settings allow
+   */
+  async open(name: RepositoryName, algorithm: DigestAlgorithm): Promise<UploadStatus> {
+    const { metadata, settings, now } = this.#context;
+    const id = newUploadId();
+    const isOpen = await metadata.uploads.open({ id, repository: name, algorithm, now: now() }, settings.maxUploadSessions);
+    if (isOpen) return { id, name, size: 0 };
+    const reason = `${settings.maxUploadSessions} uploads are open: finish or cancel some, or raise uploads.maxSessions`;
+    throw new RegistryError('TOOMANYREQUESTS', { detail: { reason }, headers: { 'Retry-After': RETRY_AFTER_SECONDS } });
+  }
+
+  /** end-13: also after a restart, how far the store got. */
+  async status(name: RepositoryName, id: UploadId): Promise<UploadStatus> {
+    const record = await this.#context.metadata.uploads.find(id);
+    if (record === undefined || record.repository !== name) throw isUnknown(name, id);
+    // Somebody is writing right now: what was acknowledged is the answer that stays true.
+    if (record.holder !== undefined) return { id, name, size: record.size };
+    return this.#holding(name, id, async (live) => ({ id, name, size: live.size }));
+  }
+
+  /**
+   * end-5. A body that breaks off leaves what came of it: `status` tells from where to go on.
+   *
+   * @throws RegistryError `BLOB_UPLOAD_INVALID` (416) when the chunk does not begin where the last one ended;
+   *   `SIZE_INVALID`
+   */
+  async append(name: RepositoryName, id: UploadId, claim: ChunkClaim, body: Body): Promise<UploadStatus> {
+    return this.#holding(name, id, async (live) => {
+      checkClaim(name, id, claim, live.size);
+      await this.#receive(live, claim, body);
+      return { id, name, size: live.size };
+    });
+  }
+
+  /**
+   * end-6: takes a last chunk, if there is one, and makes everything a blob. A digest that does not match ends the
+   * session: its bytes are not what the client believes them to be.
+   *
+   * @throws RegistryError `DIGEST_INVALID`, and those of `append`
+   */
+  async finish(name: RepositoryName, id: UploadId, digest: Digest, claim: ChunkClaim, body: Body): Promise<Blob> {
+    return this.#holding(name, id, async (live) => {
+      checkClaim(name, id, claim, live.size);
+      live.expect(algorithmOf(digest));
+      await this.#receive(live, claim, body);
+      const blob = await this.#commit(name, digest, live, id);
+      live.close();
+      return blob;
+    });
+  }
+
+  /** end-4b: a whole blob in one request, without a session. */
+  async pushWhole(name: RepositoryName, digest: Digest, claim: ChunkClaim, body: Body): Promise<Blob> {
+    const staged = await this.#context.driver.stage(uploadKey(name, newUploadId()));
+    const live = new LiveUpload(staged, { algorithm: algorithmOf(digest), digestSoFar: undefined, holds: 0 });
+    try {
+      await this.#receive(live, claim, body);
+      return await this.#commit(name, digest, live, undefined);
+    } finally {
+      await staged.abort();
+    }
+  }
+
+  /** end-14. */
+  async cancel(name: RepositoryName, id: UploadId): Promise<void> {
+    await this.#holding(name, id, async (live) => this.#discard(id, live));
+  }
+
+  /** Closes what this process has open. */
+  async close(): Promise<void> {
+    await this.#live.close();
+  }
+
+  /** Lets go of sessions that nobody used in this process for a while: their descriptors, not their bytes. */
+  async detachIdle(): Promise<void> {
+    await this.#live.detachIdle();
+  }
+
+  async #receive(live: LiveUpload, claim: ChunkClaim, body: Body): Promise<void> {
+    const before = live.size;
+    for await (const chunks of body) await live.append(chunks);
+    const received = live.size - before;
+    const expected = claim.range === undefined ? received : claim.range.end - claim.range.start + 1;
+    if (received === expected) return;
+    // The bytes are in already and nobody can say which of them are meant.
+    live.discard();
+    throw sizeMismatch(expected, received);
+  }
+
+  async #commit(name: RepositoryName, digest: Digest, live: LiveUpload, upload: UploadId | undefined): Promise<Blob> {
+    const computed = await live.digest(algorithmOf(digest));
+    if (computed !== digest) {
+      live.discard();
+      const reason = 'the content has another digest than the request says; the upload was discarded';
+      throw new RegistryError('DIGEST_INVALID', { detail: { expected: digest, computed, size: live.size, reason } });
+    }
+    try {
+      return await commitBlob(this.#context, this.#adoption, { name, digest, staged: live.staged, upload });
+    } catch (error) {
+      live.fail();
+      throw error;
+    }
+  }
+
+  async #discard(id: UploadId, live: LiveUpload): Promise<void> {
+    live.close();
+    await live.staged.abort();
+    await this.#context.metadata.uploads.remove(id);
+  }
+
+  /** Gives one request the session; nobody else, in any process, has it meanwhile. */
+  async #holding<T>(name: RepositoryName, id: UploadId, work: (live: LiveUpload) => Promise<T>): Promise<T> {
+    const live = await this.#hold(name, id);
+    try {
+      return await work(live);
+    } catch (error) {
+      if (live.isDiscarded) await this.#discard(id, live);
+      throw error;
+    } finally {
+      if (live.isClosed) this.#live.forget(id);
+      else await this.#release(id, live);
+    }
+  }
+
+  async #hold(name: RepositoryName, id: UploadId): Promise<LiveUpload> {
+    const { metadata, owner } = this.#context;
+    const known = await metadata.uploads.find(id);
+    if (known === undefined || known.repository !== name) throw isUnknown(name, id);
+    const { taken, record } = await metadata.uploads.hold(id, owner);
+    if (record === undefined) throw isUnknown(name, id);
+    if (!taken) {
+      const reason = 'another request is writing to this upload: wait for its end, then ask for the status';
+      throw new RegistryError('BLOB_UPLOAD_INVALID', { status: 409, detail: { upload: id, reason } });
+    }
+    try {
+      const live = await this.#live.take(record);
+      if (live !== undefined) return live;
+    } catch (error) {
+      await this.#releaseRow(record);
+      throw error;
+    }
+    await metadata.uploads.remove(id);
+    throw isUnknown(name, id);
+  }
+
+  async #release(id: UploadId, live: LiveUpload): Promise<void> {
+    const { metadata, now } = this.#context;
+    if (live.isBroken) {
+      this.#live.forget(id);
+      await live.staged.detach();
+    }
+    await metadata.uploads.release(id, live.size, live.digestSoFar(), now());
+  }
+
+  async #releaseRow(record: UploadRecord): Promise<void> {
+    await this.#context.metadata.uploads.release(record.id, record.size, record.digestSoFar, record.updatedAt);
+  }
+}
+
+function newUploadId(): UploadId {
+  return parseUploadId(randomUUID());
+}
+
+function isUnknown(name: RepositoryName, id: UploadId): RegistryError {
+  const reason = 'no such upload: it was finished, canceled or expired, or is another repository\'s. Begin a new one';
+  return new RegistryError('BLOB_UPLOAD_UNKNOWN', { detail: { name, upload: id, reason } });
+}
+
+/** Before the first byte is read. */
+function checkClaim(name: RepositoryName, id: UploadId, claim: ChunkClaim, size: number): void {
+  const { range, length } = claim;
+  if (range === undefined) return;
+  if (range.start !== size) {
+    const reason = `the next chunk has to begin at byte ${size}, this one begins at ${range.start}`;
+    throw new RegistryError('BLOB_UPLOAD_INVALID', {
+      status: 416,
+      detail: { upload: id, offset: size, reason },
+      headers: { Range: rangeOf(size), Location: `/v2/${name}/blobs/uploads/${id}` },
+    });
+  }
+  if (length !== undefined && length !== range.end - range.start + 1) {
+    throw sizeMismatch(range.end - range.start + 1, length);
+  }
+}
+
+/** `0-<last byte>`. For an empty upload the spec has no form; Distribution and its clients write `0-0`. */
+export function rangeOf(size: number): string {
+  return `0-${Math.max(0, size - 1)}`;
+}
+
+function sizeMismatch(expected: number, received: number): RegistryError {
+  const reason = `Content-Range speaks of ${expected} bytes, the body has ${received}`;
+  return new RegistryError('SIZE_INVALID', { detail: { expected, received, reason } });
+}

@@ -1,0 +1,101 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Config } from '../config/config.ts';
+import { removeLeftovers } from '../storage/blobs/temporary-files.ts';
+import { purgeTrash } from '../storage/blobs/trash.ts';
+import type { Log } from './observe/log.ts';
+import type { OpenRegistry } from './open-registry.ts';
+
+const SECOND_MS = 1000;
+const HOUR_MS = 3600 * SECOND_MS;
+const TRASH_KEPT_MS = 24 * HOUR_MS;
+
+/** What one process of a server does in the background. */
+export interface Jobs {
+  /** No job begins any more; one that runs is awaited. */
+  stop(): Promise<void>;
+}
+
+/** Removes what a crash left lying about. Before anybody else works on the root. */
+export async function tidyRoot(config: Config): Promise<void> {
+  if (config.storage.driver === 'filesystem') await removeLeftovers(config.root);
+}
+
+/** Starts comparing the tree with the index at once, and the regular jobs. */
+export function startJobs(config: Config, { registry }: OpenRegistry, log: Log): Jobs {
+  const { maintenance } = registry;
+  const runner = new JobRunner(log);
+  runner.once('compare the tree with the index', async () => {
+    const { repositories } = await maintenance.verifyTree(() => runner.breathe());
+    log.info('the index agrees with the tree', { repositories });
+    await removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages());
+  });
+  runner.every(10 * SECOND_MS, 'compare doubted repositories', async () => void (await maintenance.verifyDoubted()));
+  runner.every(60 * SECOND_MS, 'expire uploads', () =>
+    removed(log, 'expired uploads were removed', maintenance.expireUploads()),
+  );
+  runner.every(6 * HOUR_MS, 'remove orphaned stages', () =>
+    removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages()),
+  );
+  if (config.storage.driver === 'filesystem') {
+    runner.every(HOUR_MS, 'empty the trash', () =>
+      removed(log, 'deleted things were taken out of the trash', purgeTrash(config.root, Date.now() - TRASH_KEPT_MS)),
+    );
+  }
+  return runner;
+}
+
+async function removed(log: Log, message: string, count: Promise<number>): Promise<void> {
+  const number = await count;
+  if (number > 0) log.info(message, { number });
+}
+
+class JobsStopped extends Error {}
+
+/** One job at a time: they share a disk with the requests. */
+class JobRunner implements Jobs {
+  readonly #log: Log;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #queue: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  once(name: string, job: () => Promise<void>): void {
+    this.#queue = this.#queue.then(async () => {
+      if (this.#isStopped) return;
+      try {
+        await job();
+      } catch (error) {
+        if (!(error instanceof JobsStopped)) this.#log.warn('a background job failed', { job: name, err: error });
+      }
+    });
+  }
+
+  every(ms: number, name: string, job: () => Promise<void>): void {
+    let isWaiting = false;
+    const timer = setInterval(() => {
+      // One that takes longer than its interval does not pile up.
+      if (isWaiting) return;
+      isWaiting = true;
+      this.once(name, async () => {
+        isWaiting = false;
+        await job();
+      });
+    }, ms);
+    this.#timers.push(timer.unref());
+  }
+
+  /** Lets requests have their turn; ends a long job when the server stops. */
+  async breathe(): Promise<void> {
+    await nextTurn();
+    if (this.#isStopped) throw new JobsStopped();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    for (const timer of this.#timers) clearInterval(timer);
+    await this.#queue;
+  }
+}

@@ -1,0 +1,168 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { RegistryError } from '../oci/errors.ts';
+import type { Buffers } from './http/blob-sender.ts';
+import { ResponseClosed } from './http/blob-sender.ts';
+import type { ClientAddress } from './http/client-address.ts';
+import { asRegistryError, errorReply } from './http/error-reply.ts';
+import type { Endpoint } from './http/endpoint.ts';
+import type { Reply } from './http/exchange.ts';
+import { ClientGone, RequestBody } from './http/request-body.ts';
+import type { Router } from './http/router.ts';
+import { send } from './http/send.ts';
+import { parseTarget } from './http/target.ts';
+import type { TransferBudget } from './http/transfer-budget.ts';
+import type { Watchdog } from './http/watchdog.ts';
+import type { Log } from './observe/log.ts';
+import type { Metrics } from './observe/metrics.ts';
+
+export interface ListenerParts {
+  readonly router: Router;
+  /** Everything that is not below `/v2/`. */
+  readonly others: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly isReadOnly: () => Promise<boolean>;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly budget: TransferBudget;
+  readonly buffers: Buffers;
+  readonly watchdog: Watchdog;
+  readonly clientAddress: ClientAddress;
+  readonly sendTimeoutMs: number;
+  /** Distinguishes the request ids of this process. */
+  readonly idPrefix: string;
+}
+
+/** What is known about a request when it is over. */
+interface Observed {
+  endpoint: string;
+  error: RegistryError | undefined;
+  body: RequestBody | undefined;
+}
+
+/** What `http.Server` calls for each request: matches, handles, answers, and says what happened. */
+export class Listener {
+  readonly #parts: ListenerParts;
+  #count = 0;
+
+  constructor(parts: ListenerParts) {
+    this.#parts = parts;
+  }
+
+  readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
+    const observed: Observed = { endpoint: 'other', error: undefined, body: undefined };
+    this.#observe(request, response, observed);
+    const url = request.url ?? '';
+    if (url.startsWith('/v2/') || url === '/v2' || url.startsWith('/v2?') || !url.startsWith('/')) {
+      void this.#serve(request, response, observed);
+    } else this.#parts.others(request, response);
+  };
+
+  async #serve(request: IncomingMessage, response: ServerResponse, observed: Observed): Promise<void> {
+    let reply: Reply;
+    try {
+      reply = await this.#reply(request, observed);
+    } catch (error) {
+      if (error instanceof ClientGone) return;
+      observed.error = asRegistryError(error);
+      this.#logFault(request, observed.error);
+      reply = errorReply(observed.error);
+    }
+    try {
+      await send(request, response, reply, this.#parts);
+    } catch (error) {
+      if (error instanceof ResponseClosed) return;
+      observed.error = asRegistryError(error);
+      this.#logFault(request, observed.error);
+    }
+  }
+
+  async #reply(request: IncomingMessage, observed: Observed): Promise<Reply> {
+    const { router, budget, watchdog } = this.#parts;
+    checkHost(request);
+    const method = request.method ?? '';
+    const target = parseTarget(request.url ?? '');
+    const { endpoint, params } = router.match(method, target);
+    observed.endpoint = endpoint.id;
+    if (isChange(endpoint) && (await this.#parts.isReadOnly())) throw isReadOnly();
+    observed.body = new RequestBody(request, budget, watchdog);
+    return endpoint.handle({ method, params, query: target.query, headers: request.headers, body: observed.body });
+  }
+
+  /** Faults of the server are told in full, here and nowhere else. */
+  #logFault(request: IncomingMessage, error: RegistryError): void {
+    if (error.status < 500) return;
+    const { method, url } = request;
+    this.#parts.log[error.code === 'UNKNOWN' ? 'error' : 'warn']('a request failed', {
+      method,
+      path: url?.split('?', 1)[0]?.slice(0, 300),
+      err: error.cause ?? error,
+    });
+  }
+
+  #observe(request: IncomingMessage, response: ServerResponse, observed: Observed): void {
+    const { log, metrics, clientAddress, idPrefix } = this.#parts;
+    const startedAt = performance.now();
+    const requestId = idPrefix + (this.#count++).toString(36);
+    const remoteAddress = clientAddress(request);
+    const { socket } = request;
+    const alreadySent = socket.bytesWritten;
+    response.setHeader('X-Request-Id', requestId);
+    metrics.requestStarted();
+    response.once('close', () => {
+      const durationMs = performance.now() - startedAt;
+      const { error, endpoint } = observed;
+      const method = request.method ?? '';
+      const aborted = !response.writableFinished;
+      // 499 as nginx has it: the client closed before there was an answer.
+      const status = response.headersSent ? response.statusCode : 499;
+      const bytesIn = observed.body?.received ?? 0;
+      const bytesOut = aborted ? socket.bytesWritten - alreadySent : bodyBytes(method, response);
+      metrics.request(endpoint, method, status, durationMs / 1000, bytesIn, bytesOut);
+      log.access({
+        requestId,
+        remoteAddress,
+        method,
+        endpoint,
+        path: request.url ?? '',
+        status,
+        bytesIn,
+        bytesOut,
+        durationMs,
+        userAgent: request.headers['user-agent'],
+        errorCode: error?.code,
+        reason: reasonOf(error),
+        aborted,
+      });
+    });
+  }
+}
+
+function bodyBytes(method: string, response: ServerResponse): number {
+  return method === 'HEAD' ? 0 : Number(response.getHeader('Content-Length') ?? 0);
+}
+
+function reasonOf(error: RegistryError | undefined): string | undefined {
+  const detail = error?.detail;
+  if (typeof detail === 'object' && detail !== null && 'reason' in detail) return String(detail.reason);
+  return error?.message;
+}
+
+/** RFC 9112 section 3.2: exactly one Host. Node refuses none, but passes over a second. */
+function checkHost(request: IncomingMessage): void {
+  let hosts = 0;
+  const { rawHeaders } = request;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i];
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+  }
+  if (hosts < 2) return;
+  throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason: 'a request has one Host header, not two' } });
+}
+
+function isChange(endpoint: Endpoint): boolean {
+  return endpoint.action === 'push' || endpoint.action === 'delete';
+}
+
+function isReadOnly(): RegistryError {
+  const reason = 'the registry is read-only for now: pulls work, pushes and deletions have to wait';
+  return new RegistryError('UNSUPPORTED', { detail: { reason }, headers: { Allow: 'GET, HEAD', 'Retry-After': '60' } });
+}

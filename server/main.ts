@@ -1,0 +1,124 @@
+import cluster from 'node:cluster';
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { formatAddress } from '../config/address.ts';
+import type { Config } from '../config/config.ts';
+import { beginRun } from '../registry/store.ts';
+import { startJobs, tidyRoot } from './jobs.ts';
+import { createLog, type Log } from './observe/log.ts';
+import { createMetrics, type Metrics } from './observe/metrics.ts';
+import { createMetricsAggregator, type MetricsAggregator } from './observe/metrics-cluster.ts';
+import { createMetricsServer } from './observe/metrics-server.ts';
+import { openRegistry, type OpenRegistry } from './open-registry.ts';
+import { lockRoot } from './root-lock.ts';
+import { createService } from './service.ts';
+import { Workers } from './workers.ts';
+
+/** A server that runs. */
+export interface RunningServer {
+  readonly port: number;
+  /** Drains and ends it. */
+  stop(): Promise<void>;
+}
+
+/** What serves the requests: this process, or workers of it. */
+interface Front {
+  readonly port: number;
+  drain(): Promise<void>;
+}
+
+interface Parts {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  readonly aggregator: MetricsAggregator;
+}
+
+/**
+ * Composition root: takes the root's lock, makes the store ready, starts what serves, then the background jobs.
+ *
+ * @throws RootIsTaken, WorkerFailed, StorageError, or Node's error when the address cannot be had
+ */
+export async function startServer(config: Config): Promise<RunningServer> {
+  const lock = config.storage.driver === 'memory' ? undefined : lockRoot(config.root);
+  const run = randomUUID();
+  const log = createLog({ ...config.log, worker: 0 });
+  const metrics = createMetrics();
+  const cluster_ = config.workers > 1 ? { cluster } : {};
+  const parts = { log, metrics, aggregator: createMetricsAggregator({ own: metrics, ...cluster_ }) };
+  await tidyRoot(config);
+  const { front, opened, close } = config.workers > 1 ? await startMany(config, run, parts) : await startOne(config, run, parts);
+  metrics.measureUploadsOpen(() => opened.metadata.uploads.count());
+  const jobs = startJobs(config, opened, log);
+  const closeMetrics = await startMetricsServer(config, parts);
+  sayListening(config, front.port, log);
+  return {
+    port: front.port,
+    stop: async () => {
+      log.info('draining: no new connections, running requests may finish', { timeoutMs: config.http.drainTimeoutMs });
+      await Promise.all([front.drain(), jobs.stop()]);
+      await close();
+      await closeMetrics();
+      lock?.release();
+      log.info('stopped', {});
+      log.close();
+    },
+  };
+}
+
+interface Started {
+  readonly front: Front;
+  readonly opened: OpenRegistry;
+  readonly close: () => Promise<void>;
+}
+
+async function startOne(config: Config, run: string, parts: Parts): Promise<Started> {
+  const { aggregator } = parts;
+  const service = await createService(config, { run, worker: 0 }, { ...parts, metricsText: () => aggregator.text() });
+  await beginRun({ ...service, log: parts.log }, run, bootId(run));
+  const port = await service.listen();
+  return { front: { port, drain: () => service.drain() }, opened: service, close: async () => {} };
+}
+
+async function startMany(config: Config, run: string, parts: Parts): Promise<Started> {
+  const opened = await openRegistry(config, { run, worker: 0 }, parts);
+  await beginRun({ ...opened, log: parts.log }, run, bootId(run));
+  const workers = new Workers(config, run, parts.log, async (owner) => {
+    await opened.registry.maintenance.abandonProcess(owner);
+  });
+  const port = await workers.start();
+  return { front: { port, drain: () => workers.drain() }, opened, close: () => opened.registry.close() };
+}
+
+/** Names this boot of the machine; where the system does not tell, every start counts as one. */
+function bootId(run: string): string {
+  try {
+    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+  } catch {
+    return run;
+  }
+}
+
+async function startMetricsServer(config: Config, { aggregator, log }: Parts): Promise<() => Promise<void>> {
+  const { address } = config.metrics;
+  if (address === undefined) return async () => aggregator.close();
+  const server = createMetricsServer({
+    metrics: aggregator,
+    onFault: (error) => log.warn('the metrics could not be collected', { err: error }),
+  });
+  server.listen(address.port, address.host);
+  await once(server, 'listening');
+  return async () => {
+    aggregator.close();
+    server.close();
+    server.closeAllConnections();
+  };
+}
+
+/** The one line that says that it runs, where, and on what. */
+function sayListening(config: Config, port: number, log: Log): void {
+  const scheme = config.http.tls === undefined ? 'http' : 'https';
+  const url = `${scheme}://${formatAddress({ host: config.address.host, port })}`;
+  log.info(`listening on ${url}`, { root: config.root, workers: config.workers });
+  log.flush();
+}

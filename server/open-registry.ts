@@ -1,0 +1,79 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { Config } from '../config/config.ts';
+import { ContentCache } from '../registry/content-cache.ts';
+import type { Context } from '../registry/context.ts';
+import { createRegistry, type Registry } from '../registry/registry.ts';
+import type { BlobDriver } from '../storage/blobs/driver.ts';
+import { openFilesystemDriver } from '../storage/blobs/filesystem.ts';
+import { measured } from '../storage/blobs/measured.ts';
+import { createMemoryDriver } from '../storage/blobs/memory.ts';
+import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
+import type { Log } from './observe/log.ts';
+import type { Metrics } from './observe/metrics.ts';
+
+/** A process's view of the store, and what is made of it. */
+export interface OpenRegistry {
+  readonly registry: Registry;
+  readonly driver: BlobDriver;
+  readonly metadata: Metadata;
+}
+
+/** Which process this is among those of a server. */
+export interface Identity {
+  readonly run: string;
+  /** 0 for the primary; never used twice in a run. */
+  readonly worker: number;
+}
+
+/** Opens the store that `config` names. Closed by `registry.close`. */
+export async function openRegistry(
+  config: Config,
+  identity: Identity,
+  parts: { readonly log: Log; readonly metrics: Metrics },
+): Promise<OpenRegistry> {
+  const driver = measured(await openDriver(config), (operation, seconds, ok) =>
+    parts.metrics.driverOperation(operation, ok, seconds),
+  );
+  const metadata = await openMetadata(config);
+  const context: Context = {
+    driver,
+    metadata,
+    cache: new ContentCache(config.storage.cacheBytes),
+    settings: {
+      allowSparseImages: config.manifests.allowSparseImages,
+      maxManifestBytes: config.manifests.maxSizeBytes,
+      maxUploadSessions: config.uploads.maxSessions,
+      uploadExpiryMs: config.uploads.expireAfterMs,
+    },
+    log: parts.log,
+    run: identity.run,
+    owner: `${identity.run}/${identity.worker}`,
+    now: Date.now,
+    unsettled: new Set(),
+  };
+  return { registry: createRegistry(context), driver, metadata };
+}
+
+async function openDriver(config: Config): Promise<BlobDriver> {
+  return config.storage.driver === 'memory' ? createMemoryDriver() : openFilesystemDriver({ root: config.root });
+}
+
+async function openMetadata(config: Config): Promise<Metadata> {
+  if (config.storage.driver === 'memory') return openFleetingMetadata();
+  const directory = path.join(config.root, '.meta');
+  mkdirSync(directory, { recursive: true });
+  return openSqliteMetadata(path.join(directory, 'index.db'));
+}
+
+/** For a store that ends with the process. */
+async function openFleetingMetadata(): Promise<Metadata> {
+  const directory = mkdtempSync(path.join(tmpdir(), 'entrepot-'));
+  const metadata = await openSqliteMetadata(path.join(directory, 'index.db'));
+  const close = async () => {
+    await metadata.close();
+    rmSync(directory, { recursive: true });
+  };
+  return { ...metadata, close };
+}

@@ -1,0 +1,28 @@
+import { mkdirSync } from 'node:fs';
+import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+
+/** Somebody else serves this root. */
+export class RootIsTaken extends Error {
+  override readonly name = 'RootIsTaken';
+}
+
+/**
+ * Takes the root for this process until it ends, however it ends: an open exclusive transaction on an SQLite file is a
+ * lock that the kernel gives back, and Node has no other.
+ *
+ * @throws RootIsTaken
+ */
+export function lockRoot(root: string): { release(): void } {
+  const directory = path.join(root, '.meta');
+  mkdirSync(directory, { recursive: true });
+  const database = new DatabaseSync(path.join(directory, 'lock'));
+  try {
+    database.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE');
+  } catch (error) {
+    database.close();
+    const advice = 'stop it first, or give this one another --root';
+    throw new RootIsTaken(`another entrepot serves ${root}: ${advice}`, { cause: error });
+  }
+  return { release: () => database.close() };
+}

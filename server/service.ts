@@ -1,0 +1,154 @@
+import { once } from 'node:events';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { isLoopback } from '../config/address.ts';
+import type { Config } from '../config/config.ts';
+import { endpoints } from './endpoints.ts';
+import { createHttpServer } from './http-server.ts';
+import { Buffers } from './http/blob-sender.ts';
+import { createClientAddress } from './http/client-address.ts';
+import { Router } from './http/router.ts';
+import { TransferBudget } from './http/transfer-budget.ts';
+import { Watchdog } from './http/watchdog.ts';
+import { Listener } from './listener.ts';
+import { createHealth, type Health } from './observe/health.ts';
+import type { Log } from './observe/log.ts';
+import type { Metrics } from './observe/metrics.ts';
+import { openRegistry, type Identity, type OpenRegistry } from './open-registry.ts';
+
+export interface ServiceParts {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** The metrics of all processes of the server, as text. */
+  readonly metricsText: () => Promise<string>;
+}
+
+/** One process that serves requests: the registry, and the HTTP server in front of it. */
+export interface Service extends OpenRegistry {
+  /** @returns the port, also when 0 was configured */
+  listen(): Promise<number>;
+  /**
+   * Takes no new connections, lets running requests finish for as long as the configuration says, then closes
+   * everything.
+   */
+  drain(): Promise<void>;
+}
+
+const HOUSEKEEPING_MS = 5_000;
+
+/** Opens the store and prepares the HTTP server. */
+export async function createService(config: Config, identity: Identity, parts: ServiceParts): Promise<Service> {
+  const { log, metrics } = parts;
+  const opened = await openRegistry(config, identity, parts);
+  const budget = new TransferBudget(config.storage.transferMemoryBytes);
+  metrics.measureTransferMemory(() => config.storage.transferMemoryBytes - budget.free);
+  const watchdog = new Watchdog(config.http.minimumRate);
+  let isDraining = false;
+  const readOnly = createReadOnly(config, opened);
+  const health = createHealth({
+    checks: { index: async () => void (await opened.metadata.state.get('epoch')) },
+    isDraining: () => isDraining,
+    onFailure: (check, reason) => log.warn('a readiness check failed', { check, err: reason }),
+  });
+  const listener = new Listener({
+    router: new Router(endpoints({
+      registry: opened.registry,
+      maxManifestBytes: config.manifests.maxSizeBytes,
+      location: (path) => `${config.http.host ?? ''}${path}`,
+    })),
+    others: lazyApp(config, opened, { ...parts, health, readOnly }),
+    isReadOnly: readOnly.get,
+    log,
+    metrics,
+    budget,
+    buffers: new Buffers(budget),
+    watchdog,
+    clientAddress: createClientAddress(config.http.trustedProxies),
+    sendTimeoutMs: config.http.sendTimeoutMs,
+    idPrefix: `${identity.run.slice(0, 6)}${identity.worker}-`,
+  });
+  const server = await createHttpServer(config, log, listener.handle);
+  const housekeeping = startHousekeeping(opened, log);
+  return {
+    ...opened,
+    listen: () => listen(server, config),
+    drain: async () => {
+      isDraining = true;
+      clearInterval(housekeeping);
+      await closeServer(server, config.http.drainTimeoutMs, log);
+      watchdog.close();
+      await opened.registry.close();
+    },
+  };
+}
+
+function createReadOnly(config: Config, { metadata }: OpenRegistry) {
+  return {
+    get: async () => config.readOnly || (await metadata.state.get('read-only')) === 'on',
+    set: async (on: boolean) => metadata.state.set('read-only', on ? 'on' : 'off'),
+  };
+}
+
+/** Express and what hangs on it are loaded with the first request that needs them: a start stays light. */
+function lazyApp(
+  config: Config,
+  { registry }: OpenRegistry,
+  parts: ServiceParts & { health: Health; readOnly: ReturnType<typeof createReadOnly> },
+): (request: IncomingMessage, response: ServerResponse) => void {
+  const load = async () => {
+    const { createApp } = await import('./api/app.ts');
+    return createApp({
+      registry,
+      health: parts.health,
+      // An address of its own is the way to show metrics to other machines.
+      metricsText: config.metrics.address === undefined && isLoopback(config.address.host) ? parts.metricsText : undefined,
+      readOnly: parts.readOnly,
+      onFault: (error, request) => parts.log.error('a request failed', { path: request.path, err: error.cause ?? error }),
+    });
+  };
+  let app: ReturnType<typeof load> | undefined;
+  return (request, response) => {
+    app ??= load();
+    app.then(
+      (handle) => handle(request, response),
+      (error: unknown) => {
+        parts.log.error('the application could not be loaded', { err: error });
+        response.destroy();
+      },
+    );
+  };
+}
+
+/** What each process has to do for itself from time to time. */
+function startHousekeeping({ registry }: OpenRegistry, log: Log): NodeJS.Timeout {
+  const keepHouse = async () => {
+    await registry.uploads.detachIdle();
+    await registry.maintenance.giveUpUnsettled();
+  };
+  return setInterval(() => {
+    keepHouse().catch((error: unknown) => log.warn('housekeeping failed, it will be tried again', { err: error }));
+  }, HOUSEKEEPING_MS).unref();
+}
+
+async function listen(server: Server, config: Config): Promise<number> {
+  server.listen({ host: config.address.host, port: config.address.port, backlog: 1024 });
+  await once(server, 'listening');
+  return (server.address() as AddressInfo).port;
+}
+
+async function closeServer(server: Server, timeoutMs: number, log: Log): Promise<void> {
+  if (!server.listening) return;
+  const closed = once(server, 'close').then(() => true);
+  // Every answer from now on tells its connection to end; idle ones end at once.
+  server.prependListener('request', (_request, response: ServerResponse) => void response.setHeader('Connection', 'close'));
+  server.close();
+  server.closeIdleConnections();
+  const sweep = setInterval(() => server.closeIdleConnections(), 100);
+  const isDrained = await Promise.race([closed, delay(timeoutMs, false, { ref: false })]);
+  clearInterval(sweep);
+  if (isDrained) return;
+  log.warn('requests were still running at the end of the drain timeout and are cut', { timeoutMs });
+  server.closeAllConnections();
+  await closed;
+}

@@ -1,0 +1,50 @@
+import { createLog, type Log } from './observe/log.ts';
+import { createMetrics } from './observe/metrics.ts';
+import { answerMetricsRequests, type WorkerMetrics } from './observe/metrics-cluster.ts';
+import { createService, type Service } from './service.ts';
+import type { WorkerOrder, WorkerReport } from './workers.ts';
+
+/** The entry of a serving process; its orders come from the primary. */
+interface Running {
+  readonly service: Service;
+  readonly log: Log;
+  readonly metrics: WorkerMetrics;
+}
+
+let running: Promise<Running> | undefined;
+
+process.on('message', (order: WorkerOrder) => {
+  if (order.serve !== undefined) running ??= start(order.serve);
+  if (order.drain === true) void drain();
+});
+// A terminal sends its signals to every process of the group; the primary alone decides what they mean.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {});
+// The primary is gone, and with it the lock on the root: another server may be starting on it right now.
+process.on('disconnect', () => process.exit(1));
+
+async function start(serve: NonNullable<WorkerOrder['serve']>): Promise<Running> {
+  const { config, run, worker } = serve;
+  const log = createLog({ ...config.log, worker });
+  const metrics = createMetrics();
+  const channel = answerMetricsRequests(process, metrics);
+  try {
+    const service = await createService(config, { run, worker }, { log, metrics, metricsText: () => channel.text() });
+    report({ listening: await service.listen() });
+    return { service, log, metrics: channel };
+  } catch (error) {
+    report({ failed: error instanceof Error ? error.message : String(error) });
+    throw error;
+  }
+}
+
+async function drain(): Promise<void> {
+  const { service, log, metrics } = (await running) ?? {};
+  await service?.drain();
+  await metrics?.sendLast();
+  log?.close();
+  process.exit(0);
+}
+
+function report(message: WorkerReport): void {
+  process.send?.(message);
+}

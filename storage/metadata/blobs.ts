@@ -1,0 +1,145 @@
+import type { Digest } from '../../oci/digest.ts';
+import type { RepositoryName } from '../../oci/names.ts';
+import type { Database, Row, Transaction } from './database.ts';
+
+export interface BlobRecord {
+  /** In bytes. */
+  readonly size: number;
+}
+
+/** What the index says of a blob in a repository, with how far the repository itself is known. */
+export interface BlobLookup {
+  readonly verifiedRun: string | undefined;
+  readonly blob: BlobRecord | undefined;
+}
+
+export class BlobRecords {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Undefined when the repository has no row. */
+  async lookup(repository: RepositoryName, digest: Digest): Promise<BlobLookup | undefined> {
+    const row = await this.#database.get(
+      `SELECT r.verified_run, b.size FROM repository r
+       LEFT JOIN blob b ON b.digest = ?
+         AND EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.repository_id = r.id AND rb.blob_id = b.id)
+       WHERE r.name = ?`,
+      digest,
+      repository,
+    );
+    if (row === undefined) return undefined;
+    const size = row['size'];
+    return {
+      verifiedRun: (row['verified_run'] as string | null) ?? undefined,
+      blob: size === null ? undefined : { size: Number(size) },
+    };
+  }
+
+  /** The size of content that was hashed and stored whole, wherever it is linked. */
+  async verifiedSize(digest: Digest): Promise<number | undefined> {
+    const row = await this.#database.get(
+      'SELECT size FROM blob WHERE digest = ? AND verified_at IS NOT NULL',
+      digest,
+    );
+    return row === undefined ? undefined : Number(row['size']);
+  }
+
+  /** Some repository that has the blob, other than `not`. */
+  async anyHolder(digest: Digest): Promise<string | undefined> {
+    const row = await this.#database.get(
+      `SELECT r.name FROM blob b JOIN repository_blob rb ON rb.blob_id = b.id
+       JOIN repository r ON r.id = rb.repository_id WHERE b.digest = ? LIMIT 1`,
+      digest,
+    );
+    return row === undefined ? undefined : String(row['name']);
+  }
+
+  /**
+   * Records content that lies in the store.
+   *
+   * @param verifiedAt when its bytes were hashed; undefined when nobody of us did (an adopted store)
+   * @returns the id of the row
+   */
+  async upsert(
+    tx: Transaction,
+    blob: { digest: Digest; size: number; now: number; verifiedAt: number | undefined },
+  ): Promise<number> {
+    const row = await tx.get(
+      `INSERT INTO blob (digest, size, state, last_used, verified_at) VALUES (?, ?, 'live', ?, ?)
+       ON CONFLICT (digest) DO UPDATE SET size = excluded.size, state = 'live', last_used = excluded.last_used,
+         verified_at = coalesce(excluded.verified_at, blob.verified_at)
+       RETURNING id`,
+      blob.digest,
+      blob.size,
+      blob.now,
+      blob.verifiedAt ?? null,
+    );
+    return Number(row?.['id']);
+  }
+
+  async link(tx: Transaction, repositoryId: number, blobId: number, now: number): Promise<void> {
+    await tx.run(
+      'INSERT INTO repository_blob (repository_id, blob_id, linked_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+      repositoryId,
+      blobId,
+      now,
+    );
+  }
+
+  /** From now on nobody counts as having hashed what lies in the store. */
+  async forgetVerified(): Promise<void> {
+    await this.#database.write('durable', (tx) => tx.run('UPDATE blob SET verified_at = NULL'));
+  }
+
+  async unlink(tx: Transaction, repository: RepositoryName, digest: Digest): Promise<boolean> {
+    const changed = await tx.run(
+      `DELETE FROM repository_blob WHERE repository_id = (SELECT id FROM repository WHERE name = ?)
+       AND blob_id = (SELECT id FROM blob WHERE digest = ?)`,
+      repository,
+      digest,
+    );
+    return changed > 0;
+  }
+
+  /** The digest of one manifest of the repository that needs the blob as config or layer; pending ones count. */
+  async neededBy(tx: Transaction, repository: RepositoryName, digest: Digest): Promise<string | undefined> {
+    const row = await tx.get(
+      `SELECT m.digest FROM manifest_reference e JOIN manifest m ON m.id = e.manifest_id
+       WHERE e.repository_id = (SELECT id FROM repository WHERE name = ?) AND e.digest = ?
+         AND e.kind IN ('config', 'layer') LIMIT 1`,
+      repository,
+      digest,
+    );
+    return row === undefined ? undefined : String(row['digest']);
+  }
+
+  /** Those of `digests` that the repository does not have. Inside the transaction that relies on the answer. */
+  async missing(tx: Transaction, repositoryId: number, digests: readonly Digest[]): Promise<readonly Digest[]> {
+    const absent: Digest[] = [];
+    for (const digest of digests) {
+      const row = await tx.get(
+        `SELECT 1 FROM blob b JOIN repository_blob rb ON rb.blob_id = b.id AND rb.repository_id = ?
+         WHERE b.digest = ?`,
+        repositoryId,
+        digest,
+      );
+      if (row === undefined) absent.push(digest);
+    }
+    return absent;
+  }
+
+  /** Digests of the repository's blobs behind `after`, at most `limit`. */
+  async page(repositoryId: number, after: string, limit: number): Promise<readonly string[]> {
+    const rows = await this.#database.all(
+      `SELECT b.digest FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
+       WHERE rb.repository_id = ? AND b.digest > ? ORDER BY b.digest LIMIT ?`,
+      repositoryId,
+      after,
+      limit,
+    );
+    return rows.map((row: Row) => String(row['digest']));
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * The seam to the SQL database under the index: SQLite for one machine, PostgreSQL for replicas.
+ *
+ * Statements are written once, with `?` placeholders, in the SQL that both speak. A dialect prepares and caches them.
+ */
+export type Value = string | number | Uint8Array | null;
+
+export type Row = Record<string, Value>;
+
+export interface Queries {
+  /** The first row, or undefined. */
+  get(sql: string, ...values: readonly Value[]): Promise<Row | undefined>;
+  all(sql: string, ...values: readonly Value[]): Promise<readonly Row[]>;
+}
+
+/** Statements inside one transaction. Reads see what the transaction wrote. */
+export interface Transaction extends Queries {
+  /** How many rows the statement changed. */
+  run(sql: string, ...values: readonly Value[]): Promise<number>;
+}
+
+/**
+ * What a resolved `write` promises.
+ *
+ * - `durable`: survives a power cut
+ * - `relaxed`: survives the death of every process; a power cut may take it back, together with everything relaxed that
+ *   came after it and nothing durable
+ */
+export type Durability = 'durable' | 'relaxed';
+
+export interface Database extends Queries {
+  /**
+   * Runs `work` in a transaction that no other writer of any process overlaps. What it returns, `write` returns; when
+   * it throws, nothing of it is kept and `write` throws the same.
+   *
+   * `work` awaits nothing but its transaction: others wait for it.
+   *
+   * @throws StorageError `unavailable` or `full` when the database cannot do it
+   */
+  write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** The column types in which the dialects differ. */
+export interface ColumnTypes {
+  /** A primary key that the database counts up and never uses twice. */
+  readonly id: string;
+  readonly bytes: string;
+  /** 64 bits. */
+  readonly integer: string;
+}

@@ -1,0 +1,187 @@
+import type { Digest } from '../../oci/digest.ts';
+import { parseDigest } from '../../oci/digest.ts';
+import type { RepositoryName, Tag } from '../../oci/names.ts';
+import type { Database, Row, Transaction } from './database.ts';
+
+export interface ManifestRecord {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+  readonly mediaType: string;
+}
+
+export interface ManifestLookup {
+  readonly verifiedRun: string | undefined;
+  readonly manifest: ManifestRecord | undefined;
+}
+
+export type ReferenceKind = 'config' | 'layer' | 'manifest' | 'subject';
+
+export interface NewManifest extends ManifestRecord {
+  /** As the referrers API shows it. */
+  readonly artifactType: string | undefined;
+  readonly subject: Digest | undefined;
+  readonly annotations: Readonly<Record<string, string>> | undefined;
+  /** Undefined for one too big for the index. */
+  readonly bytes: Uint8Array | undefined;
+  readonly references: readonly { readonly kind: ReferenceKind; readonly digest: Digest }[];
+}
+
+export interface ReferrerRecord extends ManifestRecord {
+  readonly artifactType: string | undefined;
+  readonly annotations: Readonly<Record<string, string>> | undefined;
+}
+
+function lookupOf(row: Row | undefined): ManifestLookup | undefined {
+  if (row === undefined) return undefined;
+  return {
+    verifiedRun: (row['verified_run'] as string | null) ?? undefined,
+    manifest: row['digest'] === null ? undefined : recordOf(row),
+  };
+}
+
+function recordOf(row: Row): ManifestRecord {
+  return {
+    digest: row['digest'] as Digest,
+    size: Number(row['size']),
+    mediaType: String(row['media_type']),
+  };
+}
+
+export class ManifestRecords {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Undefined when the repository has no row. */
+  async lookupByTag(repository: RepositoryName, tag: Tag): Promise<ManifestLookup | undefined> {
+    return lookupOf(
+      await this.#database.get(
+        `SELECT r.verified_run, m.digest, m.size, m.media_type FROM repository r
+         LEFT JOIN tag t ON t.repository_id = r.id AND t.name = ?
+         LEFT JOIN manifest m ON m.id = t.manifest_id
+         WHERE r.name = ?`,
+        tag,
+        repository,
+      ),
+    );
+  }
+
+  /** Undefined when the repository has no row. */
+  async lookupByDigest(repository: RepositoryName, digest: Digest): Promise<ManifestLookup | undefined> {
+    return lookupOf(
+      await this.#database.get(
+        `SELECT r.verified_run, m.digest, m.size, m.media_type FROM repository r
+         LEFT JOIN manifest m ON m.repository_id = r.id AND m.digest = ? AND m.state = 'committed'
+         WHERE r.name = ?`,
+        digest,
+        repository,
+      ),
+    );
+  }
+
+  /** The bytes, when the index keeps them. */
+  async bytes(repository: RepositoryName, digest: Digest): Promise<Uint8Array | undefined> {
+    const row = await this.#database.get(
+      `SELECT m.bytes FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE r.name = ? AND m.digest = ?`,
+      repository,
+      digest,
+    );
+    return (row?.['bytes'] as Uint8Array | null | undefined) ?? undefined;
+  }
+
+  /** The id and state of the row inside a transaction. */
+  async find(
+    tx: Transaction,
+    repositoryId: number,
+    digest: Digest,
+  ): Promise<{ id: number; committed: boolean } | undefined> {
+    const row = await tx.get(
+      'SELECT id, state FROM manifest WHERE repository_id = ? AND digest = ?',
+      repositoryId,
+      digest,
+    );
+    return row === undefined ? undefined : { id: Number(row['id']), committed: row['state'] === 'committed' };
+  }
+
+  /** Inserts the manifest as pending with its references; nobody can read it yet. */
+  async insertPending(tx: Transaction, repositoryId: number, manifest: NewManifest, now: number): Promise<number> {
+    const row = await tx.get(
+      `INSERT INTO manifest (repository_id, digest, size, media_type, artifact_type, subject, annotations, bytes,
+         state, pushed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) RETURNING id`,
+      repositoryId,
+      manifest.digest,
+      manifest.size,
+      manifest.mediaType,
+      manifest.artifactType ?? null,
+      manifest.subject ?? null,
+      manifest.annotations === undefined ? null : JSON.stringify(manifest.annotations),
+      manifest.bytes ?? null,
+      now,
+    );
+    const id = Number(row?.['id']);
+    for (const reference of manifest.references) {
+      await tx.run(
+        `INSERT INTO manifest_reference (manifest_id, repository_id, kind, digest) VALUES (?, ?, ?, ?)
+         ON CONFLICT DO NOTHING`,
+        id,
+        repositoryId,
+        reference.kind,
+        reference.digest,
+      );
+    }
+    return id;
+  }
+
+  async commit(tx: Transaction, id: number): Promise<void> {
+    await tx.run(`UPDATE manifest SET state = 'committed' WHERE id = ?`, id);
+  }
+
+  /** Removes the row with its references. Tags must be gone before. */
+  async remove(tx: Transaction, id: number): Promise<void> {
+    await tx.run('DELETE FROM manifest_reference WHERE manifest_id = ?', id);
+    await tx.run('DELETE FROM manifest WHERE id = ?', id);
+  }
+
+  /** Manifests of the repository whose subject is `subject`, in the order of their digests, behind `after`. */
+  async referrers(
+    repository: RepositoryName,
+    subject: Digest,
+    filter: { artifactType: string | undefined; after: string; limit: number },
+  ): Promise<readonly ReferrerRecord[]> {
+    const rows = await this.#database.all(
+      `SELECT m.digest, m.size, m.media_type, m.artifact_type, m.annotations FROM manifest m
+       JOIN repository r ON r.id = m.repository_id
+       WHERE r.name = ? AND m.subject = ? AND m.state = 'committed' AND m.digest > ?
+         AND (? IS NULL OR m.artifact_type = ?)
+       ORDER BY m.digest LIMIT ?`,
+      repository,
+      subject,
+      filter.after,
+      filter.artifactType ?? null,
+      filter.artifactType ?? null,
+      filter.limit,
+    );
+    return rows.map((row) => {
+      const { artifact_type: artifactType, annotations } = row;
+      return {
+        ...recordOf(row),
+        artifactType: (artifactType as string | null) ?? undefined,
+        annotations: typeof annotations === 'string' ? (JSON.parse(annotations) as Record<string, string>) : undefined,
+      };
+    });
+  }
+
+  /** Digests of the repository's committed manifests behind `after`, at most `limit`. */
+  async page(repositoryId: number, after: string, limit: number): Promise<readonly Digest[]> {
+    const rows = await this.#database.all(
+      `SELECT digest FROM manifest WHERE repository_id = ? AND digest > ? ORDER BY digest LIMIT ?`,
+      repositoryId,
+      after,
+      limit,
+    );
+    return rows.map((row) => parseDigest(String(row['digest'])));
+  }
+}

@@ -1,0 +1,51 @@
+import { BlobRecords } from './blobs.ts';
+import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
+import { IntentRecords } from './intents.ts';
+import { ManifestRecords } from './manifests.ts';
+import { migrate } from './migrations/migrate.ts';
+import { RepositoryRecords } from './repositories.ts';
+import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
+import { StateRecords } from './state.ts';
+import { TagRecords } from './tags.ts';
+import { UploadRecords } from './uploads.ts';
+
+/** The index: everything that reads are answered from. Beside the tree, and rebuildable from it at any time. */
+export interface Metadata {
+  readonly state: StateRecords;
+  readonly repositories: RepositoryRecords;
+  readonly blobs: BlobRecords;
+  readonly manifests: ManifestRecords;
+  readonly tags: TagRecords;
+  readonly uploads: UploadRecords;
+  readonly intents: IntentRecords;
+  /** See `Database.write`. */
+  write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** Manifests up to this size keep their bytes in the index. */
+export const INDEXED_MANIFEST_MAX_BYTES = 64 * 1024;
+
+/**
+ * Opens the SQLite index at `file` and brings it to the newest shape.
+ *
+ * @throws StorageError `unavailable` when the file is no index, or a newer program's
+ */
+export async function openSqliteMetadata(file: string): Promise<Metadata> {
+  return openMetadata(openSqlite(file), SQLITE_TYPES);
+}
+
+async function openMetadata(database: Database, types: ColumnTypes): Promise<Metadata> {
+  await migrate(database, types);
+  return {
+    state: new StateRecords(database),
+    repositories: new RepositoryRecords(database),
+    blobs: new BlobRecords(database),
+    manifests: new ManifestRecords(database),
+    tags: new TagRecords(database),
+    uploads: new UploadRecords(database),
+    intents: new IntentRecords(database),
+    write: (durability, work) => database.write(durability, work),
+    close: () => database.close(),
+  };
+}

@@ -1,0 +1,55 @@
+import type { ColumnTypes } from '../database.ts';
+
+/**
+ * The first shape of the index. Times are milliseconds since 1970, digests `<algorithm>:<hex>`.
+ *
+ * - `repository.verified_run`: the run of the server in which the repository was last compared with the tree
+ * - `manifest.state`: `pending` while its push is under way (its references already protect what they point to)
+ * - `manifest.bytes`: small manifests only; the tree has them all
+ * - `manifest_reference`: the edges from manifests to configs, layers, children and subjects
+ * - `tag.version`, `tag_history`: each move of a tag, for undo
+ * - `intent`: what is being changed right now, and by which process; at the same time the lock on it
+ */
+export function start(types: ColumnTypes): readonly string[] {
+  return [
+    `CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL)`,
+    `CREATE TABLE repository (
+       id ${types.id}, name TEXT NOT NULL UNIQUE, created_at ${types.integer} NOT NULL, verified_run TEXT)`,
+    `CREATE TABLE blob (
+       id ${types.id}, digest TEXT NOT NULL UNIQUE, size ${types.integer} NOT NULL, state TEXT NOT NULL,
+       last_used ${types.integer} NOT NULL, verified_at ${types.integer})`,
+    `CREATE TABLE repository_blob (
+       repository_id ${types.integer} NOT NULL REFERENCES repository (id),
+       blob_id ${types.integer} NOT NULL REFERENCES blob (id), linked_at ${types.integer} NOT NULL,
+       PRIMARY KEY (repository_id, blob_id))`,
+    `CREATE INDEX repository_blob_by_blob ON repository_blob (blob_id)`,
+    `CREATE TABLE manifest (
+       id ${types.id}, repository_id ${types.integer} NOT NULL REFERENCES repository (id), digest TEXT NOT NULL,
+       size ${types.integer} NOT NULL, media_type TEXT NOT NULL, artifact_type TEXT, subject TEXT, annotations TEXT,
+       bytes ${types.bytes}, state TEXT NOT NULL, pushed_at ${types.integer} NOT NULL, UNIQUE (repository_id, digest))`,
+    `CREATE INDEX manifest_by_subject ON manifest (repository_id, subject, digest) WHERE subject IS NOT NULL`,
+    `CREATE TABLE manifest_reference (
+       manifest_id ${types.integer} NOT NULL REFERENCES manifest (id) ON DELETE CASCADE,
+       repository_id ${types.integer} NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
+       PRIMARY KEY (manifest_id, kind, digest))`,
+    `CREATE INDEX manifest_reference_by_digest ON manifest_reference (repository_id, digest)`,
+    `CREATE TABLE tag (
+       repository_id ${types.integer} NOT NULL REFERENCES repository (id), name TEXT NOT NULL,
+       manifest_id ${types.integer} NOT NULL REFERENCES manifest (id), version ${types.integer} NOT NULL,
+       updated_at ${types.integer} NOT NULL, PRIMARY KEY (repository_id, name))`,
+    `CREATE INDEX tag_by_manifest ON tag (manifest_id)`,
+    `CREATE TABLE tag_history (
+       id ${types.id}, repository TEXT NOT NULL, name TEXT NOT NULL, digest TEXT, previous TEXT,
+       changed_at ${types.integer} NOT NULL)`,
+    `CREATE INDEX tag_history_by_tag ON tag_history (repository, name, id)`,
+    `CREATE TABLE upload (
+       id TEXT PRIMARY KEY, repository TEXT NOT NULL, algorithm TEXT NOT NULL, size ${types.integer} NOT NULL,
+       digest_so_far TEXT, holder TEXT, holds ${types.integer} NOT NULL, started_at ${types.integer} NOT NULL, updated_at ${types.integer} NOT NULL)`,
+    `CREATE INDEX upload_by_repository ON upload (repository)`,
+    `CREATE INDEX upload_by_update ON upload (updated_at)`,
+    `CREATE TABLE intent (
+       key TEXT PRIMARY KEY, repository TEXT NOT NULL, owner TEXT NOT NULL, started_at ${types.integer} NOT NULL)`,
+    `CREATE INDEX intent_by_repository ON intent (repository)`,
+    `CREATE INDEX intent_by_owner ON intent (owner)`,
+  ];
+}

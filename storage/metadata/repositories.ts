@@ -1,0 +1,133 @@
+import { isRepositoryName, type RepositoryName } from '../../oci/names.ts';
+import type { Database, Row, Transaction } from './database.ts';
+
+export interface RepositoryRecord {
+  readonly id: number;
+  /** The run of the server in which it was last compared with the tree. */
+  readonly verifiedRun: string | undefined;
+}
+
+/** Of rows whose name was parsed before it was stored. */
+function nameOf(row: Row): RepositoryName {
+  const name = String(row['name']);
+  if (!isRepositoryName(name)) throw new TypeError(`the index holds a repository name that is none: ${name}`);
+  return name;
+}
+
+export class RepositoryRecords {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async find(name: RepositoryName): Promise<RepositoryRecord | undefined> {
+    const row = await this.#database.get('SELECT id, verified_run FROM repository WHERE name = ?', name);
+    if (row === undefined) return undefined;
+    return { id: Number(row['id']), verifiedRun: (row['verified_run'] as string | null) ?? undefined };
+  }
+
+  /** The id of the repository, made if it was not there; a new one counts as verified in `verifiedRun`. */
+  async ensure(tx: Transaction, name: RepositoryName, now: number, verifiedRun: string | undefined): Promise<number> {
+    const found = await this.id(tx, name);
+    if (found !== undefined) return found;
+    const made = await tx.get(
+      'INSERT INTO repository (name, created_at, verified_run) VALUES (?, ?, ?) RETURNING id',
+      name,
+      now,
+      verifiedRun ?? null,
+    );
+    return Number(made?.['id']);
+  }
+
+  async id(tx: Transaction, name: RepositoryName): Promise<number | undefined> {
+    const row = await tx.get('SELECT id FROM repository WHERE name = ?', name);
+    return row === undefined ? undefined : Number(row['id']);
+  }
+
+  /** Whether it has neither blobs nor manifests. */
+  async isEmpty(tx: Transaction, name: RepositoryName): Promise<boolean> {
+    const row = await tx.get(
+      `SELECT 1 FROM repository r WHERE r.name = ?
+       AND (EXISTS (SELECT 1 FROM repository_blob b WHERE b.repository_id = r.id)
+         OR EXISTS (SELECT 1 FROM manifest m WHERE m.repository_id = r.id))`,
+      name,
+    );
+    return row === undefined;
+  }
+
+  /** Marks the row as being compared with the tree; anything that puts it in doubt meanwhile wipes the mark. */
+  async beginVerification(name: RepositoryName, mark: string): Promise<void> {
+    await this.#database.write('relaxed', (tx) =>
+      tx.run('UPDATE repository SET verified_run = ? WHERE name = ?', mark, name),
+    );
+  }
+
+  /** Verified in `run`, if the mark is still there. */
+  async endVerification(name: RepositoryName, mark: string, run: string): Promise<void> {
+    await this.#database.write('relaxed', (tx) =>
+      tx.run('UPDATE repository SET verified_run = ? WHERE name = ? AND verified_run = ?', run, name, mark),
+    );
+  }
+
+  /** Removes the repository with all its rows. */
+  async remove(tx: Transaction, name: RepositoryName): Promise<void> {
+    const id = await this.id(tx, name);
+    if (id === undefined) return;
+    await tx.run('DELETE FROM tag WHERE repository_id = ?', id);
+    // Not left to the cascade: this one has an index, the foreign key has none of its own.
+    await tx.run('DELETE FROM manifest_reference WHERE repository_id = ?', id);
+    await tx.run('DELETE FROM manifest WHERE repository_id = ?', id);
+    await tx.run('DELETE FROM repository_blob WHERE repository_id = ?', id);
+    await tx.run('DELETE FROM upload WHERE repository = ?', name);
+    await tx.run('DELETE FROM repository WHERE id = ?', id);
+  }
+
+  /** Names behind `after`, in the order of their bytes, at most `limit`. */
+  async page(after: string, limit: number): Promise<readonly RepositoryName[]> {
+    const rows = await this.#database.all(
+      'SELECT name FROM repository WHERE name > ? ORDER BY name LIMIT ?',
+      after,
+      limit,
+    );
+    return rows.map(nameOf);
+  }
+
+  /** Names behind `after` that were not compared with the tree in `run`. */
+  async unverified(run: string, after: string, limit: number): Promise<readonly RepositoryName[]> {
+    const rows = await this.#database.all(
+      `SELECT name FROM repository WHERE name > ? AND (verified_run IS NULL OR verified_run <> ?)
+       ORDER BY name LIMIT ?`,
+      after,
+      run,
+      limit,
+    );
+    return rows.map(nameOf);
+  }
+
+  /** Names that contain `term`: the whole name first, then those that begin with it, then the rest, shorter first. */
+  async search(term: string, offset: number, limit: number): Promise<readonly RepositoryName[]> {
+    const rows = await this.#database.all(
+      `SELECT name FROM repository WHERE instr(name, ?) > 0
+       ORDER BY CASE WHEN name = ? THEN 0 WHEN instr(name, ?) = 1 THEN 1 WHEN instr(name, ?) > 0 THEN 2 ELSE 3 END,
+         length(name), name
+       LIMIT ? OFFSET ?`,
+      term,
+      term,
+      term,
+      `/${term}`,
+      limit,
+      offset,
+    );
+    return rows.map(nameOf);
+  }
+
+  async countMatches(term: string): Promise<number> {
+    const row = await this.#database.get('SELECT count(*) AS n FROM repository WHERE instr(name, ?) > 0', term);
+    return Number(row?.['n'] ?? 0);
+  }
+
+  async count(): Promise<number> {
+    return Number((await this.#database.get('SELECT count(*) AS n FROM repository'))?.['n'] ?? 0);
+  }
+}

@@ -1,0 +1,237 @@
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { setTimeout as delay } from 'node:timers/promises';
+import { StorageError } from '../blobs/driver.ts';
+import type { ColumnTypes, Database, Durability, Row, Transaction, Value } from './database.ts';
+
+export const SQLITE_TYPES: ColumnTypes = {
+  id: 'INTEGER PRIMARY KEY AUTOINCREMENT',
+  bytes: 'BLOB',
+  integer: 'INTEGER',
+};
+
+const BUSY_RETRY_MS = 1;
+const BUSY_LIMIT_MS = 20_000;
+// A reader waits only while another process recovers the log.
+const READER_BUSY_MS = 2_000;
+// A batch holds the write lock; the other workers wait for it.
+const BATCH_MAX = 64;
+
+// https://sqlite.org/rescode.html, primary codes.
+const SQLITE_BUSY = 5;
+const SQLITE_LOCKED = 6;
+const SQLITE_FULL = 13;
+
+/** Opens (or makes) the SQLite file and switches it to WAL. */
+export function openSqlite(file: string): Database {
+  return new SqliteDatabase(file);
+}
+
+interface Job {
+  readonly durability: Durability;
+  readonly run: (transaction: Transaction) => Promise<unknown>;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (reason: unknown) => void;
+}
+
+type Outcome = { readonly value: unknown } | { readonly error: unknown };
+
+/**
+ * Two connections: reads never see what an open transaction of this process wrote. Writes of one turn of the event loop
+ * share a transaction, each in a savepoint of its own, and so share its fsync.
+ */
+class SqliteDatabase implements Database {
+  readonly #reader: Connection;
+  readonly #writer: Connection;
+  #waiting: Job[] = [];
+  #busy = false;
+  #synchronous: Durability = 'durable';
+
+  constructor(file: string) {
+    this.#writer = new Connection(file, 0);
+    this.#reader = new Connection(file, READER_BUSY_MS);
+  }
+
+  async get(sql: string, ...values: readonly Value[]): Promise<Row | undefined> {
+    return this.#reader.get(sql, ...values);
+  }
+
+  async all(sql: string, ...values: readonly Value[]): Promise<readonly Row[]> {
+    return this.#reader.all(sql, ...values);
+  }
+
+  write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#waiting.push({ durability, run: work, resolve: resolve as (value: unknown) => void, reject });
+      if (this.#busy) return;
+      this.#busy = true;
+      // Later in this turn of the loop, so that requests that arrived together share a commit.
+      setImmediate(() => void this.#drain());
+    });
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const batch = this.#waiting.splice(0, BATCH_MAX);
+      try {
+        const outcomes = await this.#runBatch(batch);
+        batch.forEach((job, i) => settle(job, outcomes[i]));
+      } catch (error) {
+        const failure = asStorageError(error);
+        for (const job of batch) job.reject(failure);
+      }
+    }
+    this.#busy = false;
+  }
+
+  async #runBatch(batch: readonly Job[]): Promise<Outcome[]> {
+    this.#setSynchronous(batch.some((job) => job.durability === 'durable') ? 'durable' : 'relaxed');
+    await this.#begin();
+    try {
+      const outcomes: Outcome[] = [];
+      for (const job of batch) outcomes.push(await this.#runJob(job));
+      this.#writer.execute('COMMIT');
+      return outcomes;
+    } catch (error) {
+      this.#writer.rollback();
+      throw error;
+    }
+  }
+
+  async #runJob(job: Job): Promise<Outcome> {
+    this.#writer.execute('SAVEPOINT job');
+    try {
+      const value = await job.run(this.#writer);
+      this.#writer.execute('RELEASE job');
+      return { value };
+    } catch (error) {
+      // A statement that met a full disk may have rolled back everything: then this throws, and the batch fails whole.
+      this.#writer.execute('ROLLBACK TO job');
+      this.#writer.execute('RELEASE job');
+      return { error };
+    }
+  }
+
+  /** Another process may hold the write lock: asks again without blocking the event loop. */
+  async #begin(): Promise<void> {
+    const deadline = performance.now() + BUSY_LIMIT_MS;
+    for (;;) {
+      try {
+        this.#writer.execute('BEGIN IMMEDIATE');
+        return;
+      } catch (error) {
+        if (!isBusy(error) || performance.now() > deadline) throw error;
+      }
+      await delay(BUSY_RETRY_MS);
+    }
+  }
+
+  #setSynchronous(durability: Durability): void {
+    if (durability === this.#synchronous) return;
+    // In WAL mode FULL adds the fsync of the log to each commit; NORMAL leaves it to the next one or a checkpoint.
+    this.#writer.setSynchronous(durability === 'durable' ? 'FULL' : 'NORMAL');
+    this.#synchronous = durability;
+  }
+
+  async close(): Promise<void> {
+    while (this.#busy) await delay(BUSY_RETRY_MS);
+    this.#reader.close();
+    this.#writer.close();
+  }
+}
+
+function settle(job: Job, outcome: Outcome | undefined): void {
+  if (outcome === undefined) job.reject(new StorageError('unavailable', 'index: no outcome'));
+  else if ('error' in outcome) job.reject(asStorageError(outcome.error));
+  else job.resolve(outcome.value);
+}
+
+/** One SQLite connection with its prepared statements. */
+class Connection implements Transaction {
+  readonly #database: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(file: string, busyMs: number) {
+    try {
+      this.#database = new DatabaseSync(file);
+      // The switch to WAL needs the lock for a moment, and another worker may be at it.
+      this.#database.exec(`
+        PRAGMA busy_timeout = 5000;
+        PRAGMA journal_mode = WAL;
+        PRAGMA synchronous = FULL;
+        PRAGMA foreign_keys = ON;
+        PRAGMA cache_size = -8192;
+        PRAGMA busy_timeout = ${busyMs};
+      `);
+    } catch (error) {
+      throw asStorageError(error);
+    }
+  }
+
+  async get(sql: string, ...values: readonly Value[]): Promise<Row | undefined> {
+    try {
+      return this.#prepare(sql).get(...values) as Row | undefined;
+    } catch (error) {
+      throw asStorageError(error);
+    }
+  }
+
+  async all(sql: string, ...values: readonly Value[]): Promise<readonly Row[]> {
+    try {
+      return this.#prepare(sql).all(...values) as readonly Row[];
+    } catch (error) {
+      throw asStorageError(error);
+    }
+  }
+
+  async run(sql: string, ...values: readonly Value[]): Promise<number> {
+    try {
+      return Number(this.#prepare(sql).run(...values).changes);
+    } catch (error) {
+      throw asStorageError(error);
+    }
+  }
+
+  /** Transaction control: fails with SQLite's own error. */
+  execute(sql: string): void {
+    this.#prepare(sql).run();
+  }
+
+  /** Never from the statement cache: SQLite obeys this pragma when it is prepared, not when it runs. */
+  setSynchronous(level: 'FULL' | 'NORMAL'): void {
+    this.#database.exec(`PRAGMA synchronous = ${level}`);
+  }
+
+  rollback(): void {
+    if (this.#database.isTransaction) this.execute('ROLLBACK');
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+
+  #prepare(sql: string): StatementSync {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = this.#database.prepare(sql);
+      this.#statements.set(sql, statement);
+    }
+    return statement;
+  }
+}
+
+function resultCode(error: unknown): number | undefined {
+  const code = error instanceof Error && 'errcode' in error ? error.errcode : undefined;
+  return typeof code === 'number' ? code & 0xff : undefined;
+}
+
+function isBusy(error: unknown): boolean {
+  const code = resultCode(error);
+  return code === SQLITE_BUSY || code === SQLITE_LOCKED;
+}
+
+/** SQLite's errors become the index's; what the caller's own work threw stays what it is. */
+function asStorageError(error: unknown): unknown {
+  const code = resultCode(error);
+  if (code === undefined || !(error instanceof Error)) return error;
+  return new StorageError(code === SQLITE_FULL ? 'full' : 'unavailable', `index: ${error.message}`, error);
+}

@@ -1,0 +1,33 @@
+import type { Database } from './database.ts';
+
+/**
+ * Single values that all processes share.
+ *
+ * - `epoch`: names the tree that this index describes; the same id lies in the tree
+ * - `boot`: the boot of the machine in which the index was last written
+ * - `verified-run`: the run in which the whole tree was last compared
+ * - `read-only`: `on` while an operator wants no changes
+ */
+export type StateKey = 'epoch' | 'boot' | 'verified-run' | 'read-only';
+
+export class StateRecords {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  async get(key: StateKey): Promise<string | undefined> {
+    return (await this.#database.get('SELECT value FROM state WHERE key = ?', key))?.['value'] as string | undefined;
+  }
+
+  async set(key: StateKey, value: string): Promise<void> {
+    await this.#database.write('durable', async (tx) => {
+      await tx.run(
+        'INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+        key,
+        value,
+      );
+    });
+  }
+}

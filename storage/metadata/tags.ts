@@ -1,0 +1,84 @@
+import type { Digest } from '../../oci/digest.ts';
+import type { RepositoryName, Tag } from '../../oci/names.ts';
+import type { Database, Transaction } from './database.ts';
+
+export class TagRecords {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Names behind `after`, in the order of their bytes, at most `limit`. */
+  async page(repository: RepositoryName, after: string, limit: number): Promise<readonly string[]> {
+    const rows = await this.#database.all(
+      `SELECT t.name FROM tag t WHERE t.repository_id = (SELECT id FROM repository WHERE name = ?) AND t.name > ?
+       ORDER BY t.name LIMIT ?`,
+      repository,
+      after,
+      limit,
+    );
+    return rows.map((row) => row['name'] as string);
+  }
+
+  /** Where the tag points. */
+  async digest(tx: Transaction, repositoryId: number, tag: Tag): Promise<Digest | undefined> {
+    const row = await tx.get(
+      `SELECT m.digest FROM tag t JOIN manifest m ON m.id = t.manifest_id WHERE t.repository_id = ? AND t.name = ?`,
+      repositoryId,
+      tag,
+    );
+    return row?.['digest'] as Digest | undefined;
+  }
+
+  /** All tags that point to the manifest. */
+  async ofManifest(tx: Transaction, manifestId: number): Promise<readonly Tag[]> {
+    const rows = await tx.all('SELECT name FROM tag WHERE manifest_id = ? ORDER BY name', manifestId);
+    return rows.map((row) => row['name'] as Tag);
+  }
+
+  /** Points the tag to the manifest and keeps where it pointed before. */
+  async move(
+    tx: Transaction,
+    change: { repository: RepositoryName; repositoryId: number; tag: Tag; manifestId: number; digest: Digest; now: number },
+  ): Promise<void> {
+    const previous = await this.digest(tx, change.repositoryId, change.tag);
+    if (previous === change.digest) return;
+    await tx.run(
+      `INSERT INTO tag (repository_id, name, manifest_id, version, updated_at) VALUES (?, ?, ?, 1, ?)
+       ON CONFLICT (repository_id, name) DO UPDATE SET manifest_id = excluded.manifest_id, version = tag.version + 1,
+         updated_at = excluded.updated_at`,
+      change.repositoryId,
+      change.tag,
+      change.manifestId,
+      change.now,
+    );
+    await this.#remember(tx, change, change.digest, previous);
+  }
+
+  async remove(
+    tx: Transaction,
+    change: { repository: RepositoryName; repositoryId: number; tag: Tag; now: number },
+  ): Promise<void> {
+    const previous = await this.digest(tx, change.repositoryId, change.tag);
+    if (previous === undefined) return;
+    await tx.run('DELETE FROM tag WHERE repository_id = ? AND name = ?', change.repositoryId, change.tag);
+    await this.#remember(tx, change, undefined, previous);
+  }
+
+  async #remember(
+    tx: Transaction,
+    change: { repository: RepositoryName; tag: Tag; now: number },
+    digest: Digest | undefined,
+    previous: Digest | undefined,
+  ): Promise<void> {
+    await tx.run(
+      'INSERT INTO tag_history (repository, name, digest, previous, changed_at) VALUES (?, ?, ?, ?, ?)',
+      change.repository,
+      change.tag,
+      digest ?? null,
+      previous ?? null,
+      change.now,
+    );
+  }
+}
