@@ -1,0 +1,59 @@
+import { execFile } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { promisify } from 'node:util';
+import { distributionConfig } from '../test/harness/distribution.ts';
+import { launched, type Registry } from './registries.ts';
+
+/** The registries that the benchmark knows how to get and to start, by the name that `--peer` takes. */
+export const KNOWN_REGISTRIES = ['entrepot', 'docker-registry', 'distribution-v3'] as const;
+
+export type KnownRegistry = (typeof KNOWN_REGISTRIES)[number];
+
+/**
+ * One of the known registries, installed when it has to be.
+ *
+ * @param cache where programs built by Go are kept
+ * @param args more command line, for Entrepot only
+ */
+export async function knownRegistry(name: KnownRegistry, cache: string, args: readonly string[]): Promise<Registry> {
+  if (name === 'entrepot') return entrepot(args);
+  if (name === 'docker-registry') return distribution(name, 'docker-registry');
+  return distribution(name, await goInstall(cache, 'github.com/distribution/distribution/v3/cmd/registry@latest'));
+}
+
+/** A registry started by a shell command in which `{address}` and `{root}` are replaced. */
+export function commandRegistry(template: string): Registry {
+  return launched(template, (root, host) => ({
+    command: 'sh',
+    args: ['-c', `exec ${template.replaceAll('{address}', host).replaceAll('{root}', root)}`],
+  }));
+}
+
+function entrepot(args: readonly string[]): Registry {
+  return launched('entrepot', (root, host) => ({
+    command: process.execPath,
+    args: ['cli/main.ts', 'serve', '--address', host, '--root', root, ...args],
+  }));
+}
+
+function distribution(name: string, command: string): Registry {
+  return launched(name, (root, host) => {
+    const file = `${root}.yml`;
+    writeFileSync(file, distributionConfig(root, host));
+    // Version 3 traces to a collector on localhost unless it is told not to.
+    return { command, args: ['serve', file], env: { OTEL_TRACES_EXPORTER: 'none' } };
+  });
+}
+
+/** Builds a Go program without cgo, once; the path of the binary. */
+async function goInstall(cache: string, module: string): Promise<string> {
+  const directory = path.join(cache, 'go', module.replaceAll('/', '+'));
+  const binary = path.join(directory, path.basename(module.split('@')[0] ?? module));
+  if (existsSync(binary)) return binary;
+  mkdirSync(directory, { recursive: true });
+  process.stderr.write(`go install ${module}\n`);
+  const env = { ...process.env, CGO_ENABLED: '0', GOBIN: directory };
+  await promisify(execFile)('go', ['install', module], { env, cwd: directory, maxBuffer: 1 << 26 });
+  return binary;
+}

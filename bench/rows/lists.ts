@@ -1,0 +1,23 @@
+import { tagsRepository, type Part } from '../data-set.ts';
+import { readRow, type Row } from './row.ts';
+
+const CONNECTIONS = 8;
+
+/**
+ * Whole lists, in pages of a thousand that are followed by their `Link`. A registry that does not page (Distribution
+ * 2.8 answers `n` with everything) needs one request for the same list.
+ */
+export const LIST_ROWS: readonly Row[] = [
+  listRow('tags-list-1000', 'tags-1000', `/v2/${tagsRepository(1000)}/tags/list?n=1000`),
+  listRow('tags-list-10000', 'tags-10000', `/v2/${tagsRepository(10_000)}/tags/list?n=1000`),
+  listRow('catalog-1000', 'catalog', '/v2/_catalog?n=1000'),
+];
+
+function listRow(id: string, part: Part, target: string): Row {
+  return readRow({ id, unit: 'lists/s', needs: [part] }, async ({ tools }, { running }, seconds) => {
+    const request = { host: running.host, plan: [target], connections: CONNECTIONS, seconds };
+    const { jobs, seconds: took } = await tools.load.run('list', request);
+    if (jobs === 0) throw new Error(`no list of ${target} was read to its end in ${took} s`);
+    return { value: jobs / took, requests: jobs };
+  });
+}
