@@ -1,5 +1,12 @@
 import { parseArgs } from 'node:util';
-import { checkConfigFile, configJsonSchema, ConfigError, describeConfig, readConfig, type ConfigInput } from '../config/load.ts';
+import {
+  checkConfigFile,
+  configJsonSchema,
+  ConfigError,
+  describeConfig,
+  readConfig,
+  type ConfigInput,
+} from '../config/load.ts';
 import { HELP } from './help.ts';
 
 /** A mistake on the command line: the message is all that the person needs. */
@@ -107,7 +114,8 @@ async function doctor(input: ConfigInput): Promise<number> {
 }
 
 async function readOnly(input: ConfigInput, [verb]: readonly string[]): Promise<number> {
-  if (verb !== 'on' && verb !== 'off' && verb !== undefined) throw new UsageError('read-only takes on, off or nothing.');
+  if (verb !== 'on' && verb !== 'off' && verb !== undefined)
+    throw new UsageError('read-only takes on, off or nothing.');
   const config = await readConfig(input, { allowExposed: true });
   const { switchReadOnly } = await import('./read-only.ts');
   return print(await switchReadOnly(config, verb));

@@ -96,7 +96,7 @@ export class Adoption {
     const { metadata, run } = this.#context;
     await this.enumerated();
     let repositories = 0;
-    for (let after = ''; ; ) {
+    for (let after = ''; ;) {
       const names = await metadata.repositories.page(after, BATCH);
       if (names.length === 0) break;
       for (const name of names) {
@@ -118,7 +118,7 @@ export class Adoption {
       if ((await metadata.repositories.find(name)) !== undefined) continue;
       await metadata.write('relaxed', (tx) => metadata.repositories.ensure(tx, name, now(), undefined));
     }
-    for (let after = ''; ; ) {
+    for (let after = ''; ;) {
       const names = await metadata.repositories.page(after, BATCH);
       if (names.length === 0) return;
       // A row without anything in the tree: another server removed the repository.
@@ -146,7 +146,8 @@ export class Adoption {
     ];
     if (id !== undefined) {
       for await (const digest of pages<Digest>((after) => metadata.blobs.page(id, after, BATCH))) layers.add(digest);
-      for await (const digest of pages<Digest>((after) => metadata.manifests.page(id, after, BATCH))) manifests.add(digest);
+      for await (const digest of pages<Digest>((after) => metadata.manifests.page(id, after, BATCH)))
+        manifests.add(digest);
     }
     for await (const tag of pages<Tag>((after) => metadata.tags.page(name, after, BATCH))) tags.add(tag);
     yield* batches([...layers].map((layer) => ({ layer })));
@@ -200,7 +201,11 @@ export class Adoption {
   ): Promise<void> {
     const { metadata, now } = this.#context;
     const isAnythingThere = observations.some((seen) =>
-      'layer' in seen ? seen.size !== undefined : 'manifest' in seen ? seen.row !== undefined : seen.digest !== undefined,
+      'layer' in seen
+        ? seen.size !== undefined
+        : 'manifest' in seen
+          ? seen.row !== undefined
+          : seen.digest !== undefined,
     );
     const id = isAnythingThere
       ? await metadata.repositories.ensure(tx, name, now(), run)
@@ -268,7 +273,7 @@ export class Adoption {
 
 /** @typeParam T what the names were parsed as before they were stored */
 async function* pages<T extends string>(page: (after: string) => Promise<readonly string[]>): AsyncGenerator<T> {
-  for (let after = ''; ; ) {
+  for (let after = ''; ;) {
     const names = await page(after);
     if (names.length === 0) return;
     yield* names as readonly T[];

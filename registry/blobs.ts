@@ -39,7 +39,8 @@ export class Blobs {
   async find(name: RepositoryName, digest: Digest): Promise<Blob | undefined> {
     const { blobs } = this.#context.metadata;
     let found = await blobs.lookup(name, digest);
-    const isKnown = found === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(found.verifiedRun);
+    const isKnown =
+      found === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(found.verifiedRun);
     if (!isKnown) {
       await this.#adoption.layer(name, digest);
       found = await blobs.lookup(name, digest);

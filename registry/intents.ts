@@ -117,11 +117,7 @@ async function acquire<A>(context: Context, change: Change<A>): Promise<Acquired
   }
 }
 
-async function tryAcquire<A>(
-  context: Context,
-  change: Change<A>,
-  tx: Transaction,
-): Promise<Acquired<A> | undefined> {
+async function tryAcquire<A>(context: Context, change: Change<A>, tx: Transaction): Promise<Acquired<A> | undefined> {
   const subjects = typeof change.subjects === 'function' ? await change.subjects(tx) : change.subjects;
   const keys = subjects.map((subject) => intentKey(change.name, subject));
   const intent = { keys, repository: change.name, owner: context.owner, now: context.now() };

@@ -24,7 +24,7 @@ export class Maintenance {
   async verifyDoubted(): Promise<number> {
     const { metadata, run } = this.#context;
     let compared = 0;
-    for (let after = ''; ; ) {
+    for (let after = ''; ;) {
       const names = await metadata.repositories.unverified(run, after, BATCH);
       for (const name of names) await this.#adoption.repository(name);
       compared += names.length;

@@ -21,7 +21,10 @@ export const NO_PRECONDITION: Precondition = {};
 export function checkPrecondition(precondition: Precondition, current: Digest | undefined): void {
   const { match, noneMatch } = precondition;
   if (match !== undefined && !includes(match, current)) {
-    throw failed(current, current === undefined ? 'If-Match: there is no such manifest' : 'If-Match: it is another by now');
+    throw failed(
+      current,
+      current === undefined ? 'If-Match: there is no such manifest' : 'If-Match: it is another by now',
+    );
   }
   if (noneMatch !== undefined && includes(noneMatch, current)) {
     throw failed(current, 'If-None-Match: it exists already');

@@ -23,7 +23,8 @@ export async function beginRun(
   // What they left in the tree will be believed from now on: see `changing`.
   if (await metadata.intents.isAnyLeft()) await driver.flush();
   const abandoned = await metadata.intents.abandonEnded({ allButRun: run });
-  if (abandoned > 0) log.info('the last run left changes half-done, their repositories are compared again', { changes: abandoned });
+  if (abandoned > 0)
+    log.info('the last run left changes half-done, their repositories are compared again', { changes: abandoned });
   if ((await metadata.state.get('boot')) !== boot) {
     await metadata.uploads.forgetDigests();
     await metadata.state.set('boot', boot);

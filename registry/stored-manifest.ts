@@ -21,7 +21,6 @@ export function rowOf(manifest: Manifest, digest: Digest, bytes: Uint8Array): Ne
 }
 
 function referencesOf(manifest: Manifest): NewManifest['references'] {
-  const edge = (kind: ReferenceKind) => (descriptor: { digest: Digest }) => ({ kind, digest: descriptor.digest });
   return [
     ...[manifest.config].filter((config) => config !== undefined).map(edge('config')),
     ...manifest.layers.map(edge('layer')),
@@ -29,6 +28,8 @@ function referencesOf(manifest: Manifest): NewManifest['references'] {
     ...[manifest.subject].filter((subject) => subject !== undefined).map(edge('subject')),
   ];
 }
+
+const edge = (kind: ReferenceKind) => (descriptor: { digest: Digest }) => ({ kind, digest: descriptor.digest });
 
 /**
  * The row for bytes that another server took into the tree, by rules of its own: what today's rules would refuse is

@@ -48,7 +48,10 @@ export class Uploads {
   async open(name: RepositoryName, algorithm: DigestAlgorithm): Promise<UploadStatus> {
     const { metadata, settings, now } = this.#context;
     const id = newUploadId();
-    const isOpen = await metadata.uploads.open({ id, repository: name, algorithm, now: now() }, settings.maxUploadSessions);
+    const isOpen = await metadata.uploads.open(
+      { id, repository: name, algorithm, now: now() },
+      settings.maxUploadSessions,
+    );
     if (isOpen) return { id, name, size: 0 };
     const reason = `${settings.maxUploadSessions} uploads are open: finish or cancel some, or raise uploads.maxSessions`;
     throw new RegistryError('TOOMANYREQUESTS', { detail: { reason }, headers: { 'Retry-After': RETRY_AFTER_SECONDS } });
@@ -207,7 +210,7 @@ function newUploadId(): UploadId {
 }
 
 function isUnknown(name: RepositoryName, id: UploadId): RegistryError {
-  const reason = 'no such upload: it was finished, canceled or expired, or is another repository\'s. Begin a new one';
+  const reason = "no such upload: it was finished, canceled or expired, or is another repository's. Begin a new one";
   return new RegistryError('BLOB_UPLOAD_UNKNOWN', { detail: { name, upload: id, reason } });
 }
 

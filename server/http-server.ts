@@ -60,7 +60,11 @@ const FAULTS: Readonly<Record<string, { status: number; phrase: string; reason: 
   ERR_HTTP_REQUEST_TIMEOUT: { status: 408, phrase: 'Request Timeout', reason: 'the header came too slowly' },
 };
 
-const MALFORMED = { status: 400, phrase: 'Bad Request', reason: 'not an HTTP/1.1 request (is this TLS on a plain port?)' };
+const MALFORMED = {
+  status: 400,
+  phrase: 'Bad Request',
+  reason: 'not an HTTP/1.1 request (is this TLS on a plain port?)',
+};
 
 function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
   // ECONNRESET: nobody is there to read it.
@@ -70,6 +74,6 @@ function refuse(error: NodeJS.ErrnoException, socket: Socket): void {
   }
   const { status, phrase, reason } = FAULTS[error.code ?? ''] ?? MALFORMED;
   const { headers, body } = errorReply(new RegistryError('UNSUPPORTED', { status, detail: { reason } }));
-  const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${String(value)}\r\n`);
-  socket.end(`HTTP/1.1 ${status} ${phrase}\r\n${lines.join('')}\r\n${String(body)}`);
+  const lines = Object.entries({ ...headers, Connection: 'close' }).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.end(`HTTP/1.1 ${status} ${phrase}\r\n${lines.join('')}\r\n${body}`);
 }

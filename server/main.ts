@@ -47,7 +47,8 @@ export async function startServer(config: Config): Promise<RunningServer> {
   const cluster_ = config.workers > 1 ? { cluster } : {};
   const parts = { log, metrics, aggregator: createMetricsAggregator({ own: metrics, ...cluster_ }) };
   await tidyRoot(config);
-  const { front, opened, close } = config.workers > 1 ? await startMany(config, run, parts) : await startOne(config, run, parts);
+  const { front, opened, close } =
+    config.workers > 1 ? await startMany(config, run, parts) : await startOne(config, run, parts);
   metrics.measureUploadsOpen(() => opened.metadata.uploads.count());
   const jobs = startJobs(config, opened, log);
   const closeMetrics = await startMetricsServer(config, parts);

@@ -52,11 +52,13 @@ export async function createService(config: Config, identity: Identity, parts: S
     onFailure: (check, reason) => log.warn('a readiness check failed', { check, err: reason }),
   });
   const listener = new Listener({
-    router: new Router(endpoints({
-      registry: opened.registry,
-      maxManifestBytes: config.manifests.maxSizeBytes,
-      location: (path) => `${config.http.host ?? ''}${path}`,
-    })),
+    router: new Router(
+      endpoints({
+        registry: opened.registry,
+        maxManifestBytes: config.manifests.maxSizeBytes,
+        location: (path) => `${config.http.host ?? ''}${path}`,
+      }),
+    ),
     others: lazyApp(config, opened, { ...parts, health, readOnly }),
     isReadOnly: readOnly.get,
     log,
@@ -102,9 +104,11 @@ function lazyApp(
       registry,
       health: parts.health,
       // An address of its own is the way to show metrics to other machines.
-      metricsText: config.metrics.address === undefined && isLoopback(config.address.host) ? parts.metricsText : undefined,
+      metricsText:
+        config.metrics.address === undefined && isLoopback(config.address.host) ? parts.metricsText : undefined,
       readOnly: parts.readOnly,
-      onFault: (error, request) => parts.log.error('a request failed', { path: request.path, err: error.cause ?? error }),
+      onFault: (error, request) =>
+        parts.log.error('a request failed', { path: request.path, err: error.cause ?? error }),
     });
   };
   let app: ReturnType<typeof load> | undefined;
@@ -141,7 +145,10 @@ async function closeServer(server: Server, timeoutMs: number, log: Log): Promise
   if (!server.listening) return;
   const closed = once(server, 'close').then(() => true);
   // Every answer from now on tells its connection to end; idle ones end at once.
-  server.prependListener('request', (_request, response: ServerResponse) => void response.setHeader('Connection', 'close'));
+  server.prependListener(
+    'request',
+    (_request, response: ServerResponse) => void response.setHeader('Connection', 'close'),
+  );
   server.close();
   server.closeIdleConnections();
   const sweep = setInterval(() => server.closeIdleConnections(), 100);

@@ -1,4 +1,10 @@
-import express, { type ErrorRequestHandler, type Express, type Request, type RequestHandler, type Response } from 'express';
+import express, {
+  type ErrorRequestHandler,
+  type Express,
+  type Request,
+  type RequestHandler,
+  type Response,
+} from 'express';
 import { RegistryError } from '../../oci/errors.ts';
 import { parseRepositoryName } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
@@ -22,15 +28,27 @@ export function createApp(parts: AppParts): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('case sensitive routing', true).set('strict routing', true);
   app.get('/livez', (_request, response) => sendText(response, parts.health.live()));
-  app.get('/readyz', answering(async (_request, response) => sendText(response, await parts.health.ready())));
+  app.get(
+    '/readyz',
+    answering(async (_request, response) => sendText(response, await parts.health.ready())),
+  );
   const { metricsText } = parts;
   if (metricsText !== undefined) {
-    app.get('/metrics', answering(async (_request, response) => {
-      response.set('Content-Type', METRICS_CONTENT_TYPE).send(await metricsText());
-    }));
+    app.get(
+      '/metrics',
+      answering(async (_request, response) => {
+        response.set('Content-Type', METRICS_CONTENT_TYPE).send(await metricsText());
+      }),
+    );
   }
-  app.get('/v1/_ping', replying(async () => pingV1()));
-  app.get('/v1/search', replying((request) => searchV1(parts.registry, queryOf(request))));
+  app.get(
+    '/v1/_ping',
+    replying(async () => pingV1()),
+  );
+  app.get(
+    '/v1/search',
+    replying((request) => searchV1(parts.registry, queryOf(request))),
+  );
   app.use('/api/v1', createApi(parts));
   app.use(replying(async (request) => notHere(request)));
   app.use(failing(parts));
@@ -40,16 +58,29 @@ export function createApp(parts: AppParts): Express {
 /** `/api/v1`: administration. */
 function createApi({ registry, readOnly }: AppParts): express.Router {
   const api = express.Router({ caseSensitive: true, strict: true });
-  api.delete('/repositories/*name', replying(async (request) => {
-    if (await readOnly.get()) throw new RegistryError('UNSUPPORTED', { detail: { reason: 'the registry is read-only' } });
-    await registry.repositories.delete(parseRepositoryName(([] as string[]).concat(request.params['name'] ?? []).join('/')));
-    return { status: 204 };
-  }));
-  api.get('/read-only', replying(async () => readOnlyReply(await readOnly.get())));
-  api.put('/read-only', express.json({ limit: 1024 }), replying(async (request) => {
-    await readOnly.set(parseReadOnly(request.body));
-    return readOnlyReply(await readOnly.get());
-  }));
+  api.delete(
+    '/repositories/*name',
+    replying(async (request) => {
+      if (await readOnly.get())
+        throw new RegistryError('UNSUPPORTED', { detail: { reason: 'the registry is read-only' } });
+      await registry.repositories.delete(
+        parseRepositoryName(([] as string[]).concat(request.params['name'] ?? []).join('/')),
+      );
+      return { status: 204 };
+    }),
+  );
+  api.get(
+    '/read-only',
+    replying(async () => readOnlyReply(await readOnly.get())),
+  );
+  api.put(
+    '/read-only',
+    express.json({ limit: 1024 }),
+    replying(async (request) => {
+      await readOnly.set(parseReadOnly(request.body));
+      return readOnlyReply(await readOnly.get());
+    }),
+  );
   return api;
 }
 
@@ -105,7 +136,10 @@ function send(response: Response, reply: Reply): void {
   else response.end();
 }
 
-function sendText(response: Response, reply: { status: number; headers: Readonly<Record<string, string>>; body: string }): void {
+function sendText(
+  response: Response,
+  reply: { status: number; headers: Readonly<Record<string, string>>; body: string },
+): void {
   response.writeHead(reply.status, { ...reply.headers, 'Content-Length': Buffer.byteLength(reply.body) });
   response.end(reply.body);
 }

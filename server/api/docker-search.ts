@@ -37,7 +37,11 @@ export async function searchV1(registry: Registry, query: URLSearchParams): Prom
 
 /** Names are in lower case, and people type `library/nginx:latest` and stars. */
 function wordOf(term: string): string {
-  return term.trim().toLowerCase().replaceAll('*', '').replace(/:[^/]*$/, '');
+  return term
+    .trim()
+    .toLowerCase()
+    .replaceAll('*', '')
+    .replace(/:[^/]*$/, '');
 }
 
 function positive(text: string | null, otherwise: number): number {

@@ -16,7 +16,9 @@ export function createClientAddress(trustedProxies: readonly string[]): ClientAd
   return (request) => {
     const peer = peerOf(request);
     if (isIP(peer) === 0 || !isTrusted(peer)) return peer;
-    const forwarded = String(request.headers['x-forwarded-for'] ?? '').split(',').map((part) => part.trim());
+    const forwarded = String(request.headers['x-forwarded-for'] ?? '')
+      .split(',')
+      .map((part) => part.trim());
     return forwarded.findLast((address) => isIP(address) !== 0 && !isTrusted(address)) ?? peer;
   };
 }

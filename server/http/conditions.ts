@@ -34,5 +34,10 @@ export function preconditionOf(headers: IncomingHttpHeaders): Precondition {
 /** Digests without quotes; a weak tag counts as its strong form. */
 function parseEntityTags(header: string): readonly string[] | '*' {
   if (header.trim() === '*') return '*';
-  return header.split(',').map((tag) => tag.trim().replace(/^W\//, '').replace(/^"(.*)"$/, '$1'));
+  return header.split(',').map((tag) =>
+    tag
+      .trim()
+      .replace(/^W\//, '')
+      .replace(/^"(.*)"$/, '$1'),
+  );
 }

@@ -1,6 +1,6 @@
 import { RegistryError } from '../../oci/errors.ts';
 import { StorageError } from '../../storage/blobs/driver.ts';
-import { jsonReply, type Reply } from './exchange.ts';
+import { jsonReply, type JsonReply } from './exchange.ts';
 
 const RETRY_AFTER_SECONDS = '5';
 
@@ -22,7 +22,7 @@ export function asRegistryError(error: unknown): RegistryError {
 }
 
 /** The spec's JSON form ("Error Codes"). */
-export function errorReply(error: RegistryError): Reply {
+export function errorReply(error: RegistryError): JsonReply {
   const { code, message, detail } = error;
   const body = { errors: [detail === undefined ? { code, message } : { code, message, detail }] };
   return jsonReply(error.status, body, error.headers);

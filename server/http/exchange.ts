@@ -26,8 +26,18 @@ export interface Reply {
   readonly body?: ReplyBody;
 }
 
+/** An answer in JSON, whose text is at hand. */
+export interface JsonReply extends Reply {
+  readonly headers: Readonly<Record<string, HeaderValue>>;
+  readonly body: string;
+}
+
 /** @param value becomes the body, as JSON */
-export function jsonReply(status: number, value: unknown, headers: Readonly<Record<string, HeaderValue>> = {}): Reply {
+export function jsonReply(
+  status: number,
+  value: unknown,
+  headers: Readonly<Record<string, HeaderValue>> = {},
+): JsonReply {
   const body = JSON.stringify(value);
   return {
     status,

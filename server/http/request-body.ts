@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { RegistryError } from '../../oci/errors.ts';
+import type { RegistryError } from '../../oci/errors.ts';
 import type { TransferBudget } from './transfer-budget.ts';
 import type { Transfer, Watchdog } from './watchdog.ts';
 

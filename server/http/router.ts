@@ -76,7 +76,9 @@ function nameEnd(path: string): number {
 
 function fits(group: Group, rest: string): boolean {
   if (group.placeholder === undefined) return rest === group.literal;
-  return rest.length > group.literal.length && rest.startsWith(group.literal) && !rest.includes('/', group.literal.length);
+  return (
+    rest.length > group.literal.length && rest.startsWith(group.literal) && !rest.includes('/', group.literal.length)
+  );
 }
 
 function paramsOf(group: Group, name: string, rest: string): Record<string, unknown> {

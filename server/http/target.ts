@@ -21,7 +21,8 @@ export function parseTarget(raw: string): Target {
   const question = raw.indexOf('?');
   const path = question === -1 ? raw : raw.slice(0, question);
   const fault = faultOf(path);
-  if (fault !== undefined) throw new RegistryError('NAME_INVALID', { detail: { path: path.slice(0, 300), reason: fault } });
+  if (fault !== undefined)
+    throw new RegistryError('NAME_INVALID', { detail: { path: path.slice(0, 300), reason: fault } });
   return { path, query: question === -1 ? NO_QUERY : new URLSearchParams(raw.slice(question + 1)) };
 }
 

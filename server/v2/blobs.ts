@@ -90,7 +90,9 @@ function multipart(
     length += text.length;
   };
   for (const range of ranges) {
-    add(`\r\n--${boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: ${contentRange(range, blob)}\r\n\r\n`);
+    add(
+      `\r\n--${boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: ${contentRange(range, blob)}\r\n\r\n`,
+    );
     pieces.push(() => services.registry.blobs.open(name, blob, range));
     length += range.end - range.start + 1;
   }

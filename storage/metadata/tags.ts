@@ -40,7 +40,14 @@ export class TagRecords {
   /** Points the tag to the manifest and keeps where it pointed before. */
   async move(
     tx: Transaction,
-    change: { repository: RepositoryName; repositoryId: number; tag: Tag; manifestId: number; digest: Digest; now: number },
+    change: {
+      repository: RepositoryName;
+      repositoryId: number;
+      tag: Tag;
+      manifestId: number;
+      digest: Digest;
+      now: number;
+    },
   ): Promise<void> {
     const previous = await this.digest(tx, change.repositoryId, change.tag);
     if (previous === change.digest) return;

@@ -16,7 +16,10 @@ export async function migrate(database: Database, types: ColumnTypes): Promise<v
     const version = Number((await tx.get('SELECT version FROM schema_version'))?.['version'] ?? 0);
     if (version > MIGRATIONS.length) {
       const advice = `use the program that wrote it, or delete the index: it is rebuilt from the tree`;
-      throw new StorageError('unavailable', `index: version ${version}, this program knows ${MIGRATIONS.length}; ${advice}`);
+      throw new StorageError(
+        'unavailable',
+        `index: version ${version}, this program knows ${MIGRATIONS.length}; ${advice}`,
+      );
     }
     for (const migration of MIGRATIONS.slice(version)) {
       for (const statement of migration(types)) await tx.run(statement);
