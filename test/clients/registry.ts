@@ -1,0 +1,82 @@
+import path from 'node:path';
+import { startDistribution } from '../harness/distribution.ts';
+import { startEntrepot, temporaryDirectory, type RunningServer } from '../harness/process.ts';
+
+/** Whether the clients run against Debian's docker-registry, to tell a client's fault from the server's. */
+export const AGAINST_DISTRIBUTION = process.env['ENTREPOT_TEST_REGISTRY'] === 'distribution';
+
+/** What only Entrepot has, for node:test's `skip`. */
+export function lackedByDistribution(feature: string): string | false {
+  return AGAINST_DISTRIBUTION && `docker-registry 2.8 has no ${feature}`;
+}
+
+/** The members of an access line that these tests look at. */
+export interface AccessLine {
+  readonly method: string;
+  readonly path: string;
+  readonly status: number;
+}
+
+/** The registry under test, on an empty root of its own. */
+export interface Registry extends AsyncDisposable {
+  /** `127.0.0.1:PORT`, the first part of every reference. */
+  readonly host: string;
+  readonly url: string;
+  /** The requests that were answered so far, in the order of the access log. */
+  requests(): readonly AccessLine[];
+}
+
+/** Starts the registry under test on a free port, with nothing in it. */
+export async function startRegistry(env: Readonly<Record<string, string>> = {}): Promise<Registry> {
+  await using starting = new AsyncDisposableStack();
+  const directory = starting.use(await temporaryDirectory('entrepot-clients-'));
+  const root = path.join(directory.path, 'root');
+  const server = starting.use(await startServer(root, env));
+  const running = starting.move();
+  return {
+    host: server.host,
+    url: server.url,
+    requests: () => accessLines(server.output()),
+    [Symbol.asyncDispose]: () => running.disposeAsync(),
+  };
+}
+
+function startServer(root: string, env: Readonly<Record<string, string>>): Promise<RunningServer> {
+  if (AGAINST_DISTRIBUTION) return startDistribution({ root });
+  return startEntrepot({ root, env: { ENTREPOT_LOG_FORMAT: 'json', ...env } });
+}
+
+function accessLines(log: string): readonly AccessLine[] {
+  const complete = log.split('\n').slice(0, -1);
+  return complete.filter((line) => line.includes('"msg":"request"')).map(parseAccessLine);
+}
+
+function parseAccessLine(line: string): AccessLine {
+  return JSON.parse(line);
+}
+
+/**
+ * Waits for the access line of a successful mount out of `source` into `repository`: the log is written after the
+ * answer that the client has.
+ *
+ * @throws Error with all uploads of that repository when none of them was a mount
+ */
+export async function untilMounted(registry: Registry, repository: string, source: string): Promise<void> {
+  const deadline = performance.now() + 5_000;
+  while (!mountsOf(registry, repository, source).some(({ status }) => status === 201)) {
+    if (performance.now() > deadline) throw new Error(`no mount: ${JSON.stringify(uploadsOf(registry, repository))}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+function mountsOf(registry: Registry, repository: string, source: string): readonly AccessLine[] {
+  return uploadsOf(registry, repository).filter(({ path: target }) => {
+    const { searchParams } = new URL(target, registry.url);
+    return searchParams.has('mount') && searchParams.get('from') === source;
+  });
+}
+
+function uploadsOf(registry: Registry, repository: string): readonly AccessLine[] {
+  const prefix = `/v2/${repository}/blobs/uploads/`;
+  return registry.requests().filter(({ method, path: target }) => method === 'POST' && target.startsWith(prefix));
+}
