@@ -92,7 +92,8 @@ function reasonAgainst(text: string): string {
 }
 
 function readSize(value: unknown, place: string, faults: ManifestFaults): number | undefined {
-  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value;
+  // `-0` is a way to write 0; adding 0 takes its sign away.
+  if (typeof value === 'number' && Number.isSafeInteger(value) && value >= 0) return value + 0;
   faults.add(place, `must be the number of bytes, a whole number from 0 to ${Number.MAX_SAFE_INTEGER}`);
   return undefined;
 }

@@ -40,7 +40,12 @@ export function readStrings(value: unknown, place: string, faults: ManifestFault
     faults.add(place, 'must be an array of strings');
     return undefined;
   }
-  return value.filter((item, index) => readString(item, `${place}[${index}]`, faults) !== undefined) as string[];
+  const strings: string[] = [];
+  for (const [index, item] of value.entries()) {
+    const text = readString(item, `${place}[${index}]`, faults);
+    if (text !== undefined) strings.push(text);
+  }
+  return strings;
 }
 
 export function readStringMap(
@@ -52,10 +57,13 @@ export function readStringMap(
     faults.add(place, 'must be an object whose values are strings');
     return undefined;
   }
-  for (const [key, item] of Object.entries(value)) {
-    if (typeof item !== 'string') faults.add(placeBelow(place, key), 'must be a string');
-  }
-  return value as Readonly<Record<string, string>>;
+  if (isStringMap(value)) return value;
+  for (const [key, item] of Object.entries(value)) readString(item, placeBelow(place, key), faults);
+  return undefined;
+}
+
+function isStringMap(object: JsonObject): object is Readonly<Record<string, string>> {
+  return Object.values(object).every((item) => typeof item === 'string');
 }
 
 /**

@@ -40,7 +40,7 @@ export interface ManifestType {
 export function manifestTypeOf(body: JsonObject, contentType: string | undefined): ManifestType {
   const declared = declaredType(contentType);
   const own = ownType(body);
-  refuseSchema1(body, declared, own);
+  if (isSchema1(body, declared, own)) throw schema1();
   const mediaType = own ?? declared ?? guess(body);
   if (declared !== undefined && declared.toLowerCase() !== mediaType.toLowerCase()) throw differ(declared, mediaType);
   if (GENERIC.has(mediaType)) throw unnamed('Content-Type', `${mediaType} says nothing about the manifest`);
@@ -51,25 +51,39 @@ function declaredType(contentType: string | undefined): string | undefined {
   const declared = mediaTypeOf(contentType);
   if (declared === undefined) return undefined;
   if (!isMediaType(declared)) throw unnamed('Content-Type', 'is not a media type (RFC 6838 section 4.2)');
-  // Media types are the same in upper and lower case (RFC 9110 section 8.3.1); clients compare ours letter by letter.
-  const lowerCase = declared.toLowerCase();
-  return KINDS.has(lowerCase) || GENERIC.has(lowerCase) || SCHEMA_1.has(lowerCase) ? lowerCase : declared;
+  return spelt(declared);
+}
+
+/** In the header a type is the same in upper and lower case (RFC 9110 section 8.3.1). */
+function spelt(type: string): string {
+  const lowerCase = type.toLowerCase();
+  return KINDS.has(lowerCase) || GENERIC.has(lowerCase) || SCHEMA_1.has(lowerCase) ? lowerCase : type;
 }
 
 /** Go writes a type that was never set as an empty string. */
 function ownType(body: JsonObject): string | undefined {
   const own = body['mediaType'];
   if (own === undefined || own === null || own === '') return undefined;
-  if (typeof own === 'string' && isMediaType(own)) return own;
-  throw unnamed('mediaType', 'must be a media type (RFC 6838 section 4.2)');
+  if (typeof own !== 'string' || !isMediaType(own)) {
+    throw unnamed('mediaType', 'must be a media type (RFC 6838 section 4.2)');
+  }
+  // Clients compare it letter by letter: to them it would be another type than to us.
+  if (spelt(own) !== own) throw manifestInvalid({ place: 'mediaType', reason: `write it as ${spelt(own)}` });
+  return own;
 }
 
-function refuseSchema1(body: JsonObject, ...types: readonly (string | undefined)[]): void {
-  const isSchema1 = types.some((type) => type !== undefined && SCHEMA_1.has(type));
-  if (!isSchema1 && body['schemaVersion'] !== 1 && !('fsLayers' in body)) return;
+/** Of other specs' manifests only the type counts: their `schemaVersion` is their own. */
+function isSchema1(body: JsonObject, declared: string | undefined, own: string | undefined): boolean {
+  const type = own ?? declared ?? '';
+  if (SCHEMA_1.has(type) || SCHEMA_1.has(declared ?? '')) return true;
+  const isOfAnotherSpec = type !== '' && !KINDS.has(type) && !GENERIC.has(type);
+  return !isOfAnotherSpec && (body['schemaVersion'] === 1 || body['fsLayers'] !== undefined);
+}
+
+function schema1(): Error {
   const reason =
     'Docker image manifests of schema 1 are not taken: push with a newer client (docker 1.10 of 2016, or any OCI client)';
-  throw manifestInvalid({ place: 'schemaVersion', reason, accepted: KNOWN_MANIFEST_TYPES });
+  return manifestInvalid({ place: 'schemaVersion', reason, accepted: KNOWN_MANIFEST_TYPES });
 }
 
 /** The OCI types need not be named in the body, the Docker ones are. */

@@ -3,8 +3,8 @@ import { readImageIndex } from './image-index.ts';
 import { readImageManifest } from './image-manifest.ts';
 import { isJsonObject, type JsonObject } from './json-field.ts';
 import type { ManifestContent } from './manifest-content.ts';
-import { ManifestFaults, manifestInvalid } from './manifest-fault.ts';
-import { manifestTypeOf, type ManifestKind } from './manifest-type.ts';
+import { ManifestFaults, manifestInvalid, placeOf, type Step } from './manifest-fault.ts';
+import { KNOWN_MANIFEST_TYPES, manifestTypeOf, type ManifestKind } from './manifest-type.ts';
 import { MEDIA_TYPES } from './media-types.ts';
 import { readOtherManifest } from './other-manifest.ts';
 import { MANIFEST_JSON_LIMITS, parseStrictJson } from './strict-json.ts';
@@ -29,11 +29,15 @@ export interface Manifest extends ManifestContent {
  *   there are several
  */
 export function parseManifest(bytes: Uint8Array, contentType: string | undefined): Manifest {
-  const body = parseStrictJson(bytes, MANIFEST_JSON_LIMITS);
+  const fractions: string[] = [];
+  const body = parseStrictJson(bytes, MANIFEST_JSON_LIMITS, (steps) => {
+    if (isIntegerField(steps)) fractions.push(placeOf(steps));
+  });
   if (!isJsonObject(body)) throw manifestInvalid({ place: '$', reason: 'a manifest is a JSON object' });
   const { mediaType, kind } = manifestTypeOf(body, contentType);
   const faults = new ManifestFaults();
   const content = readContent(body, mediaType, kind, faults);
+  if (KNOWN_MANIFEST_TYPES.includes(mediaType)) refuseFractions(fractions, faults);
   faults.throwIfAny();
   return { mediaType, kind, ...content };
 }
@@ -43,4 +47,18 @@ function readContent(body: JsonObject, mediaType: string, kind: ManifestKind, fa
   if (kind === 'index') return readImageIndex(body, faults);
   if (mediaType === MEDIA_TYPES.artifactManifest) return readArtifactManifest(body, faults);
   return readOtherManifest(body);
+}
+
+const DESCRIPTOR_FIELDS: readonly unknown[] = ['config', 'subject'];
+const DESCRIPTOR_LISTS: readonly unknown[] = ['layers', 'manifests', 'blobs'];
+
+function isIntegerField([first, second, third, ...rest]: readonly Step[]): boolean {
+  if (first === 'schemaVersion') return second === undefined;
+  if (DESCRIPTOR_FIELDS.includes(first)) return second === 'size' && third === undefined;
+  return DESCRIPTOR_LISTS.includes(first) && typeof second === 'number' && third === 'size' && rest.length === 0;
+}
+
+/** Go's clients, and Distribution on the same store, refuse the whole manifest for a `2.0` or `1e3`. */
+function refuseFractions(places: readonly string[], faults: ManifestFaults): void {
+  for (const place of places) faults.add(place, 'must be written as an integer, without point and exponent');
 }

@@ -1,14 +1,14 @@
 import type { Descriptor } from './descriptor.ts';
 import { algorithmOf, hexOf, isDigestAlgorithm, type Digest, type DigestAlgorithm } from './digest.ts';
 import type { Manifest } from './manifest.ts';
-import type { Tag } from './names.ts';
+import { parseTag, type Tag } from './names.ts';
 
 /** The length to which a referrers tag cuts the encoded part: a sha512 digest is cut in half. */
 const ENCODED_LENGTH = 64;
 
 /** The tag under which clients list referrers for registries without the API (distribution-spec, "Referrers Tag Schema"). */
 export function referrersTagOf(digest: Digest): Tag {
-  return `${algorithmOf(digest)}-${hexOf(digest).slice(0, ENCODED_LENGTH)}` as Tag;
+  return parseTag(`${algorithmOf(digest)}-${hexOf(digest).slice(0, ENCODED_LENGTH)}`);
 }
 
 /** What a referrers tag tells of the digest whose referrers it lists. */

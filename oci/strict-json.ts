@@ -13,6 +13,10 @@ export interface JsonLimits {
  */
 export const MANIFEST_JSON_LIMITS: JsonLimits = { depth: 64, elements: 250_000 };
 
+type OnFraction = (steps: readonly Step[]) => void;
+
+const ignore: OnFraction = () => undefined;
+
 /**
  * Parses JSON (RFC 8259) that has one meaning only, in time linear in its length.
  *
@@ -20,11 +24,13 @@ export const MANIFEST_JSON_LIMITS: JsonLimits = { depth: 64, elements: 250_000 }
  * refused here, and the bounds are checked before anything is built. The result is what `JSON.parse` makes: objects
  * have own properties only, a `__proto__` among them.
  *
+ * @param onFraction is told of each number that is written with a point or an exponent: `1.0` is no integer to parsers
+ *   that have integers. The steps are the scanner's own, and change after the call
  * @throws RegistryError `MANIFEST_INVALID` with place, byte offset and reason
  */
-export function parseStrictJson(bytes: Uint8Array, limits: JsonLimits): unknown {
+export function parseStrictJson(bytes: Uint8Array, limits: JsonLimits, onFraction: OnFraction = ignore): unknown {
   const text = decode(bytes);
-  new Scanner(text, limits).scan();
+  new Scanner(text, limits, onFraction).scan();
   return JSON.parse(text);
 }
 
@@ -84,13 +90,15 @@ const FOUR_HEX_DIGITS = /^[0-9A-Fa-f]{4}$/;
 class Scanner {
   readonly #text: string;
   readonly #limits: JsonLimits;
+  readonly #onFraction: OnFraction;
   readonly #steps: Step[] = [];
   #at = 0;
   #elements = 0;
 
-  constructor(text: string, limits: JsonLimits) {
+  constructor(text: string, limits: JsonLimits, onFraction: OnFraction) {
     this.#text = text;
     this.#limits = limits;
+    this.#onFraction = onFraction;
   }
 
   scan(): void {
@@ -170,7 +178,7 @@ class Scanner {
   /** The string from `start` to here, without quotes and escapes: `"a"` and `"\u0061"` are the same key. */
   #decoded(start: number, hasEscape: boolean): string {
     if (!hasEscape) return this.#text.slice(start + 1, this.#at - 1);
-    return JSON.parse(this.#text.slice(start, this.#at)) as string;
+    return String(JSON.parse(this.#text.slice(start, this.#at)));
   }
 
   /** From after the bracket to before the closing one. */
@@ -236,11 +244,13 @@ class Scanner {
       this.#at = start;
       throw this.#fault('a number starts with a superfluous 0: remove it');
     }
+    const end = this.#at;
     if (this.#skip(POINT)) this.#digits('a digit');
     if (this.#skip(LOWER_E) || this.#skip(UPPER_E)) {
       if (!this.#skip(PLUS)) this.#skip(MINUS);
       this.#digits('a digit');
     }
+    if (this.#at > end) this.#onFraction(this.#steps);
   }
 
   /** One digit or more. */
