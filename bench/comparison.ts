@@ -25,5 +25,5 @@ export async function compare(row: Row, subject: Side, peer: Side, rounds: numbe
 }
 
 function roundsOf(row: Row, rounds: number): number {
-  return row.weight === 'light' ? rounds : Math.min(rounds, HEAVY_ROUNDS);
+  return row.isHeavy ? Math.min(rounds, HEAVY_ROUNDS) : rounds;
 }

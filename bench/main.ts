@@ -20,7 +20,7 @@ await main(process.argv.slice(2));
 async function main(args: readonly string[]): Promise<void> {
   const options = readOptions(args);
   if (options === undefined) return;
-  const rows = selectRows(options.rows).filter((row) => !(options.isQuick && row.weight === 'huge'));
+  const rows = selectRows(options.rows).filter((row) => row.isQuick || !options.isQuick);
   if (options.isList) return print(rows.map((row) => row.id).join('\n'));
   const results = await benchmark(options, rows);
   if (results.some((result) => 'failure' in result)) process.exitCode = 1;

@@ -19,7 +19,7 @@ export const BLOB_GET_ROWS: readonly Row[] = SIZES.flatMap(({ name, size }) =>
       {
         id: `blob-get-${name}-c${connections}`,
         unit: size < LARGE ? 'requests/s' : 'MiB/s',
-        weight: size < GIB ? 'light' : 'huge',
+        isQuick: size < GIB && connections === 8,
         needs: [`blob-${size}`],
       },
       (side, seeded, seconds) => pull(side, seeded, size, connections, seconds),

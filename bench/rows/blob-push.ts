@@ -12,9 +12,9 @@ const SMALL_PER_SECOND = 10_000;
 
 /** Large blobs are pushed by number, in all, so that every registry writes the same. */
 const SIZES = [
-  { name: '4KiB', size: 4 * KIB, weight: 'light', blobs: () => undefined },
-  { name: '100MiB', size: 100 * MIB, weight: 'heavy', blobs: (connections: number) => (connections === 1 ? 8 : 16) },
-  { name: '1GiB', size: GIB, weight: 'huge', blobs: (connections: number) => (connections === 1 ? 2 : 8) },
+  { name: '4KiB', size: 4 * KIB, blobs: () => undefined },
+  { name: '100MiB', size: 100 * MIB, blobs: (connections: number) => (connections === 1 ? 8 : 16) },
+  { name: '1GiB', size: GIB, blobs: (connections: number) => (connections === 1 ? 2 : 8) },
 ] as const;
 
 interface Push {
@@ -26,7 +26,7 @@ interface Push {
 }
 
 /** Pushes of new blobs, each sample into an empty registry. */
-export const BLOB_PUSH_ROWS: readonly Row[] = SIZES.flatMap(({ name, size, weight, blobs }) =>
+export const BLOB_PUSH_ROWS: readonly Row[] = SIZES.flatMap(({ name, size, blobs }) =>
   ['monolithic', 'chunked'].flatMap((form) =>
     CONNECTIONS.map((connections): Row => {
       const push = { size, connections, isChunked: form === 'chunked', blobs: blobs(connections) };
@@ -34,7 +34,8 @@ export const BLOB_PUSH_ROWS: readonly Row[] = SIZES.flatMap(({ name, size, weigh
         id: `blob-push-${name}-${form}-c${connections}`,
         unit: push.blobs === undefined ? 'pushes/s' : 'MiB/s',
         better: 'higher',
-        weight,
+        isHeavy: push.blobs !== undefined,
+        isQuick: size < GIB && !push.isChunked,
         needs: [],
         sample: (side) => side.withFresh((running) => sampleOf(side, running, push)),
       };

@@ -13,7 +13,8 @@ export const MANIFEST_PUT_ROWS: readonly Row[] = CONNECTIONS.map((connections) =
   id: `manifest-put-c${connections}`,
   unit: 'requests/s',
   better: 'higher',
-  weight: 'light',
+  isHeavy: false,
+  isQuick: connections === 8,
   needs: [],
   sample: (side) => side.withFresh((running) => sampleOf(side, running, connections)),
 }));

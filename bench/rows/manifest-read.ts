@@ -9,7 +9,12 @@ export const MANIFEST_READ_ROWS: readonly Row[] = (['get', 'head'] as const).fla
   (['tag', 'digest'] as const).flatMap((by) =>
     CONNECTIONS.map((connections) =>
       readRow(
-        { id: `manifest-${method}-${by}-c${connections}`, unit: 'requests/s', needs: ['image'] },
+        {
+          id: `manifest-${method}-${by}-c${connections}`,
+          unit: 'requests/s',
+          isQuick: connections === 16,
+          needs: ['image'],
+        },
         (side, seeded, seconds) => ask(side, seeded, method, targetOf(seeded, by), connections, seconds),
       ),
     ),

@@ -19,8 +19,10 @@ export interface Row {
   readonly id: string;
   readonly unit: string;
   readonly better: Better;
-  /** Writes gigabytes: measured in fewer rounds, and not at all in a quick run when `huge`. */
-  readonly weight: 'light' | 'heavy' | 'huge';
+  /** Takes long: measured in fewer rounds. */
+  readonly isHeavy: boolean;
+  /** Part of a quick run. */
+  readonly isQuick: boolean;
   readonly needs: readonly Part[];
   sample(side: Side): Promise<Sample>;
 }
@@ -33,7 +35,7 @@ export interface Work {
 
 /** A row that reads what was seeded; each side is warmed up before its first sample. */
 export function readRow(
-  row: Omit<Row, 'sample' | 'better' | 'weight'> & Partial<Pick<Row, 'weight'>>,
+  row: Omit<Row, 'sample' | 'better' | 'isHeavy'>,
   read: (side: Side, seeded: Seeded, seconds: number) => Promise<Work>,
 ): Row {
   const warm = new WeakSet<Side>();
@@ -42,7 +44,7 @@ export function readRow(
     warm.add(side);
     return sampled(side.seeded.running, () => read(side, side.seeded, side.tools.seconds));
   };
-  return { better: 'higher', weight: 'light', ...row, sample };
+  return { better: 'higher', isHeavy: false, ...row, sample };
 }
 
 /** Does the work and measures what the registry used for it. */
