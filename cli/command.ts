@@ -1,3 +1,4 @@
+import { flushCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
 import {
   checkConfigFile,
@@ -8,6 +9,9 @@ import {
   type ConfigInput,
 } from '../config/load.ts';
 import { HELP } from './help.ts';
+
+// Written at the end of a process otherwise, and not at all when it is killed.
+const COMPILE_CACHE_AFTER_MS = 2_000;
 
 /** A mistake on the command line: the message is all that the person needs. */
 class UsageError extends Error {
@@ -89,6 +93,7 @@ async function serve(input: ConfigInput, rest: readonly string[]): Promise<numbe
   const config = await readConfig(input);
   const { startServer } = await import('../server/main.ts');
   const server = await startServer(config);
+  setTimeout(() => flushCompileCache(), COMPILE_CACHE_AFTER_MS).unref();
   await new Promise<void>((resolve) => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
   });

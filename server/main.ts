@@ -12,7 +12,6 @@ import { createMetricsAggregator, type MetricsAggregator } from './observe/metri
 import { createMetricsServer } from './observe/metrics-server.ts';
 import { openRegistry, type OpenRegistry } from './open-registry.ts';
 import { lockRoot } from './root-lock.ts';
-import { createService } from './service.ts';
 import { Workers } from './workers.ts';
 
 /** A server that runs. */
@@ -75,6 +74,8 @@ interface Started {
 
 async function startOne(config: Config, run: string, parts: Parts): Promise<Started> {
   const { aggregator } = parts;
+  // Not loaded in a process that leaves serving to its workers.
+  const { createService } = await import('./service.ts');
   const service = await createService(config, { run, worker: 0 }, { ...parts, metricsText: () => aggregator.text() });
   await beginRun({ ...service, log: parts.log }, run, bootId(run));
   const port = await service.listen();
@@ -82,12 +83,13 @@ async function startOne(config: Config, run: string, parts: Parts): Promise<Star
 }
 
 async function startMany(config: Config, run: string, parts: Parts): Promise<Started> {
-  const opened = await openRegistry(config, { run, worker: 0 }, parts);
-  await beginRun({ ...opened, log: parts.log }, run, bootId(run));
-  const workers = new Workers(config, run, parts.log, async (owner) => {
+  const workers = new Workers(run, parts.log, async (owner) => {
     await opened.registry.maintenance.abandonProcess(owner);
   });
-  const port = await workers.start();
+  workers.prepare(config.workers);
+  const opened = await openRegistry(config, { run, worker: 0 }, parts);
+  await beginRun({ ...opened, log: parts.log }, run, bootId(run));
+  const port = await workers.start(config);
   return { front: { port, drain: () => workers.drain() }, opened, close: () => opened.registry.close() };
 }
 

@@ -1,8 +1,11 @@
+import { flushCompileCache } from 'node:module';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { answerMetricsRequests, type WorkerMetrics } from './observe/metrics-cluster.ts';
 import { createService, type Service } from './service.ts';
 import type { WorkerOrder, WorkerReport } from './workers.ts';
+
+const COMPILE_CACHE_AFTER_MS = 2_000;
 
 /** The entry of a serving process; its orders come from the primary. */
 interface Running {
@@ -30,6 +33,8 @@ async function start(serve: NonNullable<WorkerOrder['serve']>): Promise<Running>
   try {
     const service = await createService(config, { run, worker }, { log, metrics, metricsText: () => channel.text() });
     report({ listening: await service.listen() });
+    // Written at the end of a process otherwise, and not at all when it is killed.
+    setTimeout(() => flushCompileCache(), COMPILE_CACHE_AFTER_MS).unref();
     return { service, log, metrics: channel };
   } catch (error) {
     report({ failed: error instanceof Error ? error.message : String(error) });

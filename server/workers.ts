@@ -1,5 +1,6 @@
 import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/config.ts';
 import type { Log } from './observe/log.ts';
@@ -28,18 +29,16 @@ const RESTART_DELAY_MS = 500;
 
 /** The serving processes of a server. One that dies is replaced. */
 export class Workers {
-  readonly #config: Config;
   readonly #run: string;
   readonly #log: Log;
   readonly #onDeath: (owner: string) => Promise<void>;
   #next = 1;
   #isDraining = false;
-  #config0: Config;
+  /** Forked, loading their modules, and waiting for what to serve. */
+  #early: Worker[] = [];
 
   /** @param onDeath gets the owner (`<run>/<worker>`) of each process that died, before its successor starts */
-  constructor(config: Config, run: string, log: Log, onDeath: (owner: string) => Promise<void>) {
-    this.#config = config;
-    this.#config0 = config;
+  constructor(run: string, log: Log, onDeath: (owner: string) => Promise<void>) {
     this.#run = run;
     this.#log = log;
     this.#onDeath = onDeath;
@@ -47,38 +46,55 @@ export class Workers {
     cluster.setupPrimary({ exec: fileURLToPath(new URL(`./worker.${extension}`, import.meta.url)), args: [] });
   }
 
+  /** Starts processes ahead of time: they load what they need while this one still makes the store ready. */
+  prepare(count: number): void {
+    for (let i = 0; i < count; i++) this.#early.push(cluster.fork());
+  }
+
   /**
    * @returns the port that they listen on
    * @throws WorkerFailed
    */
-  async start(): Promise<number> {
-    const first = await this.#fork();
-    // With port 0 the first one finds the port, the others share it.
-    this.#config0 = { ...this.#config, address: { ...this.#config.address, port: first } };
-    const rest = Array.from({ length: this.#config.workers - 1 }, () => this.#fork());
-    await Promise.all(rest);
-    return first;
+  async start(config: Config): Promise<number> {
+    if (config.address.port !== 0) {
+      const [port = 0] = await Promise.all(Array.from({ length: config.workers }, () => this.#serve(config)));
+      return port;
+    }
+    // The first one finds the port, the others share it.
+    const port = await this.#serve(config);
+    await this.start({ ...config, workers: config.workers - 1, address: { ...config.address, port } });
+    return port;
   }
 
-  async #fork(): Promise<number> {
+  async #serve(config: Config): Promise<number> {
     const number = this.#next++;
-    const worker = cluster.fork();
-    worker.once('exit', (code, signal) => void this.#replace(number, code, signal));
-    worker.send({ serve: { config: this.#config0, run: this.#run, worker: number } } satisfies WorkerOrder);
+    const worker = this.#early.pop() ?? cluster.fork();
+    let isServing = false;
+    worker.once('exit', (code, signal) => {
+      // One that never served ends the start, or the attempt to replace another.
+      if (isServing) void this.#replace(config, number, `${code ?? signal}`);
+    });
+    worker.send({ serve: { config, run: this.#run, worker: number } } satisfies WorkerOrder);
     const report = await firstReport(worker);
-    if (report.listening !== undefined) return report.listening;
-    throw new WorkerFailed(report.failed ?? 'a worker ended before it was listening');
+    if (report.listening === undefined) {
+      throw new WorkerFailed(report.failed ?? 'a worker ended before it was listening');
+    }
+    isServing = true;
+    return report.listening;
   }
 
-  async #replace(number: number, code: number | null, signal: string | null): Promise<void> {
+  async #replace(config: Config, number: number, how: string): Promise<void> {
     if (this.#isDraining) return;
-    this.#log.error('a worker ended unexpectedly and is replaced', { worker: number, code, signal });
-    try {
-      await this.#onDeath(`${this.#run}/${number}`);
-      if (!this.#isDraining) await this.#fork();
-    } catch (error) {
-      this.#log.error('a worker could not be replaced, trying again', { err: error });
-      setTimeout(() => void this.#replace(this.#next++, null, null), RESTART_DELAY_MS).unref();
+    this.#log.error('a worker ended unexpectedly and is replaced', { worker: number, how });
+    for (;;) {
+      try {
+        await this.#onDeath(`${this.#run}/${number}`);
+        if (!this.#isDraining) await this.#serve(config);
+        return;
+      } catch (error) {
+        this.#log.error('a worker could not be replaced, trying again', { err: error });
+      }
+      await delay(RESTART_DELAY_MS);
     }
   }
 
