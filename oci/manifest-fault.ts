@@ -42,7 +42,9 @@ export class ManifestFaults {
   readonly #faults: ManifestFault[] = [];
   #count = 0;
 
+  /** The first fault of a place is the one that is told. */
   add(place: string, reason: string): void {
+    if (this.#faults.some((fault) => fault.place === place)) return;
     this.#count++;
     if (this.#faults.length < MAX_LISTED) this.#faults.push({ place, reason });
   }
