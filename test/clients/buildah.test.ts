@@ -69,7 +69,7 @@ describe('buildah', { skip: missingToolsOrRoot('buildah') }, () => {
     await publish(registry, 'buildah/source', image);
     await pullAfresh(remote('buildah/source'));
     await buildah('push', '--quiet', remote('buildah/source'), `docker://${remote('buildah/mounted')}`);
-    await untilMounted(registry, 'buildah/mounted', 'buildah/source');
+    await untilMounted(registry, 'buildah/mounted');
     await verifyPushed(registry, 'buildah/mounted', image, { sameDigest: false });
   });
 

@@ -74,7 +74,7 @@ describe('containerd', { skip: missingToolsOrRoot('containerd', 'ctr', 'runc') }
     await pullAfresh(remote('ctr/source'));
     await ctr('images', 'tag', remote('ctr/source'), remote('ctr/mounted'));
     await ctr('images', 'push', '--plain-http', remote('ctr/mounted'));
-    await untilMounted(registry, 'ctr/mounted', 'ctr/source');
+    await untilMounted(registry, 'ctr/mounted');
     await verifyPushed(registry, 'ctr/mounted', image, { sameDigest: true });
   });
 

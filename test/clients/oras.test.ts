@@ -80,7 +80,7 @@ describe('oras', { skip: missingTools('oras') }, () => {
     const { manifest } = await verifyStored(registry, 'oras/subject', sbom);
     assert.equal(manifest.subject?.digest, image.digest);
     const all = await discover(remote('oras/subject'));
-    assert.deepEqual(all.map(({ digest }) => digest).toSorted(), [sbom, signature].toSorted());
+    assert.deepEqual(new Set(all.map(({ digest }) => digest)), new Set([sbom, signature]));
     const filtered = await discover(remote('oras/subject'), '--artifact-type', SIGNATURE);
     assert.deepEqual(
       filtered.map(({ digest }) => digest),
@@ -106,7 +106,7 @@ describe('oras', { skip: missingTools('oras') }, () => {
     await publish(registry, 'oras/source', image);
     const plain = ['--from-plain-http', '--to-plain-http'];
     await oras('cp', '--no-tty', ...plain, remote('oras/source'), remote('oras/mounted'));
-    await untilMounted(registry, 'oras/mounted', 'oras/source');
+    await untilMounted(registry, 'oras/mounted');
     await verifyPushed(registry, 'oras/mounted', image, { sameDigest: true });
   });
 

@@ -29,6 +29,16 @@ describe('podman', { skip: missingToolsOrRoot('podman') }, () => {
     await podman('pull', '--quiet', reference);
   }
 
+  // crun refuses a machine with both generations of cgroups, and runc one where podman may not make a cgroup.
+  async function runSomehow(reference: string): Promise<string> {
+    const inContainer = ['run', '--rm', '--network=none'];
+    try {
+      return await podman('--runtime=crun', ...inContainer, '--cgroups=disabled', reference);
+    } catch {
+      return await podman('--runtime=runc', ...inContainer, reference);
+    }
+  }
+
   before(async () => {
     registry = resources.use(await startRegistry());
     containers = resources.use(await openContainersEnvironment(registry.host));
@@ -74,14 +84,14 @@ describe('podman', { skip: missingToolsOrRoot('podman') }, () => {
     await publish(registry, 'podman/source', image);
     await pullAfresh(remote('podman/source'));
     await podman('push', '--quiet', remote('podman/source'), remote('podman/mounted'));
-    await untilMounted(registry, 'podman/mounted', 'podman/source');
+    await untilMounted(registry, 'podman/mounted');
     await verifyPushed(registry, 'podman/mounted', image, { sameDigest: false });
   });
 
   it('runs what it pulled', async (t) => {
     await publish(registry, 'podman/run', await plainImage());
     await pullAfresh(remote('podman/run'));
-    const started = podman('run', '--rm', '--cgroups=disabled', '--network=none', remote('podman/run'));
+    const started = runSomehow(remote('podman/run'));
     const refusal = await machineRefuses(started);
     if (refusal !== undefined) return t.skip(refusal);
     assert.equal(await started, GREETING);
@@ -89,15 +99,8 @@ describe('podman', { skip: missingToolsOrRoot('podman') }, () => {
 
   it('lists tags', async () => {
     await publish(registry, 'podman/listed', await plainImage());
-    const listed = await podman(
-      'search',
-      '--list-tags',
-      '--noheading',
-      '--format',
-      '{{.Name}} {{.Tag}}',
-      remote('podman/listed', ''),
-    );
-    assert.equal(listed.replace(/ +/, ' '), `${remote('podman/listed', '')} ${TAG}`);
+    const listed = JSON.parse(await podman('search', '--list-tags', '--format=json', remote('podman/listed', '')));
+    assert.deepEqual(listed, [{ Name: remote('podman/listed', ''), Tags: [TAG] }]);
   });
 
   it('searches', async () => {

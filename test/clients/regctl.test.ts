@@ -62,7 +62,7 @@ describe('regctl', { skip: missingTools('regctl') }, () => {
     const { manifest } = await verifyStored(registry, 'regctl/subject', sbom);
     assert.equal(manifest.subject?.digest, image.digest);
     const all = await referrersOf(remote('regctl/subject'));
-    assert.deepEqual(all.toSorted(), [sbom, signature].toSorted());
+    assert.deepEqual(new Set(all), new Set([sbom, signature]));
     const filtered = await referrersOf(remote('regctl/subject'), '--filter-artifact-type', SIGNATURE);
     assert.deepEqual(filtered, [signature]);
     assert.deepEqual(await tagsOf(registry, 'regctl/subject'), [TAG]);
@@ -72,7 +72,7 @@ describe('regctl', { skip: missingTools('regctl') }, () => {
     const image = await plainImage();
     await publish(registry, 'regctl/source', image);
     await regctl('image', 'copy', remote('regctl/source'), remote('regctl/mounted'));
-    await untilMounted(registry, 'regctl/mounted', 'regctl/source');
+    await untilMounted(registry, 'regctl/mounted');
     await verifyPushed(registry, 'regctl/mounted', image, { sameDigest: true });
   });
 

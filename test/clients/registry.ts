@@ -15,6 +15,7 @@ export interface AccessLine {
   readonly method: string;
   readonly path: string;
   readonly status: number;
+  readonly bytesIn: number;
 }
 
 /** The registry under test, on an empty root of its own. */
@@ -56,24 +57,23 @@ function parseAccessLine(line: string): AccessLine {
 }
 
 /**
- * Waits for the access line of a successful mount out of `source` into `repository`: the log is written after the
- * answer that the client has.
+ * Waits for the access line of a successful mount into `repository`, from whichever repository the client knows to have
+ * the blob: the log is written after the answer that the client has.
  *
  * @throws Error with all uploads of that repository when none of them was a mount
  */
-export async function untilMounted(registry: Registry, repository: string, source: string): Promise<void> {
+export async function untilMounted(registry: Registry, repository: string): Promise<void> {
   const deadline = performance.now() + 5_000;
-  while (!mountsOf(registry, repository, source).some(({ status }) => status === 201)) {
+  while (!uploadsOf(registry, repository).some(isMount)) {
     if (performance.now() > deadline) throw new Error(`no mount: ${JSON.stringify(uploadsOf(registry, repository))}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-function mountsOf(registry: Registry, repository: string, source: string): readonly AccessLine[] {
-  return uploadsOf(registry, repository).filter(({ path: target }) => {
-    const { searchParams } = new URL(target, registry.url);
-    return searchParams.has('mount') && searchParams.get('from') === source;
-  });
+// 201 to a POST that carries no bytes: the blob is in the repository, and nothing was uploaded.
+function isMount({ path: target, status, bytesIn }: AccessLine): boolean {
+  const { searchParams } = new URL(target, 'http://registry.invalid');
+  return status === 201 && bytesIn === 0 && searchParams.has('mount') && searchParams.has('from');
 }
 
 function uploadsOf(registry: Registry, repository: string): readonly AccessLine[] {

@@ -48,7 +48,7 @@ describe('skopeo', { skip: missingTools('skopeo') }, () => {
     const image = await plainImage();
     await publish(registry, 'skopeo/source', image);
     await skopeo('copy', remote('skopeo/source'), remote('skopeo/mounted'));
-    await untilMounted(registry, 'skopeo/mounted', 'skopeo/source');
+    await untilMounted(registry, 'skopeo/mounted');
     await verifyPushed(registry, 'skopeo/mounted', image, { sameDigest: true });
   });
 
