@@ -1,4 +1,5 @@
 import { readdir, readFile, readlink, stat } from 'node:fs/promises';
+import path from 'node:path';
 
 /*
  * Who holds what, as far as /proc tells this user. Everywhere else, and for processes of other users, the answer is
@@ -44,7 +45,9 @@ async function processes(): Promise<string[]> {
 }
 
 async function nameOf(pid: string): Promise<string> {
-  const name = (await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '')).trim();
+  // Not `comm`: that is the name of a thread, "node-MainThread" for all of Node's programs.
+  const [program = ''] = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+  const name = path.basename(program);
   return name === '' ? `process ${pid}` : `process ${pid} (${name})`;
 }
 
