@@ -47,7 +47,12 @@ export interface ListEntry {
   readonly isPrefix: boolean;
 }
 
-/** Bytes on their way in. Lives until `commit` or `abort`; `detach` lets another process take it up by `resume`. */
+/**
+ * Bytes on their way in. Lives until `commit` or `abort`; `detach` lets another process take it up by `resume`.
+ *
+ * Only one holder may append or commit at a time, and the caller sees to it over all processes: a driver does not notice
+ * that another one committed what it still appends to.
+ */
 export interface StagedWrite {
   /** Bytes taken so far, those of earlier processes included. */
   readonly size: number;
@@ -60,13 +65,17 @@ export interface StagedWrite {
   append(chunks: readonly Uint8Array[]): Promise<void>;
   /** What was taken so far, from its first byte: to hash it again. */
   read(): Promise<BlobReader>;
-  /** Makes the bytes survive a power cut. `commit` does it as well; calling it earlier lets it overlap other work. */
+  /**
+   * Puts the bytes on the disk. `commit` does it as well, and makes them found after a power cut; calling this earlier
+   * lets it overlap other work. After an error the bytes are worth nothing: only `abort` works, and `resume` finds none.
+   */
   sync(): Promise<void>;
   /**
    * Moves the bytes to `key`, replacing what is there, then makes `links` visible in their order, all durable on
    * return; the stage is gone then. Nobody ever sees a part of the bytes at `key`, and no link before its bytes.
    *
-   * After an error `key` holds what it held before or the whole new bytes, and the stage can still be aborted.
+   * After an error `key` holds what it held before or the whole new bytes. Of the stage only `abort` and `detach` work
+   * then; `resume` says whether it has bytes left for another try.
    */
   commit(key: Key, links: readonly SmallWrite[]): Promise<void>;
   /** Removes the staged bytes. Calling it twice, or after `commit`, does nothing. */

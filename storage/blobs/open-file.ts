@@ -61,7 +61,9 @@ export class OpenFile {
     return this.#call((descriptor, done: Done<void>) => fs.fsync(descriptor, (error) => done(error)));
   }
 
+  /** In bytes, as it is now. */
   size(): number {
+    this.#refuseClosed();
     return fs.fstatSync(this.#descriptor).size;
   }
 
@@ -71,8 +73,8 @@ export class OpenFile {
     return this.#closed;
   }
 
-  #call<T>(start: (descriptor: number, done: Done<T>) => void): Promise<T> {
-    if (this.#closed) return Promise.reject(new StorageError('unavailable', `${this.path}: closed`));
+  async #call<T>(start: (descriptor: number, done: Done<T>) => void): Promise<T> {
+    this.#refuseClosed();
     const call = new Promise<T>((resolve, reject) => {
       start(this.#descriptor, (error, value) => {
         this.#calls.delete(call);
@@ -82,6 +84,10 @@ export class OpenFile {
     });
     this.#calls.add(call);
     return call;
+  }
+
+  #refuseClosed(): void {
+    if (this.#closed) throw new StorageError('unavailable', `${this.path}: closed`);
   }
 }
 

@@ -69,6 +69,8 @@ export class StagedFile implements StagedWrite {
 
   async sync(): Promise<void> {
     const file = await this.#open();
+    // A `detach` since the last line closed the file: that is no failed sync.
+    this.#refuseEnded();
     try {
       await file.datasync();
     } catch (error) {
@@ -143,7 +145,7 @@ export class StagedFile implements StagedWrite {
     try {
       return file.size();
     } catch (error) {
-      this.#ended = new StorageError('unavailable', `${this.#data}: its size is unknown after an error`, error);
+      this.#ended ??= new StorageError('unavailable', `${this.#data}: its size is unknown after an error`, error);
       return this.#size;
     }
   }

@@ -100,6 +100,20 @@ export function describeStages({ driver, another }: DriverUnderTest): void {
     });
   });
 
+  describe('detach', () => {
+    it('keeps the bytes, whatever it comes in the way of', async () => {
+      const stage = await driver().stage(STAGE);
+      await stage.append([Buffer.from('kept')]);
+      await Promise.allSettled([stage.sync(), stage.detach()]);
+      const second = await driver().resume(STAGE);
+      assert.equal(second?.size, 4);
+      await Promise.allSettled([second.detach(), second.sync(), second.append([Buffer.from(' or not')])]);
+      const third = await driver().resume(STAGE);
+      assert.equal((await drain(await third?.read())).toString().slice(0, 4), 'kept');
+      await third?.abort();
+    });
+  });
+
   describe('abort', () => {
     it('removes the bytes', async () => {
       const stage = await driver().stage(STAGE);
