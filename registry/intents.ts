@@ -34,6 +34,8 @@ export interface Change<A> {
   readonly name: RepositoryName;
   /** What is to be locked; a function decides it inside the first transaction. */
   readonly subjects: readonly Subject[] | ((tx: Transaction) => Promise<readonly Subject[]>);
+  /** Objects that the change relies on: nobody may be changing them when it begins. Not locked by it. */
+  readonly relyingOn?: readonly Subject[];
   /** Runs in the first transaction once the locks are held; what it throws undoes them. */
   readonly prepare?: (tx: Transaction) => Promise<A>;
 }
@@ -120,7 +122,8 @@ async function acquire<A>(context: Context, change: Change<A>): Promise<Acquired
 async function tryAcquire<A>(context: Context, change: Change<A>, tx: Transaction): Promise<Acquired<A> | undefined> {
   const subjects = typeof change.subjects === 'function' ? await change.subjects(tx) : change.subjects;
   const keys = subjects.map((subject) => intentKey(change.name, subject));
-  const intent = { keys, repository: change.name, owner: context.owner, now: context.now() };
+  const reliedOn = (change.relyingOn ?? []).map((subject) => intentKey(change.name, subject));
+  const intent = { keys, reliedOn, repository: change.name, owner: context.owner, now: context.now() };
   if (!(await context.metadata.intents.acquire(tx, intent))) return undefined;
   return { keys, prepared: (await change.prepare?.(tx)) as A };
 }

@@ -128,8 +128,10 @@ export class Manifests {
     await this.#know(plan);
     const run = await this.#adoption.runForNew(name);
     const subjects: Subject[] = [{ manifest: digest }, ...tags.map((tag) => ({ tag }))];
+    // A layer that is being deleted right now still has its row.
+    const relyingOn = requiredBlobs(manifest).map((layer) => ({ layer }));
     const prepare = (tx: Transaction) => this.#prepare(tx, plan, run);
-    await changing(this.#context, { name, subjects, prepare }, async (held, prepared) => {
+    await changing(this.#context, { name, subjects, relyingOn, prepare }, async (held, prepared) => {
       const writes = writesOf(plan, prepared);
       if (writes.length > 0) await this.#context.driver.writeAll(writes);
       await held.finish(writes.length > 0 ? 'durable' : 'relaxed', (tx) => this.#commit(tx, plan, prepared));

@@ -10,6 +10,7 @@ import { openFilesystemDriver } from '../storage/blobs/filesystem.ts';
 import { measured } from '../storage/blobs/measured.ts';
 import { createMemoryDriver } from '../storage/blobs/memory.ts';
 import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
+import { isDamagedIndex, setIndexAside } from '../storage/metadata/sqlite.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 
@@ -36,7 +37,7 @@ export async function openRegistry(
   const driver = measured(await openDriver(config), (operation, seconds, ok) =>
     parts.metrics.driverOperation(operation, ok, seconds),
   );
-  const metadata = await openMetadata(config);
+  const metadata = await openMetadata(config, identity, parts.log);
   const context: Context = {
     driver,
     metadata,
@@ -60,11 +61,20 @@ async function openDriver(config: Config): Promise<BlobDriver> {
   return config.storage.driver === 'memory' ? createMemoryDriver() : openFilesystemDriver({ root: config.root });
 }
 
-async function openMetadata(config: Config): Promise<Metadata> {
+async function openMetadata(config: Config, { worker }: Identity, log: Log): Promise<Metadata> {
   if (config.storage.driver === 'memory') return openFleetingMetadata();
   const directory = path.join(config.root, '.meta');
   mkdirSync(directory, { recursive: true });
-  return openSqliteMetadata(path.join(directory, 'index.db'));
+  const file = path.join(directory, 'index.db');
+  try {
+    return await openSqliteMetadata(file);
+  } catch (error) {
+    // Only the process that no other has followed yet may take the file away.
+    if (worker !== 0 || !isDamagedIndex(error)) throw error;
+    const aside = setIndexAside(file);
+    log.warn('the index is damaged: it was set aside and is made anew from the tree', { aside });
+    return openSqliteMetadata(file);
+  }
 }
 
 /** For a store that ends with the process. */

@@ -13,15 +13,21 @@ export class IntentRecords {
   }
 
   /**
-   * Takes all keys, or none (false) when one of them, or the whole repository, is taken.
+   * Takes all keys, or none (false) when one of them, one of those `reliedOn`, or the whole repository, is taken.
    *
    * A key whose name is the repository itself stands for everything in it.
    */
   async acquire(
     tx: Transaction,
-    intent: { keys: readonly string[]; repository: RepositoryName; owner: string; now: number },
+    intent: {
+      keys: readonly string[];
+      reliedOn?: readonly string[];
+      repository: RepositoryName;
+      owner: string;
+      now: number;
+    },
   ): Promise<boolean> {
-    if (await this.#isTaken(tx, intent.repository, intent.keys)) return false;
+    if (await this.#isTaken(tx, intent.repository, [...intent.keys, ...(intent.reliedOn ?? [])])) return false;
     for (const key of intent.keys) {
       await tx.run(
         'INSERT INTO intent (key, repository, owner, started_at) VALUES (?, ?, ?, ?)',

@@ -1,3 +1,4 @@
+import { existsSync, renameSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { StorageError } from '../blobs/driver.ts';
@@ -19,7 +20,9 @@ const BATCH_MAX = 64;
 // https://sqlite.org/rescode.html, primary codes.
 const SQLITE_BUSY = 5;
 const SQLITE_LOCKED = 6;
+const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
+const SQLITE_NOTADB = 26;
 
 /** Opens (or makes) the SQLite file and switches it to WAL. */
 export function openSqlite(file: string): Database {
@@ -234,4 +237,17 @@ function asStorageError(error: unknown): unknown {
   const code = resultCode(error);
   if (code === undefined || !(error instanceof Error)) return error;
   return new StorageError(code === SQLITE_FULL ? 'full' : 'unavailable', `index: ${error.message}`, error);
+}
+
+/** Whether the error says that the file is no database, or no longer one. */
+export function isDamagedIndex(error: unknown): boolean {
+  const code = error instanceof StorageError ? resultCode(error.cause) : undefined;
+  return code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
+}
+
+/** Renames the file and its log out of the way; the new name of the file. */
+export function setIndexAside(file: string): string {
+  const aside = `${file}.damaged-${Date.now()}`;
+  for (const end of ['', '-wal', '-shm']) if (existsSync(file + end)) renameSync(file + end, aside + end);
+  return aside;
 }

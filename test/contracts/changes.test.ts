@@ -1,0 +1,273 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { rename, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { RegistryError } from '../../oci/errors.ts';
+import { parseTag } from '../../oci/names.ts';
+import { StorageError, type BlobDriver } from '../../storage/blobs/driver.ts';
+import { layerLinkKey, revisionLinkKey, tagLinkKey } from '../../storage/layout.ts';
+import { temporaryDirectory } from '../harness/process.ts';
+import { bodyOf, digestOfText, imageOf, name, NO_CLAIM, openTestRegistry, pushBlob } from '../harness/registry.ts';
+
+const repository = name('team/app');
+const tag = parseTag('latest');
+
+async function pushImage(opened: Awaited<ReturnType<typeof openTestRegistry>>, layer: string) {
+  await pushBlob(opened.registry, repository, 'config');
+  await pushBlob(opened.registry, repository, layer);
+  const bytes = imageOf('config', layer);
+  return opened.registry.manifests.put({
+    name: repository,
+    reference: { tag },
+    tags: [],
+    bytes,
+    contentType: undefined,
+  });
+}
+
+/** Lets a method do its work and then fail, while `isOn`. */
+function failingAfter(method: 'writeAll' | 'delete', isOn: () => boolean) {
+  return (driver: BlobDriver): BlobDriver =>
+    new Proxy(driver, {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key);
+        if (typeof value !== 'function') return value;
+        if (key !== method) return value.bind(target) as unknown;
+        return async (...args: unknown[]) => {
+          await (value.bind(target) as (...all: unknown[]) => Promise<unknown>)(...args);
+          if (isOn()) throw new StorageError('unavailable', 'planned');
+        };
+      },
+    });
+}
+
+describe('a change that failed half-way', () => {
+  test('a tag that reached the tree is believed, though the push was refused', async () => {
+    await using directory = await temporaryDirectory();
+    let isFailing = false;
+    const wrap = failingAfter('writeAll', () => isFailing);
+    await using opened = await openTestRegistry({ root: directory.path, wrap });
+    const first = await pushImage(opened, 'one');
+    await pushBlob(opened.registry, repository, 'two');
+    isFailing = true;
+    const bytes = imageOf('config', 'two');
+    const push = { name: repository, reference: { tag }, tags: [], bytes, contentType: undefined };
+    await assert.rejects(opened.registry.manifests.put(push), StorageError);
+    isFailing = false;
+    const found = await opened.registry.manifests.get(repository, { tag });
+    assert.notEqual(found.digest, first.digest);
+    assert.equal(found.digest, digestOfText(bytes));
+    assert.equal(await opened.metadata.intents.isAnyLeft(), false);
+    // The same push again is acknowledged.
+    assert.equal((await opened.registry.manifests.put(push)).digest, found.digest);
+  });
+
+  test('a deletion that reached the tree is believed, though it was refused', async () => {
+    await using directory = await temporaryDirectory();
+    let isFailing = false;
+    await using opened = await openTestRegistry({
+      root: directory.path,
+      wrap: failingAfter('delete', () => isFailing),
+    });
+    await pushImage(opened, 'one');
+    isFailing = true;
+    await assert.rejects(opened.registry.tags.delete(repository, tag), StorageError);
+    isFailing = false;
+    await assert.rejects(opened.registry.manifests.get(repository, { tag }), { code: 'MANIFEST_UNKNOWN' });
+    assert.deepEqual(await opened.registry.tags.page(repository, '', 10), []);
+  });
+
+  test('when nothing reached the tree, everything is as before', async () => {
+    await using directory = await temporaryDirectory();
+    let isFailing = false;
+    const wrap = (driver: BlobDriver): BlobDriver => ({
+      ...bound(driver),
+      writeAll: async (writes) => {
+        if (isFailing) throw new StorageError('full', 'planned');
+        await driver.writeAll(writes);
+      },
+    });
+    await using opened = await openTestRegistry({ root: directory.path, wrap });
+    const first = await pushImage(opened, 'one');
+    isFailing = true;
+    const bytes = imageOf('config', 'one', 'one');
+    const push = { name: repository, reference: { tag }, tags: [], bytes, contentType: undefined };
+    await assert.rejects(opened.registry.manifests.put(push), { failure: 'full' });
+    isFailing = false;
+    assert.equal((await opened.registry.manifests.get(repository, { tag })).digest, first.digest);
+    const unseen = digestOfText(bytes);
+    await assert.rejects(opened.registry.manifests.get(repository, { digest: unseen }), { code: 'MANIFEST_UNKNOWN' });
+  });
+});
+
+function bound(driver: BlobDriver): BlobDriver {
+  return new Proxy(driver, {
+    get: (target, key) => {
+      const value: unknown = Reflect.get(target, key);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+    ownKeys: () => ['stat', 'read', 'readSmall', 'writeAll', 'delete', 'list', 'stage', 'resume', 'flush', 'close'],
+    getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
+  });
+}
+
+describe('two processes on one store', () => {
+  test('what one pushed, tagged and deleted, the other sees at once', async () => {
+    await using directory = await temporaryDirectory();
+    const run = randomUUID();
+    await using one = await openTestRegistry({ root: directory.path, run, worker: 0 });
+    await using two = await openTestRegistry({ root: directory.path, run, worker: 1 });
+    const pushed = await pushImage(one, 'layer');
+    assert.equal((await two.registry.manifests.get(repository, { tag })).digest, pushed.digest);
+    await two.registry.manifests.delete(repository, pushed.digest);
+    await assert.rejects(one.registry.manifests.get(repository, { tag }), { code: 'MANIFEST_UNKNOWN' });
+  });
+
+  test('an upload session hops with every request, and is one blob at the end', async () => {
+    await using directory = await temporaryDirectory();
+    const run = randomUUID();
+    await using one = await openTestRegistry({ root: directory.path, run, worker: 0 });
+    await using two = await openTestRegistry({ root: directory.path, run, worker: 1 });
+    const { id } = await one.registry.uploads.open(repository, 'sha256');
+    const pieces = ['first ', 'second ', 'third ', 'fourth'];
+    for (const [i, piece] of pieces.entries()) {
+      const { registry } = i % 2 === 0 ? one : two;
+      await registry.uploads.append(repository, id, NO_CLAIM, bodyOf(piece));
+    }
+    const digest = digestOfText(pieces.join(''));
+    const blob = await one.registry.uploads.finish(repository, id, digest, NO_CLAIM, bodyOf());
+    assert.deepEqual(blob, { digest, size: pieces.join('').length });
+    const bytes = await two.registry.blobs.small(repository, await two.registry.blobs.get(repository, digest));
+    assert.equal(Buffer.from(bytes ?? []).toString(), pieces.join(''));
+  });
+
+  test('moving one tag from both sides leaves tree and index agreeing', async () => {
+    await using directory = await temporaryDirectory();
+    const run = randomUUID();
+    await using one = await openTestRegistry({ root: directory.path, run, worker: 0 });
+    await using two = await openTestRegistry({ root: directory.path, run, worker: 1 });
+    await pushImage(one, 'layer');
+    const push = async (side: typeof one, text: string) => {
+      await pushBlob(side.registry, repository, text);
+      const bytes = imageOf('config', text);
+      await side.registry.manifests.put({
+        name: repository,
+        reference: { tag },
+        tags: [],
+        bytes,
+        contentType: undefined,
+      });
+    };
+    for (let round = 0; round < 10; round++) {
+      await Promise.all([push(one, `a${round}`), push(two, `b${round}`)]);
+      const { digest } = await one.registry.manifests.get(repository, { tag });
+      const link = await one.context.driver.readSmall(tagLinkKey(repository, tag), 100);
+      assert.equal(Buffer.from(link ?? []).toString(), digest);
+    }
+  });
+
+  test('a manifest and the deletion of its layer: one of them is refused', async () => {
+    await using directory = await temporaryDirectory();
+    const run = randomUUID();
+    await using one = await openTestRegistry({ root: directory.path, run, worker: 0 });
+    await using two = await openTestRegistry({ root: directory.path, run, worker: 1 });
+    const refusals = new Set<string>();
+    for (let round = 0; round < 20; round++) {
+      const layer = `layer ${round}`;
+      await pushBlob(one.registry, repository, 'config');
+      const digest = await pushBlob(one.registry, repository, layer);
+      const bytes = imageOf('config', layer);
+      const [pushed, deleted] = await Promise.allSettled([
+        one.registry.manifests.put({ name: repository, reference: { tag }, tags: [], bytes, contentType: undefined }),
+        two.registry.blobs.delete(repository, digest),
+      ]);
+      const refused = [pushed, deleted].filter((outcome) => outcome.status === 'rejected');
+      assert.equal(refused.length, 1, `round ${round}: exactly one goes through`);
+      const reason: unknown = refused[0]?.reason;
+      assert.ok(reason instanceof RegistryError);
+      refusals.add(reason.code);
+      if (pushed.status === 'fulfilled') await two.registry.blobs.get(repository, digest);
+    }
+    assert.ok(refusals.size > 0);
+  });
+});
+
+describe('a store that changed while nobody looked', () => {
+  test('tags, manifests and blobs that came, moved and went are as the tree has them', async () => {
+    await using directory = await temporaryDirectory();
+    const { digest: firstDigest } = await (async () => {
+      await using opened = await openTestRegistry({ root: directory.path });
+      return await pushImage(opened, 'one');
+    })();
+    const { digest: secondDigest } = await (async () => {
+      await using other = await openTestRegistry({ root: directory.path });
+      return await pushImage(other, 'two');
+    })();
+    const file = (key: string) => path.join(directory.path, key);
+    await writeFile(file(tagLinkKey(repository, tag)), firstDigest);
+    await rm(path.dirname(file(revisionLinkKey(repository, secondDigest))), { recursive: true });
+    await rename(
+      path.dirname(file(layerLinkKey(repository, digestOfText('two')))),
+      file(`docker/registry/v2/repositories/${repository}/elsewhere`),
+    );
+    await using opened = await openTestRegistry({ root: directory.path });
+    assert.equal((await opened.registry.manifests.get(repository, { tag })).digest, firstDigest);
+    await assert.rejects(opened.registry.manifests.get(repository, { digest: secondDigest }));
+    await assert.rejects(opened.registry.blobs.get(repository, digestOfText('two')));
+    await opened.registry.blobs.get(repository, digestOfText('one'));
+  });
+
+  test('without its index everything is served at once, and listed whole', async () => {
+    await using directory = await temporaryDirectory();
+    const { digest } = await (async () => {
+      await using opened = await openTestRegistry({ root: directory.path });
+      return await pushImage(opened, 'one');
+    })();
+    for (const end of ['', '-wal', '-shm'])
+      await rm(path.join(directory.path, '.meta', `index.db${end}`), { force: true });
+    await using opened = await openTestRegistry({ root: directory.path });
+    assert.equal((await opened.registry.manifests.get(repository, { tag })).digest, digest);
+    assert.deepEqual(await opened.registry.tags.page(repository, '', 10), ['latest']);
+    assert.deepEqual(await opened.registry.repositories.page('', 10), [repository]);
+    const { repositories } = await opened.registry.maintenance.verifyTree(async () => {});
+    assert.equal(repositories, 1);
+  });
+});
+
+describe('upload sessions', () => {
+  test('expire without progress, with their bytes; a living one stays', async () => {
+    await using directory = await temporaryDirectory();
+    let now = 1_000_000_000;
+    await using opened = await openTestRegistry({ root: directory.path, now: () => now });
+    const { uploads, maintenance } = opened.registry;
+    const old = await uploads.open(repository, 'sha256');
+    await uploads.append(repository, old.id, NO_CLAIM, bodyOf('abandoned'));
+    now += 3_000_000;
+    const young = await uploads.open(repository, 'sha256');
+    now += 1_000_000;
+    assert.equal(await maintenance.expireUploads(), 1);
+    await assert.rejects(uploads.status(repository, old.id), { code: 'BLOB_UPLOAD_UNKNOWN' });
+    assert.equal((await uploads.status(repository, young.id)).size, 0);
+    const left = [];
+    for await (const each of opened.context.driver.list(
+      `docker/registry/v2/repositories/${repository}/_uploads` as never,
+    )) {
+      left.push(each.name);
+    }
+    assert.deepEqual(left, []);
+  });
+
+  test('stages that no session knows are removed once they are old', async () => {
+    await using directory = await temporaryDirectory();
+    let now = Date.now();
+    await using opened = await openTestRegistry({ root: directory.path, now: () => now });
+    const { uploads, maintenance } = opened.registry;
+    const { id } = await uploads.open(repository, 'sha256');
+    await uploads.append(repository, id, NO_CLAIM, bodyOf('bytes'));
+    await opened.metadata.uploads.remove(id);
+    assert.equal(await maintenance.expireOrphanedStages(), 0, 'it may still be in use');
+    now += 4_000_000;
+    assert.equal(await maintenance.expireOrphanedStages(), 1);
+  });
+});

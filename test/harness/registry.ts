@@ -1,0 +1,99 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import { parseDigest, type Digest } from '../../oci/digest.ts';
+import { parseRepositoryName, type RepositoryName } from '../../oci/names.ts';
+import { ContentCache } from '../../registry/content-cache.ts';
+import type { Context, RegistrySettings } from '../../registry/context.ts';
+import { createRegistry, type Registry } from '../../registry/registry.ts';
+import { beginRun } from '../../registry/store.ts';
+import type { BlobDriver } from '../../storage/blobs/driver.ts';
+import { openFilesystemDriver } from '../../storage/blobs/filesystem.ts';
+import { openSqliteMetadata, type Metadata } from '../../storage/metadata/metadata.ts';
+
+/** A registry over a real directory, in this process. */
+export interface OpenedRegistry extends AsyncDisposable {
+  readonly registry: Registry;
+  readonly metadata: Metadata;
+  readonly context: Context;
+}
+
+export interface RegistryOptions {
+  readonly root: string;
+  /** Names the run; the same for all that stand for processes of one server. A new one begins a run. */
+  readonly run?: string;
+  readonly worker?: number;
+  readonly wrap?: (driver: BlobDriver) => BlobDriver;
+  readonly settings?: Partial<RegistrySettings>;
+  readonly now?: () => number;
+}
+
+export async function openTestRegistry(options: RegistryOptions): Promise<OpenedRegistry> {
+  const plain = await openFilesystemDriver({ root: options.root });
+  const driver = options.wrap?.(plain) ?? plain;
+  await mkdir(path.join(options.root, '.meta'), { recursive: true });
+  const metadata = await openSqliteMetadata(path.join(options.root, '.meta', 'index.db'));
+  const run = options.run ?? randomUUID();
+  const log = { info: () => {}, warn: () => {} };
+  if (options.run === undefined || options.worker === 0)
+    await beginRun({ driver: plain, metadata, log }, run, 'a boot');
+  const context: Context = {
+    driver,
+    metadata,
+    cache: new ContentCache(1024 * 1024),
+    settings: {
+      allowSparseImages: false,
+      maxManifestBytes: 4 * 1024 * 1024,
+      maxUploadSessions: 100,
+      uploadExpiryMs: 3_600_000,
+      ...options.settings,
+    },
+    log,
+    run,
+    owner: `${run}/${options.worker ?? 0}`,
+    now: options.now ?? Date.now,
+    unsettled: new Set(),
+  };
+  const registry = createRegistry(context);
+  return { registry, metadata, context, [Symbol.asyncDispose]: () => registry.close() };
+}
+
+export function name(text: string): RepositoryName {
+  return parseRepositoryName(text);
+}
+
+export function digestOfText(content: string | Uint8Array): Digest {
+  return parseDigest(`sha256:${createHash('sha256').update(content).digest('hex')}`);
+}
+
+/** A request body of these pieces, one a batch. */
+export async function* bodyOf(...pieces: readonly (string | Uint8Array)[]): AsyncGenerator<readonly Uint8Array[]> {
+  for (const piece of pieces) yield [Buffer.from(piece)];
+}
+
+export const NO_CLAIM = { range: undefined, length: undefined } as const;
+
+/** Pushes a blob in one request; its digest. */
+export async function pushBlob(registry: Registry, repository: RepositoryName, content: string): Promise<Digest> {
+  const digest = digestOfText(content);
+  await registry.uploads.pushWhole(repository, digest, NO_CLAIM, bodyOf(content));
+  return digest;
+}
+
+const descriptor = (mediaType: string, content: string) => ({
+  mediaType,
+  digest: digestOfText(content),
+  size: Buffer.byteLength(content),
+});
+
+/** The bytes of an image manifest over blobs of this content. */
+export function imageOf(config: string, ...layers: readonly string[]): Buffer {
+  return Buffer.from(
+    JSON.stringify({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      config: descriptor('application/vnd.oci.image.config.v1+json', config),
+      layers: layers.map((layer) => descriptor('application/vnd.oci.image.layer.v1.tar', layer)),
+    }),
+  );
+}
