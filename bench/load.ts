@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -72,9 +72,10 @@ export async function openLoadGenerators(directory: string): Promise<LoadGenerat
   const binary = path.join(directory, 'load');
   await compile(binary);
   const start = async (mode: LoadMode, { plan, ...request }: LoadRequest) => {
-    const file = path.join(directory, `plan-${request.host}`);
-    writeFileSync(file, `${plan.join('\n')}\n`);
-    return json(await execute(binary, [mode, '--plan', file, '--accept', ACCEPT, ...flags(request)]));
+    const running = execute(binary, [mode, '--accept', ACCEPT, ...flags(request)]);
+    // It may end before it has read the plan; its own message says why.
+    running.child.stdin?.on('error', () => undefined).end(`${plan.join('\n')}\n`);
+    return json(await running);
   };
   return {
     wrk: async (host, target, connections, seconds) =>

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import path from 'node:path';
 import { createBlobSource } from './blob-source.ts';
 import { compare, partsOf } from './comparison.ts';
@@ -6,11 +6,10 @@ import { commandRegistry, knownRegistry } from './known-registries.ts';
 import { openLoadGenerators } from './load.ts';
 import { parseOptions, USAGE, type Options } from './options.ts';
 import { remote, type Registry } from './registries.ts';
-import type { RowFailure, RowResult } from './result.ts';
+import { createReport, type Report } from './report.ts';
 import { selectRows } from './rows/all.ts';
 import type { Row } from './rows/row.ts';
 import { Side, type Tools } from './side.ts';
-import { formatNumber, renderTable } from './table.ts';
 
 /** The magic number of tmpfs, statfs(2). */
 const TMPFS = 0x0102_1994;
@@ -21,9 +20,17 @@ async function main(args: readonly string[]): Promise<void> {
   const options = readOptions(args);
   if (options === undefined) return;
   const rows = selectRows(options.rows).filter((row) => row.isQuick || !options.isQuick);
-  if (options.isList) return print(rows.map((row) => row.id).join('\n'));
-  const results = await benchmark(options, rows);
-  if (results.some((result) => 'failure' in result)) process.exitCode = 1;
+  if (options.isHelp) {
+    process.stdout.write(USAGE);
+    return;
+  }
+  if (options.isList) {
+    process.stdout.write(rows.map((row) => `${row.id}\n`).join(''));
+    return;
+  }
+  const report = createReport(options);
+  await benchmark(options, rows, report);
+  if (report.hasFailures) process.exitCode = 1;
 }
 
 function readOptions(args: readonly string[]): Options | undefined {
@@ -36,7 +43,7 @@ function readOptions(args: readonly string[]): Options | undefined {
   }
 }
 
-async function benchmark(options: Options, rows: readonly Row[]): Promise<(RowResult | RowFailure)[]> {
+async function benchmark(options: Options, rows: readonly Row[], report: Report): Promise<void> {
   mkdirSync(options.directory, { recursive: true });
   if (statfsSync(options.directory).type === TMPFS) throw new Error(`${options.directory} is in memory: give a disk`);
   const run = mkdtempSync(path.join(options.directory, 'run-'));
@@ -50,7 +57,7 @@ async function benchmark(options: Options, rows: readonly Row[]): Promise<(RowRe
   const peer = openSide(await peerOf(options), tools, run, 'b');
   try {
     await Promise.all([subject, peer].map((side) => side.seed(partsOf(rows))));
-    return await measureAll(options, rows, subject, peer);
+    await measureAll(options, rows, subject, peer, report);
   } finally {
     await Promise.all([subject.close(), peer.close()]);
     rmSync(run, { recursive: true, force: true });
@@ -74,29 +81,11 @@ function peerOf({ peer, directory }: Options): Promise<Registry> | Registry {
   return knownRegistry(peer.name, directory, []);
 }
 
-async function measureAll(options: Options, rows: readonly Row[], subject: Side, peer: Side) {
-  const results: (RowResult | RowFailure)[] = [];
+async function measureAll(options: Options, rows: readonly Row[], subject: Side, peer: Side, report: Report) {
   for (const row of rows) {
     const start = performance.now();
     const result = await compare(row, subject, peer, options.rounds);
-    results.push(result);
-    print(`${progressLine(result)} (${Math.round((performance.now() - start) / 1000)} s)`);
-    save(options, results);
+    report.add(result, (performance.now() - start) / 1000);
   }
-  print(`\n${renderTable(results, subject.registry.name, peer.registry.name)}`);
-  return results;
-}
-
-/** After every row: an interrupted run keeps what it measured. */
-function save({ json, ...options }: Options, results: readonly (RowResult | RowFailure)[]): void {
-  if (json !== undefined) writeFileSync(json, `${JSON.stringify({ options, results }, undefined, 2)}\n`);
-}
-
-function progressLine(result: RowResult | RowFailure): string {
-  if ('failure' in result) return `${result.id}: FAILED: ${result.failure}`;
-  return `${result.id}: ${formatNumber(result.ratio)}`;
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`);
+  report.finish(subject.registry.name, peer.registry.name);
 }

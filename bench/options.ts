@@ -16,6 +16,7 @@ export const USAGE = `node bench/main.ts [options]
   --seconds N            how long one measurement lasts (default: 3)
   --quick                2 rounds of 1 second over fewer rows: under 5 minutes
   --json FILE            also write everything that was measured
+  --readme               put the table into bench/README.md
   --directory DIR        where programs and data lie, on a disk (default: ~/.cache/entrepot-bench)
   --list                 print the rows and end
 `;
@@ -35,8 +36,10 @@ export interface Options {
   readonly seconds: number;
   readonly isQuick: boolean;
   readonly json: string | undefined;
+  readonly isForReadme: boolean;
   readonly directory: string;
   readonly isList: boolean;
+  readonly isHelp: boolean;
 }
 
 /** @throws Error that says which option is wrong */
@@ -55,8 +58,10 @@ export function parseOptions(args: readonly string[]): Options {
       seconds: { type: 'string' },
       quick: { type: 'boolean', default: false },
       json: { type: 'string' },
+      readme: { type: 'boolean', default: false },
       directory: { type: 'string', default: path.join(homedir(), '.cache', 'entrepot-bench') },
       list: { type: 'boolean', default: false },
+      help: { type: 'boolean', default: false },
     },
   });
   return {
@@ -68,8 +73,10 @@ export function parseOptions(args: readonly string[]): Options {
     seconds: parseCount('--seconds', values.seconds ?? (values.quick ? '1' : '3')),
     isQuick: values.quick,
     json: values.json,
+    isForReadme: values.readme,
     directory: path.resolve(values.directory),
     isList: values.list,
+    isHelp: values.help,
   };
 }
 

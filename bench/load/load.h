@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum { HEAD_CAPACITY = 16384, TARGET_CAPACITY = 4096, SUFFIX_LENGTH = 16 };
 
@@ -16,7 +17,6 @@ enum { HEAD_CAPACITY = 16384, TARGET_CAPACITY = 4096, SUFFIX_LENGTH = 16 };
 struct options {
   const char *mode;
   const char *host; /* 127.0.0.1:PORT, also sent as Host */
-  const char *plan_file;
   const char *filler_file;
   const char *accept; /* of GET and HEAD */
   int connections;
@@ -27,7 +27,7 @@ struct options {
   struct sockaddr_in address;
 };
 
-/* The lines of the plan file, in order; each is one job. */
+/* The lines of the plan, in order; each is one job. */
 struct plan {
   char **lines;
   size_t count;
@@ -101,7 +101,7 @@ extern struct totals totals;
 extern const struct scenario get_scenario, head_scenario, list_scenario, put_scenario, push_scenario;
 
 /* plan.c */
-void read_plan(const char *file);
+void read_plan(FILE *stream);
 const char *take_line(void);                            /* NULL when used up */
 const char *cycle_line(void);                           /* starts again at the end */
 size_t field(const char *line, int index, char *into, size_t capacity); /* tab-separated; the length */

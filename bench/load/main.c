@@ -10,8 +10,8 @@
 struct options options = {.connections = 1, .accept = "*/*"};
 
 static const char usage[] =
-    "usage: load get|head|list|put|push|slow --host IP:PORT --plan FILE [--connections N] [--seconds S]\n"
-    "            [--filler FILE --size BYTES [--chunk BYTES]] [--rate BYTES] [--accept TYPES]\n";
+    "usage: load get|head|list|put|push|slow --host IP:PORT [--connections N] [--seconds S]\n"
+    "            [--filler FILE --size BYTES [--chunk BYTES]] [--rate BYTES] [--accept TYPES] < PLAN\n";
 
 _Noreturn void die(const char *format, ...) {
   va_list arguments;
@@ -38,7 +38,6 @@ static struct sockaddr_in parse_host(const char *host) {
 static void set_option(int option) {
   switch (option) {
   case 'h': options.host = optarg; break;
-  case 'p': options.plan_file = optarg; break;
   case 'f': options.filler_file = optarg; break;
   case 'a': options.accept = optarg; break;
   case 'c': options.connections = atoi(optarg); break;
@@ -52,16 +51,15 @@ static void set_option(int option) {
 
 static void parse_options(int count, char **arguments) {
   static const struct option known[] = {
-      {"host", required_argument, NULL, 'h'},   {"plan", required_argument, NULL, 'p'},
-      {"filler", required_argument, NULL, 'f'}, {"connections", required_argument, NULL, 'c'},
-      {"seconds", required_argument, NULL, 's'}, {"size", required_argument, NULL, 'z'},
-      {"chunk", required_argument, NULL, 'k'},  {"rate", required_argument, NULL, 'r'},
-      {"accept", required_argument, NULL, 'a'},
+      {"host", required_argument, NULL, 'h'},    {"filler", required_argument, NULL, 'f'},
+      {"seconds", required_argument, NULL, 's'}, {"connections", required_argument, NULL, 'c'},
+      {"size", required_argument, NULL, 'z'},    {"chunk", required_argument, NULL, 'k'},
+      {"rate", required_argument, NULL, 'r'},    {"accept", required_argument, NULL, 'a'},
       {0}};
   if (count < 2) die("%s", usage);
   options.mode = arguments[1];
   for (int option; (option = getopt_long(count - 1, arguments + 1, "", known, NULL)) != -1;) set_option(option);
-  if (options.host == NULL || options.plan_file == NULL || options.connections < 1) die("%s", usage);
+  if (options.host == NULL || options.connections < 1) die("%s", usage);
   options.address = parse_host(options.host);
 }
 
@@ -81,7 +79,7 @@ static const struct scenario *scenario_of(const char *mode) {
 
 int main(int count, char **arguments) {
   parse_options(count, arguments);
-  read_plan(options.plan_file);
+  read_plan(stdin);
   if (strcmp(options.mode, "push") == 0) check_push();
   if (strcmp(options.mode, "slow") == 0) run_slow_pullers();
   else run(scenario_of(options.mode));

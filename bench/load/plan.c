@@ -16,9 +16,7 @@ static void add_line(char *line) {
   plan.lines[plan.count++] = line;
 }
 
-void read_plan(const char *file) {
-  FILE *stream = fopen(file, "r");
-  if (stream == NULL) die("cannot read the plan %s", file);
+void read_plan(FILE *stream) {
   for (;;) {
     char *line = NULL;
     size_t capacity = 0;
@@ -27,8 +25,7 @@ void read_plan(const char *file) {
     if (line[length - 1] == '\n') line[length - 1] = '\0';
     add_line(line);
   }
-  fclose(stream);
-  if (plan.count == 0) die("the plan %s is empty", file);
+  if (plan.count == 0) die("the plan is empty");
 }
 
 const char *take_line(void) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { withTable } from '../../bench/readme.ts';
 import { rowResult } from '../../bench/result.ts';
 import { ALL_ROWS, selectRows } from '../../bench/rows/all.ts';
 import type { Sample } from '../../bench/rows/row.ts';
@@ -81,4 +82,14 @@ test('rows are selected by the beginning of their names, which are unique', () =
   assert.equal(selectRows(['manifest-get']).length, 6);
   assert.equal(selectRows(['blob-push', 'catalog']).length, 13);
   assert.throws(() => selectRows(['manifest-gte']), /no row starts with manifest-gte/);
+});
+
+test('a table takes the place of the last run against the same peer and leaves the rest', () => {
+  const page = 'a\n<!-- last run: x -->\nold x\n<!-- end -->\nb\n<!-- last run: y -->\nold y\n<!-- end -->\nc\n';
+  const once = withTable(page, 'y', '| new |');
+  assert.match(once, /old x/);
+  assert.match(once, /last run: y -->\n\n\| new \|\n\n<!-- end -->\nc\n$/);
+  assert.doesNotMatch(once, /old y/);
+  assert.equal(withTable(once, 'y', '| new |'), once);
+  assert.throws(() => withTable(page, 'z', ''), /no place for a run against z/);
 });
