@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, it } from 'node:test';
 import { run } from './command.ts';
 import { startContainerd, type Containerd } from './containerd.ts';
 import { GREETING, IMAGES, plainImage, TAG, type Image } from './images.ts';
 import { publish } from './publish.ts';
 import { machineRefuses } from './refusal.ts';
 import { lackedByDistribution, startRegistry, untilMounted, type Registry } from './registry.ts';
+import { clientSuite } from './suite.ts';
 import { missingToolsOrRoot, tool } from './tools.ts';
 import { verifyPushed } from './verify.ts';
 
-describe('containerd', { skip: missingToolsOrRoot('containerd', 'ctr', 'runc') }, () => {
+clientSuite('containerd', missingToolsOrRoot('containerd', 'ctr', 'runc'), () => {
   const resources = new AsyncDisposableStack();
   let registry: Registry;
   let containerd: Containerd;

@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, it } from 'node:test';
 import { temporaryDirectory } from '../harness/process.ts';
 import { run } from './command.ts';
 import { IMAGES, manyLayersImage, multiPlatformImage, plainImage, TAG } from './images.ts';
 import { verifyLayout } from './layout.ts';
 import { publish } from './publish.ts';
 import { lackedByDistribution, startRegistry, untilMounted, type Registry } from './registry.ts';
+import { clientSuite } from './suite.ts';
 import { missingTools, tool } from './tools.ts';
 import { manifestStatus, tagsOf, verifyPushed } from './verify.ts';
 
-describe('crane', { skip: missingTools('crane') }, () => {
+clientSuite('crane', missingTools('crane'), () => {
   const resources = new AsyncDisposableStack();
   let registry: Registry;
   let directory: string;

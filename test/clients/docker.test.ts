@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, it } from 'node:test';
 import { run } from './command.ts';
 import { startDocker, type Docker } from './dockerd.ts';
 import { GREETING, multiPlatformImage, plainImage, SINGLE_IMAGES, TAG, type Image } from './images.ts';
 import { publish } from './publish.ts';
 import { machineRefuses } from './refusal.ts';
 import { lackedByDistribution, startRegistry, untilMounted, type Registry } from './registry.ts';
+import { clientSuite } from './suite.ts';
 import { missingToolsOrRoot } from './tools.ts';
 import { verifyPushed, verifyStored } from './verify.ts';
 
-describe('docker', { skip: missingToolsOrRoot('docker', 'dockerd', 'containerd', 'runc') }, () => {
+clientSuite('docker', missingToolsOrRoot('docker', 'dockerd', 'containerd', 'runc'), () => {
   const resources = new AsyncDisposableStack();
   let registry: Registry;
   let engine: Docker;

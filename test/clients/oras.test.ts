@@ -1,20 +1,21 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, it } from 'node:test';
 import { temporaryDirectory } from '../harness/process.ts';
 import { run } from './command.ts';
 import { IMAGES, plainImage, TAG } from './images.ts';
 import { verifyLayout, type Descriptor } from './layout.ts';
 import { publish } from './publish.ts';
 import { lackedByDistribution, startRegistry, untilMounted, type Registry } from './registry.ts';
+import { clientSuite } from './suite.ts';
 import { missingTools, tool } from './tools.ts';
 import { manifestStatus, tagsOf, verifyPushed, verifyStored } from './verify.ts';
 
 const SBOM = 'application/vnd.example.sbom.v1';
 const SIGNATURE = 'application/vnd.example.signature.v1';
 
-describe('oras', { skip: missingTools('oras') }, () => {
+clientSuite('oras', missingTools('oras'), () => {
   const resources = new AsyncDisposableStack();
   let registry: Registry;
   let directory: string;

@@ -1,17 +1,18 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, it } from 'node:test';
 import { run } from './command.ts';
 import { openContainersEnvironment, type ContainersEnvironment } from './containers-storage.ts';
 import { GREETING, multiPlatformImage, plainImage, SINGLE_IMAGES, TAG } from './images.ts';
 import { publish } from './publish.ts';
 import { lackedByDistribution, startRegistry, untilMounted, type Registry } from './registry.ts';
 import { machineRefuses } from './refusal.ts';
+import { clientSuite } from './suite.ts';
 import { missingToolsOrRoot, tool } from './tools.ts';
 import { verifyPushed } from './verify.ts';
 
-describe('podman', { skip: missingToolsOrRoot('podman') }, () => {
+clientSuite('podman', missingToolsOrRoot('podman'), () => {
   const resources = new AsyncDisposableStack();
   let registry: Registry;
   let containers: ContainersEnvironment;

@@ -33,6 +33,7 @@ export async function startRegistry(env: Readonly<Record<string, string>> = {}):
   const directory = starting.use(await temporaryDirectory('entrepot-clients-'));
   const root = path.join(directory.path, 'root');
   const server = starting.use(await startServer(root, env));
+  starting.use(killedAtExit(server.pid));
   const running = starting.move();
   return {
     host: server.host,
@@ -40,6 +41,19 @@ export async function startRegistry(env: Readonly<Record<string, string>> = {}):
     requests: () => accessLines(server.output()),
     [Symbol.asyncDispose]: () => running.disposeAsync(),
   };
+}
+
+// The server has a process group of its own, which an interrupt of the tests does not reach.
+function killedAtExit(pid: number): Disposable {
+  const kill = () => {
+    try {
+      process.kill(-pid, 'SIGKILL');
+    } catch {
+      // It has ended already.
+    }
+  };
+  process.once('exit', kill);
+  return { [Symbol.dispose]: () => void process.off('exit', kill) };
 }
 
 function startServer(root: string, env: Readonly<Record<string, string>>): Promise<RunningServer> {

@@ -1,16 +1,17 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, it } from 'node:test';
 import { run } from './command.ts';
 import { openContainersEnvironment, type ContainersEnvironment } from './containers-storage.ts';
 import { IMAGES, plainImage, TAG } from './images.ts';
 import { verifyLayout } from './layout.ts';
 import { publish } from './publish.ts';
 import { lackedByDistribution, startRegistry, untilMounted, type Registry } from './registry.ts';
+import { clientSuite } from './suite.ts';
 import { missingTools, tool } from './tools.ts';
 import { manifestStatus, verifyPushed } from './verify.ts';
 
-describe('skopeo', { skip: missingTools('skopeo') }, () => {
+clientSuite('skopeo', missingTools('skopeo'), () => {
   const resources = new AsyncDisposableStack();
   let registry: Registry;
   let containers: ContainersEnvironment;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { mkdir, readFile } from 'node:fs/promises';
 import { get, type RequestOptions } from 'node:https';
 import path from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, it } from 'node:test';
 import { freePort, PROJECT_ROOT, temporaryDirectory } from '../harness/process.ts';
 import { makeCertificate, type Certificate } from './certificate.ts';
 import { run } from './command.ts';
@@ -13,9 +13,10 @@ import { startDocker } from './dockerd.ts';
 import { manyLayersImage, TAG } from './images.ts';
 import { verifyLayout } from './layout.ts';
 import { lackedByDistribution } from './registry.ts';
+import { clientSuite } from './suite.ts';
 import { missingTools, missingToolsOrRoot, tool } from './tools.ts';
 
-describe('TLS', { skip: lackedByDistribution('certificate here') || missingTools('openssl', 'skopeo') }, () => {
+clientSuite('TLS', lackedByDistribution('certificate here') || missingTools('openssl', 'skopeo'), () => {
   const resources = new AsyncDisposableStack();
   let host: string;
   let certificate: Certificate;
