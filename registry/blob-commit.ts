@@ -7,9 +7,12 @@ import type { Blob } from './blobs.ts';
 import type { Context } from './context.ts';
 import { changing } from './intents.ts';
 
+/** Content whose digest was computed here: in a stage, or small enough to be in memory. */
+export type HashedContent = { readonly staged: StagedWrite } | { readonly bytes: Uint8Array };
+
 /**
- * Makes staged bytes, whose digest was computed here, a blob of the repository. When it resolves the blob is durable,
- * linked and known to the index, the stage is gone, and the upload session is closed.
+ * Makes hashed content a blob of the repository. When it resolves the blob is durable, linked and known to the index,
+ * the stage is gone, and the upload session is closed.
  *
  * Bytes that the store already has are not written again, but only if somebody hashed them when they came in: a file
  * that is there without that may be half of one.
@@ -17,17 +20,18 @@ import { changing } from './intents.ts';
 export async function commitBlob(
   context: Context,
   adoption: Adoption,
-  push: { name: RepositoryName; digest: Digest; staged: StagedWrite; upload: UploadId | undefined },
+  push: { name: RepositoryName; digest: Digest; content: HashedContent; upload: UploadId | undefined },
 ): Promise<Blob> {
   const { driver, metadata, now } = context;
-  const { name, digest, staged, upload } = push;
-  const blob = { digest, size: staged.size };
+  const { name, digest, content, upload } = push;
+  const blob = { digest, size: 'staged' in content ? content.staged.size : content.bytes.length };
   const link = { key: layerLinkKey(name, digest), bytes: linkBytes(digest) };
   const run = await adoption.runForNew(name);
   await changing(context, { name, subjects: [{ layer: digest }] }, async (held) => {
     const isStored = await hasVerified(context, blob);
     if (isStored) await driver.writeAll([link]);
-    else await staged.commit(blobKey(digest), [link]);
+    else if ('staged' in content) await content.staged.commit(blobKey(digest), [link]);
+    else await driver.writeAll([{ key: blobKey(digest), bytes: content.bytes }, link]);
     await held.finish('durable', async (tx) => {
       const repositoryId = await metadata.repositories.ensure(tx, name, now(), run);
       const blobId = await metadata.blobs.upsert(tx, { ...blob, now: now(), verifiedAt: now() });
@@ -35,7 +39,7 @@ export async function commitBlob(
       if (upload !== undefined) await metadata.uploads.removeIn(tx, upload);
     });
   });
-  await staged.abort();
+  if ('staged' in content) await content.staged.abort();
   return blob;
 }
 

@@ -14,8 +14,9 @@ export class RunningDigest {
     this.#hash = createHash(algorithm);
   }
 
-  update(chunks: readonly Uint8Array[]): void {
+  update(chunks: readonly Uint8Array[]): this {
     for (const chunk of chunks) this.#hash.update(chunk);
+    return this;
   }
 
   /** Of everything so far; more may follow. */

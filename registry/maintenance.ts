@@ -53,7 +53,7 @@ export class Maintenance {
       const stale = await metadata.uploads.stale(now() - settings.uploadExpiryMs, BATCH);
       if (stale.length === 0) return expired;
       for (const session of stale) {
-        const { taken } = await metadata.uploads.hold(session.id, owner);
+        const { taken } = await metadata.uploads.hold(session.repository, session.id, owner);
         if (!taken) continue;
         await this.#removeStage(session.repository, session.id);
         await metadata.uploads.remove(session.id);

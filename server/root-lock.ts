@@ -2,6 +2,8 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 
+const SQLITE_BUSY = 5;
+
 /** Somebody else serves this root. */
 export class RootIsTaken extends Error {
   override readonly name = 'RootIsTaken';
@@ -18,9 +20,11 @@ export function lockRoot(root: string): { release(): void } {
   mkdirSync(directory, { recursive: true });
   const database = new DatabaseSync(path.join(directory, 'lock'));
   try {
-    database.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE');
+    // Long enough for the doctor, who reads it for a moment.
+    database.exec('PRAGMA busy_timeout = 500; BEGIN EXCLUSIVE');
   } catch (error) {
     database.close();
+    if (!(error instanceof Error && 'errcode' in error && error.errcode === SQLITE_BUSY)) throw error;
     const advice = 'stop it first, or give this one another --root';
     throw new RootIsTaken(`another entrepot serves ${root}: ${advice}`, { cause: error });
   }

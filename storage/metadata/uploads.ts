@@ -72,14 +72,19 @@ export class UploadRecords {
    *
    * @returns `record` undefined when there is no such session; `taken` false when somebody else has it
    */
-  async hold(id: UploadId, holder: string): Promise<{ taken: boolean; record: UploadRecord | undefined }> {
+  async hold(
+    repository: RepositoryName,
+    id: UploadId,
+    holder: string,
+  ): Promise<{ taken: boolean; record: UploadRecord | undefined }> {
     return this.#database.write('relaxed', async (tx) => {
       const changed = await tx.run(
-        'UPDATE upload SET holder = ?, holds = holds + 1 WHERE id = ? AND holder IS NULL',
+        'UPDATE upload SET holder = ?, holds = holds + 1 WHERE id = ? AND repository = ? AND holder IS NULL',
         holder,
         id,
+        repository,
       );
-      const row = await tx.get('SELECT * FROM upload WHERE id = ?', id);
+      const row = await tx.get('SELECT * FROM upload WHERE id = ? AND repository = ?', id, repository);
       return { taken: changed > 0, record: row === undefined ? undefined : recordOf(row) };
     });
   }
