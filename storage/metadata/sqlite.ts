@@ -1,4 +1,4 @@
-import { existsSync, renameSync } from 'node:fs';
+import { closeSync, existsSync, fdatasync, openSync, renameSync } from 'node:fs';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setTimeout as delay } from 'node:timers/promises';
 import { StorageError } from '../blobs/driver.ts';
@@ -40,18 +40,22 @@ type Outcome = { readonly value: unknown } | { readonly error: unknown };
 
 /**
  * Two connections: reads never see what an open transaction of this process wrote. Writes of one turn of the event loop
- * share a transaction, each in a savepoint of its own, and so share its fsync.
+ * share a transaction, each in a savepoint of its own.
+ *
+ * The fsync of a durable commit is ours, in the thread pool: SQLite's own would stop the event loop, and every other
+ * writer, for as long as the disk takes.
  */
 class SqliteDatabase implements Database {
   readonly #reader: Connection;
   readonly #writer: Connection;
+  readonly #log: LogFile;
   #waiting: Job[] = [];
   #busy = false;
-  #synchronous: Durability = 'durable';
 
   constructor(file: string) {
     this.#writer = new Connection(file, 0);
     this.#reader = new Connection(file, READER_BUSY_MS);
+    this.#log = new LogFile(`${file}-wal`);
   }
 
   async get(sql: string, ...values: readonly Value[]): Promise<Row | undefined> {
@@ -77,7 +81,10 @@ class SqliteDatabase implements Database {
       const batch = this.#waiting.splice(0, BATCH_MAX);
       try {
         const outcomes = await this.#runBatch(batch);
-        batch.forEach((job, i) => settle(job, outcomes[i]));
+        const synced = batch.some((job) => job.durability === 'durable') ? this.#log.sync() : undefined;
+        // Nobody waits for it when every durable job of the batch has failed by itself.
+        synced?.catch(() => {});
+        batch.forEach((job, i) => settle(job, outcomes[i], synced));
       } catch (error) {
         const failure = asStorageError(error);
         for (const job of batch) job.reject(failure);
@@ -87,7 +94,6 @@ class SqliteDatabase implements Database {
   }
 
   async #runBatch(batch: readonly Job[]): Promise<Outcome[]> {
-    this.#setSynchronous(batch.some((job) => job.durability === 'durable') ? 'durable' : 'relaxed');
     await this.#begin();
     try {
       const outcomes: Outcome[] = [];
@@ -128,24 +134,73 @@ class SqliteDatabase implements Database {
     }
   }
 
-  #setSynchronous(durability: Durability): void {
-    if (durability === this.#synchronous) return;
-    // In WAL mode FULL adds the fsync of the log to each commit; NORMAL leaves it to the next one or a checkpoint.
-    this.#writer.setSynchronous(durability === 'durable' ? 'FULL' : 'NORMAL');
-    this.#synchronous = durability;
-  }
-
   async close(): Promise<void> {
     while (this.#busy) await delay(BUSY_RETRY_MS);
+    await this.#log.close();
     this.#reader.close();
     this.#writer.close();
   }
 }
 
-function settle(job: Job, outcome: Outcome | undefined): void {
+function settle(job: Job, outcome: Outcome | undefined, synced: Promise<void> | undefined): void {
   if (outcome === undefined) job.reject(new StorageError('unavailable', 'index: no outcome'));
   else if ('error' in outcome) job.reject(asStorageError(outcome.error));
-  else job.resolve(outcome.value);
+  else if (job.durability === 'relaxed' || synced === undefined) job.resolve(outcome.value);
+  else synced.then(() => job.resolve(outcome.value), job.reject);
+}
+
+/**
+ * The write-ahead log, to make commits durable: once its file is synced, every commit that was in it is. What a
+ * checkpoint has moved on by then, SQLite has synced itself.
+ */
+class LogFile {
+  readonly #path: string;
+  #descriptor: number | undefined;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /**
+   * Commits made before this call are durable when it resolves. Calls at the same time share an fsync.
+   *
+   * @throws StorageError `unavailable`. A later call may well succeed without these commits being on the disk: they
+   *   count as failed, and after a crash the index is compared with the tree anyway
+   */
+  sync(): Promise<void> {
+    // The one that runs may have begun before the commit.
+    this.#next ??= (this.#running ?? Promise.resolve()).catch(() => {}).then(() => this.#begin());
+    return this.#next;
+  }
+
+  #begin(): Promise<void> {
+    this.#next = undefined;
+    this.#running = this.#sync();
+    return this.#running;
+  }
+
+  #sync(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const failed = (error: Error) => reject(new StorageError('unavailable', `index: ${error.message}`, error));
+      try {
+        // The log exists from the first write on, and stays the same file while a connection is open.
+        this.#descriptor ??= openSync(this.#path, 'r+');
+      } catch (error) {
+        failed(error as Error);
+        return;
+      }
+      fdatasync(this.#descriptor, (error) => (error === null ? resolve() : failed(error)));
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#next?.catch(() => {});
+    await this.#running?.catch(() => {});
+    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    this.#descriptor = undefined;
+  }
 }
 
 /** One SQLite connection with its prepared statements. */
@@ -160,7 +215,7 @@ class Connection implements Transaction {
       this.#database.exec(`
         PRAGMA busy_timeout = 5000;
         PRAGMA journal_mode = WAL;
-        PRAGMA synchronous = FULL;
+        PRAGMA synchronous = NORMAL;
         PRAGMA foreign_keys = ON;
         PRAGMA cache_size = -8192;
         PRAGMA busy_timeout = ${busyMs};
@@ -197,11 +252,6 @@ class Connection implements Transaction {
   /** Transaction control: fails with SQLite's own error. */
   execute(sql: string): void {
     this.#prepare(sql).run();
-  }
-
-  /** Never from the statement cache: SQLite obeys this pragma when it is prepared, not when it runs. */
-  setSynchronous(level: 'FULL' | 'NORMAL'): void {
-    this.#database.exec(`PRAGMA synchronous = ${level}`);
   }
 
   rollback(): void {
