@@ -11,7 +11,9 @@ export type RepositoryName = string & { readonly [repositoryNameBrand]: true };
 export type Tag = string & { readonly [tagBrand]: true };
 
 /** What may stand behind `/manifests/`: `<tag-or-digest>`. */
-export type Reference = { readonly tag: Tag; readonly digest?: never } | { readonly digest: Digest; readonly tag?: never };
+export type Reference =
+  | { readonly tag: Tag; readonly digest?: never }
+  | { readonly digest: Digest; readonly tag?: never };
 
 /** Clients refuse longer names (distribution-spec, "Pulling manifests", implementers' note). */
 export const REPOSITORY_NAME_MAX_LENGTH = 255;

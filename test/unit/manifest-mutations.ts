@@ -47,7 +47,19 @@ const NOT_DIGESTS: readonly unknown[] = [
   `md5:${'a'.repeat(32)}`,
   `sha256:../../../../${'a'.repeat(52)}`,
 ];
-const NOT_SIZES: readonly unknown[] = [...OF_NO_TYPE, null, undefined, '1', -1, 1.5, 2 ** 53, 1e300, [], {}];
+const NOT_SIZES: readonly unknown[] = [
+  { size: 1.5 },
+  ...OF_NO_TYPE,
+  null,
+  undefined,
+  '1',
+  -1,
+  1.5,
+  2 ** 53,
+  1e300,
+  [],
+  {},
+];
 
 function each(path: readonly Step[], values: readonly unknown[], place = placeOf(path)): readonly Mutation[] {
   return values.map((value) => ({ name: `${placeOf(path)} = ${shown(value)}`, path, value, place }));

@@ -46,6 +46,7 @@ describe('strict JSON', () => {
     ['[truE]', '[0]', 1, /JSON value/],
     ['// comment\n{}', '$', 0, /JSON value/],
     ['["a\nb"]', '[0]', 3, /control/],
+    ['["\u001f"]', '[0]', 2, /control/],
     ['["a', '[0]', 3, /control|closed/],
     [String.raw`["\x"]`, '[0]', 2, /escape/],
     [String.raw`["\u12g4"]`, '[0]', 2, /escape/],
