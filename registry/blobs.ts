@@ -7,6 +7,7 @@ import type { Adoption } from './adoption.ts';
 import { CACHED_CONTENT_MAX_BYTES } from './content-cache.ts';
 import type { Context } from './context.ts';
 import { changing } from './intents.ts';
+import { blobUnknown } from './unknown.ts';
 
 /** A blob that a repository has. */
 export interface Blob {
@@ -33,7 +34,7 @@ export class Blobs {
   async get(name: RepositoryName, digest: Digest): Promise<Blob> {
     const blob = await this.find(name, digest);
     if (blob !== undefined) return blob;
-    throw new RegistryError('BLOB_UNKNOWN', { detail: { name, digest } });
+    throw blobUnknown(name, digest);
   }
 
   async find(name: RepositoryName, digest: Digest): Promise<Blob | undefined> {
@@ -76,7 +77,7 @@ export class Blobs {
   async #isGone(name: RepositoryName, blob: Blob): Promise<never> {
     this.#context.log.warn('a blob is gone from the store', { repository: name, digest: blob.digest });
     await this.#adoption.layer(name, blob.digest);
-    throw new RegistryError('BLOB_UNKNOWN', { detail: { name, digest: blob.digest } });
+    throw blobUnknown(name, blob.digest);
   }
 
   /**

@@ -21,6 +21,7 @@ import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precond
 import type { Context } from './context.ts';
 import { changing, type Subject } from './intents.ts';
 import { rowOf } from './stored-manifest.ts';
+import { manifestUnknown } from './unknown.ts';
 
 export type StoredManifest = ManifestRecord;
 
@@ -76,7 +77,7 @@ export class Manifests {
   async get(name: RepositoryName, reference: Reference): Promise<StoredManifest> {
     const found = await this.find(name, reference);
     if (found !== undefined) return found;
-    throw new RegistryError('MANIFEST_UNKNOWN', { detail: { name, reference: reference.tag ?? reference.digest } });
+    throw manifestUnknown(name, reference.tag ?? reference.digest);
   }
 
   async find(name: RepositoryName, reference: Reference): Promise<StoredManifest | undefined> {
@@ -110,7 +111,7 @@ export class Manifests {
     if (bytes === undefined || bytes.length !== manifest.size) {
       this.#context.log.warn('a manifest is gone from the store', { repository: name, digest: manifest.digest });
       await this.#adoption.manifest(name, manifest.digest);
-      throw new RegistryError('MANIFEST_UNKNOWN', { detail: { name, reference: manifest.digest } });
+      throw manifestUnknown(name, manifest.digest);
     }
     cache.set(manifest.digest, bytes);
     return bytes;
@@ -154,14 +155,11 @@ export class Manifests {
   }
 
   async #prepare(tx: Transaction, plan: Plan, run: string | undefined): Promise<Prepared> {
-    const { metadata, now, settings } = this.#context;
+    const { metadata, now } = this.#context;
     const repositoryId = await metadata.repositories.ensure(tx, plan.name, now(), run);
     await this.#checkPrecondition(tx, repositoryId, plan);
     const known = await metadata.manifests.find(tx, repositoryId, plan.digest);
-    if (known?.committed !== true && !settings.allowSparseImages) {
-      const missing = await metadata.blobs.missing(tx, repositoryId, requiredBlobs(plan.manifest));
-      if (missing.length > 0) throw missesBlobs(missing);
-    }
+    if (known?.committed !== true) await this.#checkBlobs(tx, repositoryId, plan.manifest);
     const row = rowOf(plan.manifest, plan.digest, plan.bytes);
     const manifestId = known?.id ?? (await metadata.manifests.insertPending(tx, repositoryId, row, now()));
     const tagsToMove: Tag[] = [];
@@ -169,6 +167,23 @@ export class Manifests {
       if ((await metadata.tags.digest(tx, repositoryId, tag)) !== plan.digest) tagsToMove.push(tag);
     }
     return { manifestId, isKnown: known?.committed === true, tagsToMove };
+  }
+
+  /** The blobs are here, and as large as the manifest says: no client takes them otherwise. */
+  async #checkBlobs(tx: Transaction, repositoryId: number, manifest: Manifest): Promise<void> {
+    const { metadata, settings } = this.#context;
+    const sizes = new Map<Digest, number>();
+    for (const digest of requiredBlobs(manifest)) {
+      const size = await metadata.blobs.size(tx, repositoryId, digest);
+      if (size !== undefined) sizes.set(digest, size);
+    }
+    const missing = requiredBlobs(manifest).filter((digest) => !sizes.has(digest));
+    if (missing.length > 0 && !settings.allowSparseImages) throw missesBlobs(missing);
+    if (manifest.kind !== 'image') return;
+    for (const { digest, size } of [...asArray(manifest.config), ...manifest.layers]) {
+      const actual = sizes.get(digest) ?? size;
+      if (actual !== size) throw hasWrongSize(digest, actual, size);
+    }
   }
 
   async #checkPrecondition(tx: Transaction, repositoryId: number, plan: Plan): Promise<void> {
@@ -247,8 +262,17 @@ function digestOfBytes(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest {
 
 /** The blobs without which an image is of no use. An index may be sparse: its children may live elsewhere. */
 function requiredBlobs(manifest: Manifest): readonly Digest[] {
-  const needed = [...(manifest.config === undefined ? [] : [manifest.config]), ...manifest.layers];
+  const needed = [...asArray(manifest.config), ...manifest.layers];
   return [...new Set(needed.filter((blob) => !isNonDistributable(blob.mediaType)).map((blob) => blob.digest))];
+}
+
+function asArray<T>(value: T | undefined): readonly T[] {
+  return value === undefined ? [] : [value];
+}
+
+function hasWrongSize(digest: Digest, actual: number, claimed: number): RegistryError {
+  const reason = `the blob ${digest} has ${actual} bytes, the manifest says ${claimed}: correct the size`;
+  return new RegistryError('MANIFEST_INVALID', { detail: { digest, size: actual, claimed, reason } });
 }
 
 function missesBlobs(missing: readonly Digest[]): RegistryError {

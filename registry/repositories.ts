@@ -1,9 +1,9 @@
-import { RegistryError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/names.ts';
 import { repositoryPartKeys } from '../storage/layout.ts';
 import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
 import { changing } from './intents.ts';
+import { repositoryUnknown } from './unknown.ts';
 
 export class Repositories {
   readonly #context: Context;
@@ -49,7 +49,7 @@ export class Repositories {
    */
   async delete(name: RepositoryName): Promise<void> {
     const { driver, metadata } = this.#context;
-    if (!(await this.exists(name))) throw new RegistryError('NAME_UNKNOWN', { detail: { name } });
+    if (!(await this.exists(name))) throw repositoryUnknown(name);
     await changing(this.#context, { name, subjects: ['whole repository'] }, async (held) => {
       await driver.delete(repositoryPartKeys(name));
       await held.finish('durable', (tx) => metadata.repositories.remove(tx, name));

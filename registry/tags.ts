@@ -1,4 +1,3 @@
-import { RegistryError } from '../oci/errors.ts';
 import type { RepositoryName, Tag } from '../oci/names.ts';
 import { tagKey } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
@@ -6,6 +5,7 @@ import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
 import { changing } from './intents.ts';
 import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precondition.ts';
+import { manifestUnknown, repositoryUnknown } from './unknown.ts';
 
 export class Tags {
   readonly #context: Context;
@@ -26,7 +26,7 @@ export class Tags {
     await this.#adoption.repository(name);
     const tags = limit === 0 ? [] : await metadata.tags.page(name, after, limit);
     if (tags.length > 0 || (await metadata.repositories.find(name)) !== undefined) return tags;
-    throw new RegistryError('NAME_UNKNOWN', { detail: { name } });
+    throw repositoryUnknown(name);
   }
 
   /**
@@ -40,7 +40,7 @@ export class Tags {
     const prepare = async (tx: Transaction): Promise<number> => {
       const repositoryId = await metadata.repositories.id(tx, name);
       const current = repositoryId && (await metadata.tags.digest(tx, repositoryId, tag));
-      if (!repositoryId || !current) throw new RegistryError('MANIFEST_UNKNOWN', { detail: { name, reference: tag } });
+      if (!repositoryId || !current) throw manifestUnknown(name, tag);
       checkPrecondition(precondition, current);
       return repositoryId;
     };

@@ -34,13 +34,24 @@ export async function send(
   response.writeHead(reply.status, headers as Record<string, string | number | string[]>);
   if (isUnread) linger(request, response);
   if (reply.body === undefined || request.method === 'HEAD') response.end();
-  else if (typeof reply.body === 'string' || reply.body instanceof Uint8Array) response.end(reply.body);
-  else {
-    // Counts from the last byte that the client took.
-    request.socket.setTimeout(settings.sendTimeoutMs, () => response.destroy());
+  else if (typeof reply.body === 'string' || reply.body instanceof Uint8Array) {
+    response.end(reply.body);
+    if (request.socket.writableLength > 0) cutWhenStuck(request, response, settings.sendTimeoutMs);
+  } else {
+    cutWhenStuck(request, response, settings.sendTimeoutMs);
     await sendPieces(response, reply.body.pieces, settings.buffers);
-    request.socket.setTimeout(0);
   }
+}
+
+/**
+ * Destroys the connection when the client takes nothing for `ms`: what Node does with a socket that timed out and that
+ * nobody listens to (`server.timeout`).
+ */
+function cutWhenStuck(request: IncomingMessage, response: ServerResponse, ms: number): void {
+  const { socket } = request;
+  socket.setTimeout(ms);
+  // Before Node's own listener, which sets the timeout of an idle connection.
+  response.prependOnceListener('finish', () => socket.setTimeout(0));
 }
 
 async function sendPieces(response: ServerResponse, pieces: readonly ReplyPiece[], buffers: Buffers): Promise<void> {

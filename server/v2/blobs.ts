@@ -4,7 +4,7 @@ import type { ByteRange } from '../../storage/blobs/driver.ts';
 import type { RepositoryName } from '../../oci/names.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/errors.ts';
-import { allowsRange, etagOf, isNotModified } from '../http/conditions.ts';
+import { allowsRange, etagOf, isNotModified, notModified } from '../http/conditions.ts';
 import type { Exchange, HeaderValue, Reply, ReplyPiece } from '../http/exchange.ts';
 import { parseRange } from '../http/ranges.ts';
 import type { Services } from './services.ts';
@@ -19,7 +19,7 @@ export async function getBlob(services: Services, exchange: Exchange<BlobParams>
   const { name, digest } = exchange.params;
   const blob = await services.registry.blobs.get(name, digest);
   const headers = headersOf(blob);
-  if (isNotModified(exchange.headers, digest)) return { status: 304, headers: { ETag: etagOf(digest) } };
+  if (isNotModified(exchange.headers, digest)) return notModified(headers);
   if (exchange.method === 'HEAD') return { status: 200, headers: { ...headers, 'Content-Length': blob.size } };
   const ranges = allowsRange(exchange.headers, digest) ? parseRange(exchange.headers.range, blob.size) : 'whole';
   if (ranges === 'unsatisfiable') throw isUnsatisfiable(blob);

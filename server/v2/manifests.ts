@@ -1,6 +1,6 @@
 import { RegistryError } from '../../oci/errors.ts';
 import { parseTag, type Reference, type RepositoryName } from '../../oci/names.ts';
-import { etagOf, isNotModified, preconditionOf } from '../http/conditions.ts';
+import { etagOf, isNotModified, notModified, preconditionOf } from '../http/conditions.ts';
 import type { Exchange, Reply } from '../http/exchange.ts';
 import type { Services } from './services.ts';
 
@@ -25,9 +25,7 @@ export async function getManifest(services: Services, exchange: Exchange<Manifes
     // A tag moves; what has a digest never changes.
     'Cache-Control': reference.tag === undefined ? 'max-age=31536000, immutable' : 'no-cache',
   };
-  if (isNotModified(exchange.headers, manifest.digest)) {
-    return { status: 304, headers: { ETag: headers.ETag, 'Docker-Content-Digest': manifest.digest } };
-  }
+  if (isNotModified(exchange.headers, manifest.digest)) return notModified(headers);
   if (exchange.method === 'HEAD') return { status: 200, headers };
   return { status: 200, headers, body: await manifests.bytes(name, manifest) };
 }

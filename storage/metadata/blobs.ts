@@ -113,19 +113,15 @@ export class BlobRecords {
     return row === undefined ? undefined : String(row['digest']);
   }
 
-  /** Those of `digests` that the repository does not have. Inside the transaction that relies on the answer. */
-  async missing(tx: Transaction, repositoryId: number, digests: readonly Digest[]): Promise<readonly Digest[]> {
-    const absent: Digest[] = [];
-    for (const digest of digests) {
-      const row = await tx.get(
-        `SELECT 1 FROM blob b JOIN repository_blob rb ON rb.blob_id = b.id AND rb.repository_id = ?
-         WHERE b.digest = ?`,
-        repositoryId,
-        digest,
-      );
-      if (row === undefined) absent.push(digest);
-    }
-    return absent;
+  /** The size of a blob that the repository has. Inside the transaction that relies on the answer. */
+  async size(tx: Transaction, repositoryId: number, digest: Digest): Promise<number | undefined> {
+    const row = await tx.get(
+      `SELECT b.size FROM blob b JOIN repository_blob rb ON rb.blob_id = b.id AND rb.repository_id = ?
+       WHERE b.digest = ?`,
+      repositoryId,
+      digest,
+    );
+    return row === undefined ? undefined : Number(row['size']);
   }
 
   /** Digests of the repository's blobs behind `after`, at most `limit`. */
