@@ -70,9 +70,14 @@ function foreignMediaType(body: object): string {
   return MEDIA_TYPES.imageManifest;
 }
 
-/** Every digest anywhere in the document: what it needs must not be taken for garbage. */
-function digestsIn(value: unknown): Digest[] {
-  if (typeof value === 'string') return isDigest(value) ? [value] : [];
-  if (typeof value !== 'object' || value === null) return [];
-  return Object.values(value).flatMap(digestsIn);
+/** Every digest anywhere in the document: what it needs must not be taken for garbage. Documents may be nested deep. */
+function digestsIn(document: unknown): Digest[] {
+  const digests: Digest[] = [];
+  const left: unknown[] = [document];
+  while (left.length > 0) {
+    const value = left.pop();
+    if (typeof value === 'string' && isDigest(value)) digests.push(value);
+    else if (typeof value === 'object' && value !== null) for (const part of Object.values(value)) left.push(part);
+  }
+  return digests;
 }
