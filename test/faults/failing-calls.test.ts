@@ -1,0 +1,40 @@
+import { describe, it } from 'node:test';
+import { Sweep } from './sweep.ts';
+import { IS_DISTRIBUTION } from './subject.ts';
+import { CHANGING } from './shim.ts';
+
+const skip = process.platform !== 'linux' && 'LD_PRELOAD is for Linux';
+
+describe('a system call that fails during a push', { skip: (IS_DISTRIBUTION && 'not its promise') || skip }, () => {
+  for (const error of ['EIO', 'ENOSPC'] as const) {
+    it(`${error} once, at each call in turn: a clear answer, nothing lost, the next push goes through`, async (t) => {
+      await using sweep = await Sweep.open(`${error} once`);
+      await sweep.run({ mode: 'fail once', error, kinds: CHANGING });
+      await sweep.verify();
+      sweep.tell(t);
+    });
+  }
+
+  it('EDQUOT once, at every fourth call', async (t) => {
+    await using sweep = await Sweep.open('EDQUOT');
+    await sweep.run({ mode: 'fail once', error: 'EDQUOT', kinds: CHANGING }, 4);
+    await sweep.verify();
+    sweep.tell(t);
+  });
+
+  it('EMFILE once, at each open in turn', async (t) => {
+    await using sweep = await Sweep.open('EMFILE');
+    await sweep.run({ mode: 'fail once', error: 'EMFILE', kinds: ['create', 'open'] });
+    await sweep.verify();
+    sweep.tell(t);
+  });
+
+  for (const error of ['EIO', 'ENOSPC'] as const) {
+    it(`${error} from every fourth call on: pulls go on, and pushes when it is over`, async (t) => {
+      await using sweep = await Sweep.open(`${error} on`);
+      await sweep.run({ mode: 'fail on', error, kinds: CHANGING }, 4);
+      await sweep.verify();
+      sweep.tell(t);
+    });
+  }
+});

@@ -1,0 +1,124 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { Client } from './client.ts';
+import { Ledger } from './ledger.ts';
+import type { Plan } from './shim.ts';
+import { startPlain, startShimmed, type ShimmedServer } from './shimmed-server.ts';
+import { assertClearlyUnavailable, pull, push, trialImage, tryPush } from './trial.ts';
+import { findings } from './verdict.ts';
+import { verifyRegistry } from './verify.ts';
+import { TreeVerifier } from './verify-tree.ts';
+
+const STABLE = 'stable/app';
+
+// No two pushes make quite the same number of calls: the index is tidied up now and then.
+const HIT_AT_LEAST = 0.9;
+
+/** Pushes one image after the other, and lets another system call fail in each. */
+export class Sweep implements AsyncDisposable {
+  readonly #name: string;
+  readonly #shimmed: ShimmedServer;
+  readonly #ledger = new Ledger();
+  readonly #stable;
+  #hit = 0;
+  #refused = 0;
+  #counted = '';
+  /** Faults in spite of which the push was answered with success: kind of call, and what it was on. */
+  readonly #survived = new Map<string, number>();
+
+  private constructor(name: string, shimmed: ShimmedServer) {
+    this.#name = name;
+    this.#shimmed = shimmed;
+    this.#stable = trialImage(`${name} stable`, 200_000);
+  }
+
+  /** Starts a server and pushes an image that every pull has to give, whatever fails. */
+  static async open(name: string, workers = 1): Promise<Sweep> {
+    const sweep = new Sweep(name, await startShimmed(workers));
+    await push(sweep.#to(STABLE), sweep.#stable);
+    return sweep;
+  }
+
+  /**
+   * One trial for each call that an undisturbed push makes.
+   *
+   * @param stride take only every so manieth of them
+   */
+  async run(plan: Plan, stride = 1): Promise<void> {
+    const calls = await this.#count(plan);
+    for (let nth = 1; nth <= calls; nth += stride) await this.#trial({ ...plan, nth });
+    assert.ok(this.#hit >= HIT_AT_LEAST * Math.floor(calls / stride), `${this.#hit} faults hit of ${calls} calls`);
+  }
+
+  /** Everything that was acknowledged, by the server that went through it all and by one that starts anew. */
+  async verify(): Promise<void> {
+    assert.deepEqual(findings(await verifyRegistry(this.#shimmed.client, this.#ledger, 'all')), []);
+    await this.#shimmed.server.kill();
+    assert.deepEqual(findings(await new TreeVerifier(this.#shimmed.root).verify('all')), []);
+    await using server = await startPlain(this.#shimmed.root);
+    using client = new Client(server.url);
+    assert.deepEqual(findings(await verifyRegistry(client, this.#ledger, 'all')), []);
+  }
+
+  tell(t: TestContext): void {
+    t.diagnostic(`${this.#counted}; ${this.#hit} faults hit, ${this.#refused} pushes answered with 503, 0 wrong`);
+    for (const [fault, times] of this.#survived) t.diagnostic(`the push succeeded all the same: ${times} x ${fault}`);
+    t.diagnostic(`${this.#ledger.acknowledged} acknowledged, ${this.#ledger.uncertain} uncertain, 0 lost`);
+    assert.ok(this.#refused > 0, 'no fault was ever seen by a client');
+  }
+
+  async #count(plan: Plan): Promise<number> {
+    const { shim } = this.#shimmed;
+    await push(this.#to('warm/up'), trialImage(`${this.#name} warm up`));
+    await shim.arm({ ...plan, mode: 'count' });
+    await push(this.#to('counted/app'), trialImage(`${this.#name} counted`));
+    const { count, byKind } = await shim.look();
+    await shim.disarm();
+    assert.ok(count > 0, 'the shim sees no call');
+    for (const kind of plan.kinds ?? []) if (byKind[kind] === 0) this.#counted += `no ${kind}, `;
+    this.#counted += `${count} calls (${Object.entries(byKind)
+      .map(([kind, times]) => `${kind} ${times}`)
+      .join(', ')})`;
+    return count;
+  }
+
+  async #trial(plan: Plan): Promise<void> {
+    const { shim, client } = this.#shimmed;
+    const name = `${this.#name} ${plan.nth}`;
+    const image = trialImage(name);
+    const to = this.#to(`trial/n${plan.nth}`);
+    await shim.arm(plan);
+    const refusal = await tryPush(to, image);
+    const { hits, first = 'nothing' } = await shim.look();
+    if (plan.mode === 'fail on') await pull(client, STABLE, this.#stable);
+    await shim.disarm();
+    try {
+      if (refusal !== undefined) assertClearlyUnavailable(refusal);
+      await pull(client, STABLE, this.#stable);
+      await push(to, image);
+      await pull(client, to.repository, image);
+    } catch (error) {
+      throw new Error(`${name}, ${first}: ${String(error)}`, { cause: error });
+    }
+    this.#hit += hits > 0 ? 1 : 0;
+    this.#refused += refusal === undefined ? 0 : 1;
+    if (hits > 0 && refusal === undefined) this.#survive(first);
+  }
+
+  #survive(fault: string): void {
+    const kind = fault
+      .replaceAll(/[0-9a-f]{64}/g, '<hex>')
+      .replaceAll(/[0-9a-f]{8}-[0-9a-f-]{27}/g, '<id>')
+      .replace(/\/[0-9a-f]{2}\//, '/<2>/')
+      .replace(/n\d+/, '<name>');
+    this.#survived.set(kind, (this.#survived.get(kind) ?? 0) + 1);
+  }
+
+  #to(repository: string) {
+    return { client: this.#shimmed.client, ledger: this.#ledger, repository };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#shimmed[Symbol.asyncDispose]();
+  }
+}
