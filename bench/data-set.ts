@@ -66,6 +66,11 @@ export function tagsRepository(count: number): string {
   return `bench/tags-${count}`;
 }
 
+/** Like the tags of releases, in the order of their release. */
+export function tagNames(count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `v1.${Math.floor(index / 100)}.${index % 100}`);
+}
+
 function manifestOf(config: Digest, layers: readonly BenchBlob[], nonce: string): string {
   return JSON.stringify({
     schemaVersion: 2,
@@ -104,8 +109,9 @@ export function planLine(repository: string, blob: BenchBlob): string {
 async function seedTags({ host, source, load }: Seeding, client: Client, count: number): Promise<void> {
   const repository = tagsRepository(count);
   const imageOf = await pushImage(client, source, repository);
-  const tags = Array.from({ length: count }, (_, index) => `v1.${Math.floor(index / 100)}.${index % 100}`);
-  const plan = tags.map((tag) => [`/v2/${repository}/manifests/${tag}`, IMAGE_MANIFEST, imageOf('seed')].join('\t'));
+  const plan = tagNames(count).map((tag) =>
+    [`/v2/${repository}/manifests/${tag}`, IMAGE_MANIFEST, imageOf('seed')].join('\t'),
+  );
   await load.run('put', { host, plan, connections: PARALLEL });
   const listed = await client.list(`/v2/${repository}/tags/list?n=1000`, 'tags');
   if (listed.length !== count) throw new Error(`${repository} lists ${listed.length} tags instead of ${count}`);

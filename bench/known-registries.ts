@@ -24,7 +24,8 @@ export async function knownRegistry(name: KnownRegistry, cache: string, args: re
 
 /** A registry started by a shell command in which `{address}` and `{root}` are replaced. */
 export function commandRegistry(template: string): Registry {
-  return launched(template, (root, host) => ({
+  const name = path.basename(template.trim().split(/\s/)[0] ?? template);
+  return launched(name, (root, host) => ({
     command: 'sh',
     args: ['-c', `exec ${template.replaceAll('{address}', host).replaceAll('{root}', root)}`],
   }));

@@ -11,7 +11,7 @@ export const USAGE = `node bench/main.ts [options]
   --peer-command SHELL   compare with this command; {address} and {root} are replaced
   --subject NAME         measure another registry in Entrepot's place (default: entrepot)
   --subject-args ARGS    more command line for Entrepot, split at blanks
-  --rows PREFIX          only rows that start so; may be repeated
+  --rows ID              only this row, or those whose ids start so; may be repeated
   --rounds N             how often each side is measured (default: 5; rows that write gigabytes: 3 at most)
   --seconds N            how long one measurement lasts (default: 3)
   --quick                2 rounds of 1 second over fewer rows: under 5 minutes

@@ -16,7 +16,7 @@ const RATIOS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
     'blob-get-1GiB': 1.5,
     'blob-push-4KiB': 6,
     'blob-push-100MiB': 2,
-    'tags-list-10000': 10,
+    'tags-page-10000': 10,
     'catalog-1000': 20,
   },
   'distribution-v3': {

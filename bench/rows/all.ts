@@ -19,7 +19,7 @@ export const ALL_ROWS: readonly Row[] = [
 ];
 
 /**
- * The rows whose id starts with one of the prefixes; all without any.
+ * The rows whose id is one of the prefixes or else starts with it; all without any.
  *
  * @throws Error for a prefix that no row has
  */
@@ -27,5 +27,7 @@ export function selectRows(prefixes: readonly string[]): readonly Row[] {
   const unknown = prefixes.find((prefix) => !ALL_ROWS.some((row) => row.id.startsWith(prefix)));
   if (unknown !== undefined) throw new Error(`no row starts with ${unknown}`);
   if (prefixes.length === 0) return ALL_ROWS;
-  return ALL_ROWS.filter((row) => prefixes.some((prefix) => row.id.startsWith(prefix)));
+  const isExact = (prefix: string) => ALL_ROWS.some((row) => row.id === prefix);
+  const isMeant = (id: string, prefix: string) => (isExact(prefix) ? id === prefix : id.startsWith(prefix));
+  return ALL_ROWS.filter((row) => prefixes.some((prefix) => isMeant(row.id, prefix)));
 }

@@ -80,6 +80,11 @@ test('rows are selected by the beginning of their names, which are unique', () =
   assert.equal(new Set(ALL_ROWS.map((row) => row.id)).size, ALL_ROWS.length);
   assert.equal(selectRows([]), ALL_ROWS);
   assert.equal(selectRows(['manifest-get']).length, 6);
+  assert.deepEqual(
+    selectRows(['manifest-put-c1']).map((row) => row.id),
+    ['manifest-put-c1'],
+  );
+  assert.equal(selectRows(['manifest-get-tag-c1']).length, 1);
   assert.equal(selectRows(['blob-push', 'catalog']).length, 13);
   assert.throws(() => selectRows(['manifest-gte']), /no row starts with manifest-gte/);
 });
