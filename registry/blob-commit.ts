@@ -2,6 +2,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName, UploadId } from '../oci/names.ts';
 import type { StagedWrite } from '../storage/blobs/driver.ts';
 import { blobKey, layerLinkKey, linkBytes } from '../storage/layout.ts';
+import type { Transaction } from '../storage/metadata/database.ts';
 import type { Adoption } from './adoption.ts';
 import type { Blob } from './blobs.ts';
 import type { Context } from './context.ts';
@@ -10,6 +11,16 @@ import { changing } from './intents.ts';
 /** Content whose digest was computed here: in a stage, or small enough to be in memory. */
 export type HashedContent = { readonly staged: StagedWrite } | { readonly bytes: Uint8Array };
 
+export interface BlobPush {
+  readonly name: RepositoryName;
+  readonly digest: Digest;
+  readonly content: HashedContent;
+  /** The session that ends with it. */
+  readonly upload: UploadId | undefined;
+  /** Runs in the first transaction; what it throws ends the push before anything is written. */
+  readonly prepare?: (tx: Transaction) => Promise<void>;
+}
+
 /**
  * Makes hashed content a blob of the repository. When it resolves the blob is durable, linked and known to the index,
  * the stage is gone, and the upload session is closed.
@@ -17,17 +28,14 @@ export type HashedContent = { readonly staged: StagedWrite } | { readonly bytes:
  * Bytes that the store already has are not written again, but only if somebody hashed them when they came in: a file
  * that is there without that may be half of one.
  */
-export async function commitBlob(
-  context: Context,
-  adoption: Adoption,
-  push: { name: RepositoryName; digest: Digest; content: HashedContent; upload: UploadId | undefined },
-): Promise<Blob> {
+export async function commitBlob(context: Context, adoption: Adoption, push: BlobPush): Promise<Blob> {
   const { driver, metadata, now } = context;
-  const { name, digest, content, upload } = push;
+  const { name, digest, content, upload, prepare } = push;
   const blob = { digest, size: 'staged' in content ? content.staged.size : content.bytes.length };
   const link = { key: layerLinkKey(name, digest), bytes: linkBytes(digest) };
   const run = await adoption.runForNew(name);
-  await changing(context, { name, subjects: [{ layer: digest }] }, async (held) => {
+  const change = { name, subjects: [{ layer: digest }], ...(prepare && { prepare }) };
+  await changing(context, change, async (held) => {
     const isStored = await hasVerified(context, blob);
     if (isStored) await driver.writeAll([link]);
     else if ('staged' in content) await content.staged.commit(blobKey(digest), [link]);

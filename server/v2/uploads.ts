@@ -53,7 +53,8 @@ export async function mountBlob(services: Services, exchange: Exchange<NameParam
 /** end-5. */
 export async function patchUpload(services: Services, exchange: Exchange<UploadParams>): Promise<Reply> {
   const { name, upload } = exchange.params;
-  const status = await services.registry.uploads.append(name, upload, claimOf(exchange), exchange.body.batches());
+  const appended = services.registry.uploads.append(name, upload, claimOf(exchange), exchange.body.batches());
+  const status = await locating(services, exchange.params, appended);
   return { status: 202, headers: uploadHeaders(services, status) };
 }
 
@@ -61,7 +62,8 @@ export async function patchUpload(services: Services, exchange: Exchange<UploadP
 export async function putUpload(services: Services, exchange: Exchange<UploadParams>): Promise<Reply> {
   const { name, upload } = exchange.params;
   const digest = digestOfQuery(exchange.query);
-  const blob = await services.registry.uploads.finish(name, upload, digest, claimOf(exchange), exchange.body.batches());
+  const finished = services.registry.uploads.finish(name, upload, digest, claimOf(exchange), exchange.body.batches());
+  const blob = await locating(services, exchange.params, finished);
   return created(services, name, blob);
 }
 
@@ -78,9 +80,25 @@ export async function deleteUpload(services: Services, exchange: Exchange<Upload
   return { status: 204 };
 }
 
+/** A client that sent the wrong chunk is told where to send the right one. */
+async function locating<T>(services: Services, { name, upload }: UploadParams, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.status !== 416) throw error;
+    const { code, status, detail, headers } = error;
+    const location = locationOf(services, name, upload);
+    throw new RegistryError(code, { status, detail, headers: { ...headers, Location: location }, cause: error });
+  }
+}
+
+function locationOf(services: Services, name: RepositoryName, upload: UploadId): string {
+  return services.location(`/v2/${name}/blobs/uploads/${upload}`);
+}
+
 function uploadHeaders(services: Services, status: UploadStatus) {
   return {
-    Location: services.location(`/v2/${status.name}/blobs/uploads/${status.id}`),
+    Location: locationOf(services, status.name, status.id),
     Range: rangeOf(status.size),
     'Docker-Upload-UUID': status.id,
   };

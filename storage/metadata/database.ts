@@ -48,4 +48,6 @@ export interface ColumnTypes {
   readonly bytes: string;
   /** 64 bits. */
   readonly integer: string;
+  /** Behind a table: its rows lie in the order of its primary key. Empty where there is no such thing. */
+  readonly clustered: string;
 }

@@ -77,16 +77,23 @@ export class UploadRecords {
     id: UploadId,
     holder: string,
   ): Promise<{ taken: boolean; record: UploadRecord | undefined }> {
-    return this.#database.write('relaxed', async (tx) => {
-      const changed = await tx.run(
-        'UPDATE upload SET holder = ?, holds = holds + 1 WHERE id = ? AND repository = ? AND holder IS NULL',
-        holder,
-        id,
-        repository,
-      );
-      const row = await tx.get('SELECT * FROM upload WHERE id = ? AND repository = ?', id, repository);
-      return { taken: changed > 0, record: row === undefined ? undefined : recordOf(row) };
-    });
+    return this.#database.write('relaxed', (tx) => this.holdIn(tx, repository, id, holder));
+  }
+
+  async holdIn(
+    tx: Transaction,
+    repository: RepositoryName,
+    id: UploadId,
+    holder: string,
+  ): Promise<{ taken: boolean; record: UploadRecord | undefined }> {
+    const changed = await tx.run(
+      'UPDATE upload SET holder = ?, holds = holds + 1 WHERE id = ? AND repository = ? AND holder IS NULL',
+      holder,
+      id,
+      repository,
+    );
+    const row = await tx.get('SELECT * FROM upload WHERE id = ? AND repository = ?', id, repository);
+    return { taken: changed > 0, record: row === undefined ? undefined : recordOf(row) };
   }
 
   async release(id: UploadId, size: number, digestSoFar: Digest | undefined, now: number): Promise<void> {

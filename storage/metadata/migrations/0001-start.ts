@@ -11,8 +11,9 @@ import type { ColumnTypes } from '../database.ts';
  * - `intent`: what is being changed right now, and by which process; at the same time the lock on it
  */
 export function start(types: ColumnTypes): readonly string[] {
+  // Uploads and intents are few at any time, and come and go with every push: no index but their key is worth its pages.
   return [
-    `CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL)`,
+    `CREATE TABLE state (key TEXT PRIMARY KEY, value TEXT NOT NULL) ${types.clustered}`,
     `CREATE TABLE repository (
        id ${types.id}, name TEXT NOT NULL UNIQUE, created_at ${types.integer} NOT NULL, verified_run TEXT)`,
     `CREATE TABLE blob (
@@ -21,7 +22,7 @@ export function start(types: ColumnTypes): readonly string[] {
     `CREATE TABLE repository_blob (
        repository_id ${types.integer} NOT NULL REFERENCES repository (id),
        blob_id ${types.integer} NOT NULL REFERENCES blob (id), linked_at ${types.integer} NOT NULL,
-       PRIMARY KEY (repository_id, blob_id))`,
+       PRIMARY KEY (repository_id, blob_id)) ${types.clustered}`,
     `CREATE INDEX repository_blob_by_blob ON repository_blob (blob_id)`,
     `CREATE TABLE manifest (
        id ${types.id}, repository_id ${types.integer} NOT NULL REFERENCES repository (id), digest TEXT NOT NULL,
@@ -31,12 +32,12 @@ export function start(types: ColumnTypes): readonly string[] {
     `CREATE TABLE manifest_reference (
        manifest_id ${types.integer} NOT NULL REFERENCES manifest (id) ON DELETE CASCADE,
        repository_id ${types.integer} NOT NULL, kind TEXT NOT NULL, digest TEXT NOT NULL,
-       PRIMARY KEY (manifest_id, kind, digest))`,
+       PRIMARY KEY (manifest_id, kind, digest)) ${types.clustered}`,
     `CREATE INDEX manifest_reference_by_digest ON manifest_reference (repository_id, digest)`,
     `CREATE TABLE tag (
        repository_id ${types.integer} NOT NULL REFERENCES repository (id), name TEXT NOT NULL,
        manifest_id ${types.integer} NOT NULL REFERENCES manifest (id), version ${types.integer} NOT NULL,
-       updated_at ${types.integer} NOT NULL, PRIMARY KEY (repository_id, name))`,
+       updated_at ${types.integer} NOT NULL, PRIMARY KEY (repository_id, name)) ${types.clustered}`,
     `CREATE INDEX tag_by_manifest ON tag (manifest_id)`,
     `CREATE TABLE tag_history (
        id ${types.id}, repository TEXT NOT NULL, name TEXT NOT NULL, digest TEXT, previous TEXT,
@@ -44,12 +45,10 @@ export function start(types: ColumnTypes): readonly string[] {
     `CREATE INDEX tag_history_by_tag ON tag_history (repository, name, id)`,
     `CREATE TABLE upload (
        id TEXT PRIMARY KEY, repository TEXT NOT NULL, algorithm TEXT NOT NULL, size ${types.integer} NOT NULL,
-       digest_so_far TEXT, holder TEXT, holds ${types.integer} NOT NULL, started_at ${types.integer} NOT NULL, updated_at ${types.integer} NOT NULL)`,
-    `CREATE INDEX upload_by_repository ON upload (repository)`,
-    `CREATE INDEX upload_by_update ON upload (updated_at)`,
+       digest_so_far TEXT, holder TEXT, holds ${types.integer} NOT NULL, started_at ${types.integer} NOT NULL, updated_at ${types.integer} NOT NULL)
+       ${types.clustered}`,
     `CREATE TABLE intent (
-       key TEXT PRIMARY KEY, repository TEXT NOT NULL, owner TEXT NOT NULL, started_at ${types.integer} NOT NULL)`,
-    `CREATE INDEX intent_by_repository ON intent (repository)`,
-    `CREATE INDEX intent_by_owner ON intent (owner)`,
+       key TEXT PRIMARY KEY, repository TEXT NOT NULL, owner TEXT NOT NULL, started_at ${types.integer} NOT NULL)
+       ${types.clustered}`,
   ];
 }
