@@ -1,8 +1,9 @@
-import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { RegistryError } from '../oci/errors.ts';
 import type { Config, TlsConfig } from '../config/config.ts';
 import { errorReply } from './http/error-reply.ts';
+import { createServer, getHttps } from './http/node-http.ts';
 import type { Log } from './observe/log.ts';
 
 type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
@@ -35,13 +36,10 @@ async function createTlsServer(
   log: Log,
   handle: RequestListener,
 ): Promise<Server> {
-  const [{ createServer: createSecureServer }, { loadTls, watchTls }] = await Promise.all([
-    import('node:https'),
-    import('./http/tls.ts'),
-  ]);
+  const { loadTls, watchTls } = await import('./http/tls.ts');
   const loaded = await loadTls(files);
   for (const warning of loaded.warnings) log.warn(warning, {});
-  const server = createSecureServer({ ...options, ...loaded.context }, handle);
+  const server = getHttps().createServer({ ...options, ...loaded.context }, handle);
   const watch = watchTls({
     files,
     loaded,

@@ -9,7 +9,6 @@ import { startJobs, tidyRoot } from './jobs.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
 import { createMetricsAggregator, type MetricsAggregator } from './observe/metrics-cluster.ts';
-import { createMetricsServer } from './observe/metrics-server.ts';
 import { openRegistry, type OpenRegistry } from './open-registry.ts';
 import { lockRoot } from './root-lock.ts';
 import { Workers } from './workers.ts';
@@ -105,6 +104,7 @@ function bootId(run: string): string {
 async function startMetricsServer(config: Config, { aggregator, log }: Parts): Promise<() => Promise<void>> {
   const { address } = config.metrics;
   if (address === undefined) return async () => aggregator.close();
+  const { createMetricsServer } = await import('./observe/metrics-server.ts');
   const server = createMetricsServer({
     metrics: aggregator,
     onFault: (error) => log.warn('the metrics could not be collected', { err: error }),
