@@ -27,7 +27,12 @@ export interface Registry extends AsyncDisposable {
   requests(): readonly AccessLine[];
 }
 
-/** Starts the registry under test on a free port, with nothing in it. */
+/**
+ * Starts the registry under test on a free port, with nothing in it.
+ *
+ * Disposing it stops the server as an operator would, and throws if it met an error in its life: clients try again after
+ * a 5xx, and hide it.
+ */
 export async function startRegistry(env: Readonly<Record<string, string>> = {}): Promise<Registry> {
   await using starting = new AsyncDisposableStack();
   const directory = starting.use(await temporaryDirectory('entrepot-clients-'));
@@ -39,8 +44,37 @@ export async function startRegistry(env: Readonly<Record<string, string>> = {}):
     host: server.host,
     url: server.url,
     requests: () => accessLines(server.output()),
-    [Symbol.asyncDispose]: () => running.disposeAsync(),
+    [Symbol.asyncDispose]: async () => {
+      await using _ = running;
+      await stopped(server);
+      const errors = server.output().split('\n').filter(isError);
+      if (errors.length > 0) throw new Error(`the server met errors:\n${errors.slice(0, 10).join('\n')}`);
+    },
   };
+}
+
+/** Ends a server and waits for the last line of its log, which may still be in the pipe when the process is gone. */
+async function stopped(server: RunningServer): Promise<void> {
+  const status = await server.stop();
+  if (AGAINST_DISTRIBUTION) return;
+  if (status !== 0) throw new Error(`the server ended with ${status}:\n${server.output().slice(-2000)}`);
+  await until(
+    () => server.output().includes('"msg":"stopped"'),
+    () => `the server never said that it stopped:\n${server.output().slice(-2000)}`,
+  );
+}
+
+async function until(isTrue: () => boolean, complaint: () => string): Promise<void> {
+  const deadline = performance.now() + 5_000;
+  while (!isTrue()) {
+    if (performance.now() > deadline) throw new Error(complaint());
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+// 503 is a warning in the log, and here a fault as well. A line without a level is from outside the log: a stack trace.
+function isError(line: string): boolean {
+  return /"level":"(?:error|fatal)"|"status":5\d\d|^\s*\w*Error\b/.test(line);
 }
 
 // The server has a process group of its own, which an interrupt of the tests does not reach.
@@ -77,11 +111,10 @@ function parseAccessLine(line: string): AccessLine {
  * @throws Error with all uploads of that repository when none of them was a mount
  */
 export async function untilMounted(registry: Registry, repository: string): Promise<void> {
-  const deadline = performance.now() + 5_000;
-  while (!uploadsOf(registry, repository).some(isMount)) {
-    if (performance.now() > deadline) throw new Error(`no mount: ${JSON.stringify(uploadsOf(registry, repository))}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until(
+    () => uploadsOf(registry, repository).some(isMount),
+    () => `no mount: ${JSON.stringify(uploadsOf(registry, repository))}`,
+  );
 }
 
 // 201 to a POST that carries no bytes: the blob is in the repository, and nothing was uploaded.
