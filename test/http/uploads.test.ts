@@ -1,0 +1,601 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { it } from 'node:test';
+import { bytesOf, digestOf, NOWHERE, openUpload, pushBlob, repositoriesOf, withQuery } from './content.ts';
+import { parseUploadId } from '../../oci/names.ts';
+import { RawConnection } from './raw.ts';
+import { assertRefused } from './refusal.ts';
+import { describeOnDrivers, describeService, type Setup } from './suite.ts';
+import { until } from './until.ts';
+
+const CONTENT = bytesOf(10_000, 'an upload');
+const DIGEST = digestOf(CONTENT);
+const EMPTY = digestOf('');
+
+async function assertHas(
+  { client }: Setup,
+  name: string,
+  content: Uint8Array,
+  digest = digestOf(content),
+): Promise<void> {
+  const answer = await client.get(`/v2/${name}/blobs/${digest}`);
+  assert.equal(answer.status, 200, answer.text.slice(0, 300));
+  assert.ok(answer.bytes.equals(content));
+}
+
+async function assertHasNot({ client }: Setup, name: string, digest = DIGEST): Promise<void> {
+  assertRefused(await client.get(`/v2/${name}/blobs/${digest}`), 404, 'BLOB_UNKNOWN');
+}
+
+/** Waits until a request works on the session, or none does. */
+async function untilHeld({ service }: Setup, location: string, isHeld: boolean): Promise<void> {
+  const id = parseUploadId(location.split('/').at(-1) ?? '');
+  const { uploads } = service.service.metadata;
+  await until(`a session ${isHeld ? 'in' : 'out of'} use`, async () => {
+    return ((await uploads.find(id))?.holder !== undefined) === isHeld;
+  });
+}
+
+async function* inChunks(content: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < content.length; at += size) yield content.subarray(at, at + size);
+}
+
+describeOnDrivers('end-4, opening an upload', (setup) => {
+  for (const [query, algorithm] of [
+    ['', 'sha256'],
+    ['?digest-algorithm=sha256', 'sha256'],
+    ['?digest-algorithm=sha512', 'sha512'],
+    ['?unknown=parameter', 'sha256'],
+  ] as const) {
+    it(`POST ${query} says where to send the content`, async () => {
+      const answer = await setup.client.post(`/v2/open/blobs/uploads/${query}`);
+      assert.equal(answer.status, 202);
+      const id = answer.header('Docker-Upload-UUID');
+      assert.equal(answer.header('Location'), `/v2/open/blobs/uploads/${id}`);
+      assert.equal(answer.header('Range'), '0-0');
+      assert.equal(answer.header('Content-Length'), '0');
+      const digest = digestOf(CONTENT, algorithm);
+      const done = await setup.client.put(withQuery(answer.header('Location'), `digest=${digest}`), CONTENT);
+      assert.equal(done.status, 201, done.text);
+      await assertHas(setup, 'open', CONTENT, digest);
+    });
+  }
+
+  for (const algorithm of ['md5', 'sha384', 'SHA256', '', 'sha256:', '%00', '../../x']) {
+    it(`refuses the algorithm ${JSON.stringify(algorithm)}`, async () => {
+      const answer = await setup.client.post(`/v2/open/blobs/uploads/?digest-algorithm=${algorithm}`);
+      assertRefused(answer, 400, 'DIGEST_INVALID', /use sha256 or sha512/);
+    });
+  }
+
+  it('does not make a repository', async () => {
+    await openUpload(setup.client, 'only-opened');
+    assert.ok(!(await repositoriesOf(setup.client)).includes('only-opened'));
+    assertRefused(await setup.client.get('/v2/only-opened/tags/list'), 404, 'NAME_UNKNOWN');
+  });
+});
+
+describeOnDrivers('end-4b, a blob in one request', (setup) => {
+  for (const algorithm of ['sha256', 'sha512'] as const) {
+    it(`takes it by its ${algorithm} digest`, async () => {
+      const digest = digestOf(CONTENT, algorithm);
+      const answer = await setup.client.post(`/v2/post/blobs/uploads/?digest=${digest}`, CONTENT);
+      assert.equal(answer.status, 201);
+      assert.equal(answer.header('Location'), `/v2/post/blobs/${digest}`);
+      assert.equal(answer.header('Docker-Content-Digest'), digest);
+      await assertHas(setup, 'post', CONTENT, digest);
+    });
+  }
+
+  it('takes it in chunks of HTTP', async () => {
+    const answer = await setup.client.post(`/v2/post-chunked/blobs/uploads/?digest=${DIGEST}`, inChunks(CONTENT, 777));
+    assert.equal(answer.status, 201);
+    await assertHas(setup, 'post-chunked', CONTENT);
+  });
+
+  it('takes an empty blob', async () => {
+    const answer = await setup.client.post(`/v2/post-empty/blobs/uploads/?digest=${EMPTY}`);
+    assert.equal(answer.status, 201);
+    await assertHas(setup, 'post-empty', Buffer.alloc(0));
+  });
+
+  it('without a body it opens an upload', async () => {
+    const answer = await setup.client.post(`/v2/post-announced/blobs/uploads/?digest=${DIGEST}`);
+    assert.equal(answer.status, 202);
+    const done = await setup.client.put(withQuery(answer.header('Location'), `digest=${DIGEST}`), CONTENT);
+    assert.equal(done.status, 201);
+  });
+
+  it('refuses content with another digest, and keeps nothing of it', async () => {
+    const answer = await setup.client.post(`/v2/post-wrong/blobs/uploads/?digest=${NOWHERE}`, CONTENT);
+    const { detail } = assertRefused(answer, 400, 'DIGEST_INVALID');
+    assert.equal(detail['computed'], DIGEST);
+    assert.equal(detail['expected'], NOWHERE);
+    await assertHasNot(setup, 'post-wrong', NOWHERE);
+    await assertHasNot(setup, 'post-wrong', DIGEST);
+    assert.ok(!(await repositoriesOf(setup.client)).includes('post-wrong'));
+  });
+
+  for (const digest of [
+    '',
+    'sha256:',
+    'sha256:xyz',
+    DIGEST.toUpperCase(),
+    'md5:d41d8cd98f00b204e9800998ecf8427e',
+    '%00',
+  ]) {
+    it(`refuses the digest ${JSON.stringify(digest.slice(0, 30))}`, async () => {
+      assertRefused(
+        await setup.client.post(`/v2/post-bad/blobs/uploads/?digest=${digest}`, CONTENT),
+        400,
+        'DIGEST_INVALID',
+      );
+    });
+  }
+});
+
+describeOnDrivers('end-5, chunks', (setup) => {
+  it('takes them one after the other and says how far it got', async () => {
+    const name = 'chunks';
+    const location = await openUpload(setup.client, name);
+    const sizes = [1, 1000, 4096, 4903];
+    let at = 0;
+    for (const size of sizes) {
+      const range = `${at}-${at + size - 1}`;
+      const answer = await setup.client.patch(location, CONTENT.subarray(at, at + size), { 'Content-Range': range });
+      at += size;
+      assert.equal(answer.status, 202, answer.text);
+      assert.equal(answer.header('Range'), `0-${at - 1}`);
+      assert.equal(answer.header('Location'), location);
+      assert.equal((await setup.client.get(location)).header('Range'), `0-${at - 1}`);
+      await assertHasNot(setup, name);
+    }
+    assert.equal(at, CONTENT.length);
+    assert.equal((await setup.client.put(withQuery(location, `digest=${DIGEST}`))).status, 201);
+    await assertHas(setup, name, CONTENT);
+  });
+
+  it('takes a stream without Content-Range and without Content-Length', async () => {
+    const location = await openUpload(setup.client, 'stream');
+    const answer = await setup.client.patch(location, inChunks(CONTENT, 999));
+    assert.equal(answer.header('Range'), `0-${CONTENT.length - 1}`);
+    assert.equal((await setup.client.put(withQuery(location, `digest=${DIGEST}`))).status, 201);
+    await assertHas(setup, 'stream', CONTENT);
+  });
+
+  it('takes a stream with Content-Range', async () => {
+    const location = await openUpload(setup.client, 'stream-range');
+    const headers = { 'Content-Range': `0-${CONTENT.length - 1}` };
+    assert.equal((await setup.client.patch(location, inChunks(CONTENT, 999), headers)).status, 202);
+    assert.equal((await setup.client.put(withQuery(location, `digest=${DIGEST}`))).status, 201);
+    await assertHas(setup, 'stream-range', CONTENT);
+  });
+
+  it('takes the last chunk with the closing PUT', async () => {
+    const location = await openUpload(setup.client, 'last-chunk');
+    await setup.client.patch(location, CONTENT.subarray(0, 6000));
+    const headers = { 'Content-Range': '6000-9999' };
+    const done = await setup.client.put(withQuery(location, `digest=${DIGEST}`), CONTENT.subarray(6000), headers);
+    assert.equal(done.status, 201, done.text);
+    await assertHas(setup, 'last-chunk', CONTENT);
+  });
+
+  it('takes an empty chunk', async () => {
+    const location = await openUpload(setup.client, 'empty-chunk');
+    const answer = await setup.client.patch(location, '');
+    assert.equal(answer.status, 202);
+    assert.equal(answer.header('Range'), '0-0');
+    assert.equal((await setup.client.put(withQuery(location, `digest=${EMPTY}`))).status, 201);
+    await assertHas(setup, 'empty-chunk', Buffer.alloc(0));
+  });
+
+  it('switches to sha512 at the end, hashing again what came before', async () => {
+    const location = await openUpload(setup.client, 'late-sha512');
+    await setup.client.patch(location, CONTENT);
+    const digest = digestOf(CONTENT, 'sha512');
+    assert.equal((await setup.client.put(withQuery(location, `digest=${digest}`))).status, 201);
+    await assertHas(setup, 'late-sha512', CONTENT, digest);
+  });
+
+  for (const method of ['PATCH', 'PUT']) {
+    const outOfOrder: readonly (readonly [string, string])[] = [
+      ['a gap', '600-1099'],
+      ['an overlap', '400-899'],
+      ['a repetition', '0-499'],
+      ['huge numbers', '999999999999990-999999999999999'],
+    ];
+    for (const [what, range] of outOfOrder) {
+      it(`${method} refuses ${what}, says where to go on, and takes the right chunk then`, async () => {
+        const location = await openUpload(setup.client, 'order');
+        await setup.client.patch(location, CONTENT.subarray(0, 500), { 'Content-Range': '0-499' });
+        const target = method === 'PUT' ? withQuery(location, `digest=${DIGEST}`) : location;
+        const [start = 0, end = 0] = range.split('-').map(Number);
+        const body = bytesOf(Math.min(500, end - start + 1), 'wrong');
+        const answer = await setup.client.send(method, target, { headers: { 'Content-Range': range }, body });
+        const { detail } = assertRefused(answer, 416, 'BLOB_UPLOAD_INVALID', /begin at byte 500/);
+        assert.equal(detail['offset'], 500);
+        assert.equal(answer.header('Range'), '0-499');
+        assert.equal(answer.header('Location'), location);
+        const rest = { 'Content-Range': `500-${CONTENT.length - 1}` };
+        assert.equal((await setup.client.patch(location, CONTENT.subarray(500), rest)).status, 202);
+        assert.equal((await setup.client.put(withQuery(location, `digest=${DIGEST}`))).status, 201);
+        await assertHas(setup, 'order', CONTENT);
+      });
+    }
+  }
+
+  const malformed = [
+    'x',
+    '',
+    '-',
+    '5',
+    '5-',
+    '-5',
+    '9-0',
+    '1-2-3',
+    '0x0-0x9',
+    '-1-5',
+    '0-9,10-19',
+    '1e3-2e3',
+    '0 - 9',
+    `0-${'9'.repeat(40)}`,
+  ];
+  for (const range of malformed) {
+    it(`refuses Content-Range: ${range.slice(0, 20)}`, async () => {
+      const location = await openUpload(setup.client, 'malformed');
+      const answer = await setup.client.patch(location, CONTENT.subarray(0, 10), { 'Content-Range': range });
+      assertRefused(answer, 400, 'BLOB_UPLOAD_INVALID', /first byte>-<last byte/);
+      assert.equal((await setup.client.get(location)).header('Range'), '0-0');
+    });
+  }
+
+  for (const [range, isTaken] of [
+    ['bytes 0-9/100', true],
+    ['bytes 0-9/*', true],
+    ['bytes=0-9', true],
+  ] as const) {
+    it(`takes Content-Range: ${range} as RFC 9110 writes it`, async () => {
+      const location = await openUpload(setup.client, 'rfc-form');
+      const answer = await setup.client.patch(location, CONTENT.subarray(0, 10), { 'Content-Range': range });
+      assert.equal(answer.status === 202, isTaken, answer.text);
+    });
+  }
+
+  for (const [what, size] of [
+    ['shorter', 5],
+    ['longer', 15],
+  ] as const) {
+    it(`refuses a body that is ${what} than its Content-Range, with a length and in chunks`, async () => {
+      const headers = { 'Content-Range': '0-9' };
+      const first = await openUpload(setup.client, 'lengths');
+      const { detail } = assertRefused(
+        await setup.client.patch(first, CONTENT.subarray(0, size), headers),
+        400,
+        'SIZE_INVALID',
+      );
+      assert.equal(detail['expected'], 10);
+      assert.equal(detail['received'], size);
+      assert.equal((await setup.client.get(first)).header('Range'), '0-0');
+      const second = await openUpload(setup.client, 'lengths');
+      const chunked = await setup.client.patch(second, inChunks(CONTENT.subarray(0, size), 4), headers);
+      assertRefused(chunked, 400, 'SIZE_INVALID', /speaks of 10 bytes/);
+    });
+  }
+});
+
+describeOnDrivers('end-6, closing an upload', (setup) => {
+  it('takes the whole blob with the PUT', async () => {
+    const location = await openUpload(setup.client, 'whole');
+    const answer = await setup.client.put(withQuery(location, `digest=${DIGEST}`), CONTENT);
+    assert.equal(answer.status, 201);
+    assert.equal(answer.header('Location'), `/v2/whole/blobs/${DIGEST}`);
+    assert.equal(answer.header('Docker-Content-Digest'), DIGEST);
+    await assertHas(setup, 'whole', CONTENT);
+  });
+
+  it('takes a digest whose colon is encoded', async () => {
+    const location = await openUpload(setup.client, 'encoded');
+    const answer = await setup.client.put(withQuery(location, `digest=${encodeURIComponent(DIGEST)}`), CONTENT);
+    assert.equal(answer.status, 201);
+  });
+
+  it('refuses to close without a digest, and the upload goes on', async () => {
+    const location = await openUpload(setup.client, 'no-digest');
+    await setup.client.patch(location, CONTENT.subarray(0, 5000));
+    assertRefused(await setup.client.put(location, CONTENT.subarray(5000)), 400, 'DIGEST_INVALID', /\?digest=/);
+    const done = await setup.client.put(withQuery(location, `digest=${DIGEST}`), CONTENT.subarray(5000));
+    assert.equal(done.status, 201);
+  });
+
+  for (const digest of ['sha256:xyz', DIGEST.toUpperCase(), `md5:${'0'.repeat(32)}`, `sha512:${'0'.repeat(64)}`, 'x']) {
+    it(`refuses the digest ${digest.slice(0, 20)}, and the upload goes on`, async () => {
+      const location = await openUpload(setup.client, 'bad-digest');
+      await setup.client.patch(location, CONTENT);
+      assertRefused(await setup.client.put(withQuery(location, `digest=${digest}`)), 400, 'DIGEST_INVALID');
+      assert.equal((await setup.client.put(withQuery(location, `digest=${DIGEST}`))).status, 201);
+    });
+  }
+
+  it('content with another digest is refused and ends the upload', async () => {
+    const name = 'other-digest';
+    const location = await openUpload(setup.client, name);
+    await setup.client.patch(location, CONTENT);
+    const answer = await setup.client.put(withQuery(location, `digest=${NOWHERE}`));
+    const { detail } = assertRefused(answer, 400, 'DIGEST_INVALID', /discarded/);
+    assert.equal(detail['computed'], DIGEST);
+    assert.equal(detail['size'], CONTENT.length);
+    await assertHasNot(setup, name, NOWHERE);
+    await assertHasNot(setup, name, DIGEST);
+    assertRefused(await setup.client.get(location), 404, 'BLOB_UPLOAD_UNKNOWN');
+  });
+
+  it('the empty upload is the empty blob, in either algorithm', async () => {
+    for (const algorithm of ['sha256', 'sha512'] as const) {
+      const location = await openUpload(setup.client, 'empty');
+      const digest = digestOf('', algorithm);
+      assert.equal((await setup.client.put(withQuery(location, `digest=${digest}`))).status, 201);
+      await assertHas(setup, 'empty', Buffer.alloc(0), digest);
+    }
+  });
+});
+
+describeOnDrivers('sessions', (setup) => {
+  const attempts = async (location: string) => [
+    await setup.client.get(location),
+    await setup.client.patch(location, 'x'),
+    await setup.client.put(withQuery(location, `digest=${DIGEST}`), CONTENT),
+    await setup.client.delete(location),
+  ];
+
+  it('end-13 tells how far an upload got', async () => {
+    const location = await openUpload(setup.client, 'status');
+    await setup.client.patch(location, CONTENT.subarray(0, 1234));
+    for (const method of ['GET', 'HEAD']) {
+      const answer = await setup.client.send(method, location);
+      assert.equal(answer.status, 204);
+      assert.equal(answer.header('Range'), '0-1233');
+      assert.equal(answer.header('Location'), location);
+      assert.equal(answer.header('Docker-Upload-UUID'), location.split('/').at(-1));
+    }
+  });
+
+  it('end-14 cancels one, and nobody can use it then', async () => {
+    const location = await openUpload(setup.client, 'cancel');
+    await setup.client.patch(location, CONTENT);
+    assert.equal((await setup.client.delete(location)).status, 204);
+    for (const answer of await attempts(location)) assertRefused(answer, 404, 'BLOB_UPLOAD_UNKNOWN');
+    await assertHasNot(setup, 'cancel');
+  });
+
+  it('a finished one is unknown', async () => {
+    const location = await openUpload(setup.client, 'finished');
+    await setup.client.put(withQuery(location, `digest=${DIGEST}`), CONTENT);
+    for (const answer of await attempts(location)) assertRefused(answer, 404, 'BLOB_UPLOAD_UNKNOWN');
+    await assertHas(setup, 'finished', CONTENT);
+  });
+
+  it("another repository's is unknown", async () => {
+    const location = await openUpload(setup.client, 'owner');
+    await setup.client.patch(location, CONTENT);
+    for (const answer of await attempts(location.replace('/owner/', '/thief/'))) {
+      assertRefused(answer, 404, 'BLOB_UPLOAD_UNKNOWN', /another repository's/);
+    }
+    assert.equal((await setup.client.put(withQuery(location, `digest=${DIGEST}`))).status, 201);
+  });
+
+  it('one that never was is unknown', async () => {
+    for (const answer of await attempts(`/v2/never/blobs/uploads/${randomUUID()}`)) {
+      assertRefused(answer, 404, 'BLOB_UPLOAD_UNKNOWN');
+    }
+  });
+
+  for (const id of ['x', randomUUID().toUpperCase(), `${randomUUID()}0`, '%00', '_state', DIGEST, 'a%20b', '...']) {
+    it(`refuses the id ${id.slice(0, 40)}`, async () => {
+      for (const answer of await attempts(`/v2/ids/blobs/uploads/${id}`)) {
+        assert.ok(answer.status === 404 || answer.status === 400, answer.text);
+        assertRefused(answer, answer.status, answer.status === 404 ? 'BLOB_UPLOAD_UNKNOWN' : 'NAME_INVALID');
+      }
+    });
+  }
+
+  it('gives one to one request at a time', async () => {
+    const location = await openUpload(setup.client, 'busy');
+    await using connection = new RawConnection(setup.service.port);
+    connection.write(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345`);
+    await untilHeld(setup, location, true);
+    assertRefused(await setup.client.patch(location, ''), 409, 'BLOB_UPLOAD_INVALID', /another request/);
+    assertRefused(await setup.client.put(withQuery(location, `digest=${EMPTY}`)), 409, 'BLOB_UPLOAD_INVALID');
+    assertRefused(await setup.client.delete(location), 409, 'BLOB_UPLOAD_INVALID');
+    assert.equal((await setup.client.get(location)).status, 204);
+    connection.write('67890');
+    await connection.receive((bytes) => bytes.includes('\r\n\r\n'));
+    const digest = digestOf('1234567890');
+    assert.equal((await setup.client.put(withQuery(location, `digest=${digest}`))).status, 201);
+  });
+
+  it('of many identical closing PUTs one finds the upload, and the blob is right', async () => {
+    const location = await openUpload(setup.client, 'race');
+    await setup.client.patch(location, CONTENT);
+    const target = withQuery(location, `digest=${DIGEST}`);
+    const answers = await Promise.all(Array.from({ length: 8 }, () => setup.client.put(target)));
+    assert.equal(answers.filter(({ status }) => status === 201).length, 1);
+    for (const answer of answers.filter(({ status }) => status !== 201)) {
+      assertRefused(answer, answer.status, answer.status === 409 ? 'BLOB_UPLOAD_INVALID' : 'BLOB_UPLOAD_UNKNOWN');
+    }
+    await assertHas(setup, 'race', CONTENT);
+  });
+
+  it('a body that breaks off leaves what came of it, and the upload goes on from there', async () => {
+    const name = 'broken-off';
+    const location = await openUpload(setup.client, name);
+    {
+      await using connection = new RawConnection(setup.service.port);
+      connection.write(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n`);
+      connection.write(CONTENT.subarray(0, 3000));
+      await untilHeld(setup, location, true);
+    }
+    await untilHeld(setup, location, false);
+    const status = await setup.client.get(location);
+    const range = status.header('Range');
+    const size = range === '0-0' ? 0 : Number(range.slice(2)) + 1;
+    assert.ok(size <= 3000);
+    await assertHasNot(setup, name);
+    const rest = { 'Content-Range': `${size}-${CONTENT.length - 1}` };
+    assert.equal((await setup.client.patch(location, CONTENT.subarray(size), rest)).status, 202);
+    assert.equal((await setup.client.put(withQuery(location, `digest=${DIGEST}`))).status, 201);
+    await assertHas(setup, name, CONTENT);
+  });
+
+  it('a closing PUT and a POST that break off make no blob', async () => {
+    const name = 'broken-put';
+    const location = await openUpload(setup.client, name);
+    const targets = [
+      `PUT ${withQuery(location, `digest=${DIGEST}`)}`,
+      `POST /v2/${name}/blobs/uploads/?digest=${DIGEST}`,
+    ];
+    for (const target of targets) {
+      await using connection = new RawConnection(setup.service.port);
+      connection.write(`${target} HTTP/1.1\r\nHost: x\r\nContent-Length: 10001\r\n\r\n`);
+      connection.write(CONTENT);
+      connection.socket.end();
+      await connection.untilClosed();
+    }
+    await assertHasNot(setup, name);
+    assert.ok(!(await repositoriesOf(setup.client)).includes(name));
+  });
+});
+
+describeOnDrivers('end-11, mounting', (setup) => {
+  for (const algorithm of ['sha256', 'sha512'] as const) {
+    it(`takes a blob from another repository (${algorithm})`, async () => {
+      const digest = await pushBlob(setup.client, 'mount/from', CONTENT, algorithm);
+      const answer = await setup.client.post(`/v2/mount/to/blobs/uploads/?mount=${digest}&from=mount/from`);
+      assert.equal(answer.status, 201);
+      assert.equal(answer.header('Location'), `/v2/mount/to/blobs/${digest}`);
+      assert.equal(answer.header('Docker-Content-Digest'), digest);
+      await assertHas(setup, 'mount/to', CONTENT, digest);
+      assert.equal((await setup.client.delete(`/v2/mount/from/blobs/${digest}`)).status, 202);
+      await assertHas(setup, 'mount/to', CONTENT, digest);
+    });
+  }
+
+  it('finds a source by itself', async () => {
+    const digest = await pushBlob(setup.client, 'mount/anywhere', 'found by its digest');
+    for (const from of ['', '&from=']) {
+      const answer = await setup.client.post(`/v2/mount/anonymous/blobs/uploads/?mount=${digest}${from}`);
+      assert.equal(answer.status, 201);
+    }
+  });
+
+  it('from the repository itself', async () => {
+    const digest = await pushBlob(setup.client, 'mount/self', CONTENT);
+    assert.equal(
+      (await setup.client.post(`/v2/mount/self/blobs/uploads/?mount=${digest}&from=mount/self`)).status,
+      201,
+    );
+  });
+
+  for (const from of [
+    'mount/nobody',
+    'NOT/A/NAME',
+    '..',
+    '../../etc',
+    '%00',
+    'a%2F..%2Fb',
+    'x'.repeat(300),
+    'mount%2Fempty',
+  ]) {
+    it(`from ${from.slice(0, 20)} becomes an upload that can be used`, async () => {
+      await pushBlob(setup.client, 'mount/source', CONTENT);
+      await pushBlob(setup.client, 'mount/empty', 'something else');
+      const answer = await setup.client.post(`/v2/mount/upload/blobs/uploads/?mount=${DIGEST}&from=${from}`);
+      assert.equal(answer.status, 202, answer.text);
+      await assertHasNot(setup, 'mount/upload');
+      const done = await setup.client.put(withQuery(answer.header('Location'), `digest=${DIGEST}`), CONTENT);
+      assert.equal(done.status, 201);
+      assert.equal((await setup.client.delete(`/v2/mount/upload/blobs/${DIGEST}`)).status, 202);
+    });
+  }
+
+  it('a blob that is nowhere becomes an upload that can be used', async () => {
+    const content = bytesOf(100, 'nowhere yet');
+    for (const algorithm of ['sha256', 'sha512'] as const) {
+      const digest = digestOf(content, algorithm);
+      const answer = await setup.client.post(`/v2/mount/nowhere/blobs/uploads/?mount=${digest}`);
+      assert.equal(answer.status, 202);
+      const done = await setup.client.put(withQuery(answer.header('Location'), `digest=${digest}`), content);
+      assert.equal(done.status, 201);
+    }
+  });
+
+  for (const digest of ['', 'x', 'sha256:x', `md5:${'0'.repeat(32)}`]) {
+    it(`refuses the digest ${JSON.stringify(digest)}`, async () => {
+      assertRefused(
+        await setup.client.post(`/v2/mount/bad/blobs/uploads/?mount=${digest}&from=a`),
+        400,
+        'DIGEST_INVALID',
+      );
+    });
+  }
+});
+
+describeService(
+  'where uploads go, behind a configured origin',
+  { env: { ENTREPOT_HTTP_HOST: 'https://registry.example.com' } },
+  (setup) => {
+    const origin = 'https://registry.example.com';
+
+    it('every Location has it', async () => {
+      const opened = await setup.client.post('/v2/origin/blobs/uploads/');
+      const location = opened.header('Location');
+      assert.ok(location.startsWith(`${origin}/v2/origin/blobs/uploads/`), location);
+      const path = location.slice(origin.length);
+      assert.equal((await setup.client.patch(path, CONTENT)).header('Location'), location);
+      assert.equal((await setup.client.get(path)).header('Location'), location);
+      const wrong = await setup.client.patch(path, CONTENT, { 'Content-Range': '5-10004' });
+      assertRefused(wrong, 416, 'BLOB_UPLOAD_INVALID');
+      assert.equal(wrong.header('Location'), location);
+      const done = await setup.client.put(withQuery(path, `digest=${DIGEST}`));
+      assert.equal(done.header('Location'), `${origin}/v2/origin/blobs/${DIGEST}`);
+    });
+
+    it('no header of the request changes it', async () => {
+      const headers = {
+        'X-Forwarded-Host': 'evil.example',
+        'X-Forwarded-Proto': 'http',
+        Forwarded: 'host=evil.example',
+      };
+      const opened = await setup.client.post('/v2/origin/blobs/uploads/', '', { Host: 'evil.example', ...headers });
+      assert.ok(opened.header('Location').startsWith(`${origin}/`));
+    });
+  },
+);
+
+describeService('where uploads go, without one', {}, (setup) => {
+  it('a Location is relative, whatever Host and forwarded headers say', async () => {
+    const headers = { Host: 'evil.example', 'X-Forwarded-Host': 'evil.example', 'X-Forwarded-Proto': 'https' };
+    const opened = await setup.client.post('/v2/relative/blobs/uploads/', '', headers);
+    assert.match(opened.header('Location'), /^\/v2\/relative\/blobs\/uploads\/[0-9a-f-]{36}$/);
+  });
+});
+
+describeOnDrivers('identical pushes at the same moment', (setup) => {
+  it('of a blob in one request all succeed', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 16 }, () => setup.client.post(`/v2/same/post/blobs/uploads/?digest=${DIGEST}`, CONTENT)),
+    );
+    assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([201]));
+    await assertHas(setup, 'same/post', CONTENT);
+  });
+
+  it('of a blob through sessions of their own all succeed', async () => {
+    const push = async () => {
+      const location = await openUpload(setup.client, 'same/sessions');
+      assert.equal((await setup.client.patch(location, CONTENT)).status, 202);
+      return (await setup.client.put(withQuery(location, `digest=${DIGEST}`))).status;
+    };
+    const statuses = await Promise.all(Array.from({ length: 16 }, push));
+    assert.deepEqual(new Set(statuses), new Set([201]));
+    await assertHas(setup, 'same/sessions', CONTENT);
+  });
+});
