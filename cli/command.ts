@@ -88,18 +88,31 @@ async function version(): Promise<string> {
   return `entrepot ${(JSON.parse(file) as { version: string }).version}`;
 }
 
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+
 async function serve(input: ConfigInput, rest: readonly string[]): Promise<number> {
   if (rest.length > 0) throw new UsageError(`serve takes options only, not "${rest.join(' ')}".`);
   const config = await readConfig(input);
+  // Before the start, because the workers answer before it is over.
+  const told = signalled();
   const { startServer } = await import('../server/main.ts');
   const server = await startServer(config);
   setTimeout(() => flushCompileCache(), COMPILE_CACHE_AFTER_MS).unref();
-  await new Promise<void>((resolve) => {
-    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => resolve());
-  });
+  await told;
   await server.stop();
   // A listener somewhere must not keep an ended server alive.
   process.exit(0);
+}
+
+/**
+ * Resolves at the first SIGTERM or SIGINT; the second does what it does by itself. Not `once`: the log's listener ends
+ * the process when it finds that nobody else listens any more.
+ */
+async function signalled(): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  for (const signal of STOP_SIGNALS) process.on(signal, resolve);
+  await promise;
+  for (const signal of STOP_SIGNALS) process.removeListener(signal, resolve);
 }
 
 async function configCommand(input: ConfigInput, [verb, file]: readonly string[]): Promise<number> {
