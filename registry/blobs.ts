@@ -63,10 +63,17 @@ export class Blobs {
 
   /** Opens the blob's bytes; to be closed by the caller. */
   async open(name: RepositoryName, blob: Blob, range?: ByteRange): Promise<BlobReader> {
+    if (range !== undefined) await this.#checkSize(blob);
+    const reader = (await this.#context.driver.read(blobKey(blob.digest), range)) ?? (await this.#isGone(name, blob));
+    if (range !== undefined || reader.size === blob.size) return reader;
+    await reader.close();
+    throw this.#hasWrongSize(blob, reader.size);
+  }
+
+  /** A range is only as good as the size that it was computed from. */
+  async #checkSize(blob: Blob): Promise<void> {
     const stat = await this.#context.driver.stat(blobKey(blob.digest));
     if (stat !== undefined && stat.size !== blob.size) throw this.#hasWrongSize(blob, stat.size);
-    const reader = await this.#context.driver.read(blobKey(blob.digest), range);
-    return reader ?? this.#isGone(name, blob);
   }
 
   #hasWrongSize(blob: Blob, actual: number): StorageError {
