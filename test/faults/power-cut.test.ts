@@ -3,6 +3,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { countLost, writeCarelessly } from './careless-writer.ts';
 import { CrashedStore } from './crashed-store.ts';
+import { cutServerThatNeverSyncs } from './never-syncing.ts';
 import { openCuttableDisk, whyNoPowerCuts } from './power.ts';
 import { Random } from './random.ts';
 
@@ -24,6 +25,13 @@ describe('power cuts during concurrent pushes', { skip: skip ?? false }, () => {
       assert.ok(lost > 0, 'this machinery does not lose what a power cut loses');
     });
   }
+
+  it('are noticed by pushes to a server whose syncs do nothing', async (t) => {
+    await using disk = await openCuttableDisk(256);
+    const verdict = await cutServerThatNeverSyncs(disk, SEED);
+    t.diagnostic(`${verdict.checked} checks: ${verdict.lost.length} lost, ${verdict.wrong.length} wrong`);
+    assert.ok(verdict.lost.length > 0, 'the pushers and their verification do not see what is lost');
+  });
 
   it(`lose nothing that was acknowledged in ${CUTS} cuts`, async (t) => {
     await using disk = await openCuttableDisk(2048);
