@@ -11,6 +11,7 @@ import { createMetrics, type Metrics } from './observe/metrics.ts';
 import { createMetricsAggregator, type MetricsAggregator } from './observe/metrics-cluster.ts';
 import { openRegistry, type OpenRegistry } from './open-registry.ts';
 import { lockRoot } from './root-lock.ts';
+import { tuneHeap } from './tune-heap.ts';
 import { Workers } from './workers.ts';
 
 /** A server that runs. */
@@ -73,6 +74,7 @@ interface Started {
 
 async function startOne(config: Config, run: string, parts: Parts): Promise<Started> {
   const { aggregator } = parts;
+  tuneHeap();
   // Not loaded in a process that leaves serving to its workers.
   const { createService } = await import('./service.ts');
   const service = await createService(config, { run, worker: 0 }, { ...parts, metricsText: () => aggregator.text() });

@@ -3,6 +3,7 @@ import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { answerMetricsRequests, type WorkerMetrics } from './observe/metrics-cluster.ts';
 import { createService, type Service } from './service.ts';
+import { tuneHeap } from './tune-heap.ts';
 import type { WorkerOrder, WorkerReport } from './workers.ts';
 
 const COMPILE_CACHE_AFTER_MS = 2_000;
@@ -27,6 +28,7 @@ process.on('disconnect', () => process.exit(1));
 
 async function start(serve: NonNullable<WorkerOrder['serve']>): Promise<Running> {
   const { config, run, worker } = serve;
+  tuneHeap();
   const log = createLog({ ...config.log, worker });
   const metrics = createMetrics();
   const channel = answerMetricsRequests(process, metrics);
