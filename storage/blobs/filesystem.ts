@@ -5,7 +5,7 @@ import path from 'node:path';
 import { promisify } from 'node:util';
 import type { BlobDriver, BlobReader, BlobStat, ByteRange, Key, ListEntry, SmallWrite, StagedWrite } from './driver.ts';
 import { syncDirectory } from './directories.ts';
-import { isMissing, storageErrorAt } from './failure.ts';
+import { codeOf, isMissing, storageErrorAt } from './failure.ts';
 import { openReader, readWhole } from './file-reader.ts';
 import { resumeStagedFile, StagedFile } from './staged-file.ts';
 import { moveToTrash } from './trash.ts';
@@ -122,5 +122,11 @@ async function entriesOf(directory: string): Promise<Dirent[]> {
 
 function isDirectory(entry: Dirent, file: string): boolean {
   if (!entry.isSymbolicLink()) return entry.isDirectory();
-  return statusOf(file)?.isDirectory() ?? false;
+  try {
+    return fs.statSync(file, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  } catch (error) {
+    // A link that leads to itself leads nowhere, and must not hide what lies beside it.
+    if (codeOf(error) === 'ELOOP') return false;
+    throw storageErrorAt(file, error);
+  }
 }
