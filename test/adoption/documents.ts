@@ -15,6 +15,8 @@ export interface ImageDocument extends Document {
 export interface ImageOptions {
   readonly docker?: boolean;
   readonly layers?: number;
+  /** Of the digests of the layers. */
+  readonly algorithm?: 'sha256' | 'sha512';
   readonly subject?: Descriptor;
   readonly artifactType?: string;
 }
@@ -33,7 +35,7 @@ const DOCKER = {
 
 /** An image of layers that hold noise, the same for the same seed. */
 export function image(seed: string, options: ImageOptions = {}): ImageDocument {
-  const { docker = false, layers = 2, subject, artifactType } = options;
+  const { docker = false, layers = 2, algorithm = 'sha256', subject, artifactType } = options;
   const types = docker ? DOCKER : OCI;
   const config = Buffer.from(JSON.stringify({ architecture: 'amd64', os: 'linux', config: { Labels: { seed } } }));
   const contents = Array.from({ length: layers }, (_, index) => seededBytes(`${seed} layer ${index}`, LAYER_BYTES));
@@ -42,7 +44,7 @@ export function image(seed: string, options: ImageOptions = {}): ImageDocument {
     mediaType: types.manifest,
     ...(artifactType !== undefined && { artifactType }),
     config: descriptorOf({ bytes: config, mediaType: types.config }),
-    layers: contents.map((bytes) => descriptorOf({ bytes, mediaType: types.layer })),
+    layers: contents.map((bytes) => descriptorOf({ bytes, mediaType: types.layer }, algorithm)),
     ...(subject !== undefined && { subject }),
   });
   return { ...document, blobs: [config, ...contents] };
@@ -66,8 +68,8 @@ export function indexOf(
   });
 }
 
-export function descriptorOf({ bytes, mediaType }: Document): Descriptor {
-  return { mediaType, digest: digestOf(bytes), size: bytes.length };
+export function descriptorOf({ bytes, mediaType }: Document, algorithm?: 'sha256' | 'sha512'): Descriptor {
+  return { mediaType, digest: digestOf(bytes, algorithm), size: bytes.length };
 }
 
 function documentOf(content: { readonly mediaType: string; readonly [member: string]: unknown }): Document {

@@ -18,13 +18,17 @@ const ACCEPT = { Accept: Object.values(MEDIA_TYPES).join(', ') };
  */
 export async function verifyHoldings(registry: Endpoint, holdings: Holdings, kind: Kind): Promise<number> {
   const verification = new Verification(registry, holdings);
-  for (const name of holdings.names()) await verification.objects(name);
-  for (const name of holdings.names()) await verification.tagList(name, kind);
-  if (kind === 'entrepot') for (const name of holdings.names()) await verification.referrers(name);
+  await verification.repositories(kind);
   await verification.catalog();
   return verification.answers;
 }
 
+/** As `verifyHoldings`, for an Entrepot that has other repositories beside these. */
+export async function verifyContents(registry: Endpoint, holdings: Holdings): Promise<number> {
+  const verification = new Verification(registry, holdings);
+  await verification.repositories('entrepot');
+  return verification.answers;
+}
 class Verification {
   answers = 0;
   readonly #registry: Endpoint;
@@ -35,7 +39,14 @@ class Verification {
     this.#holdings = holdings;
   }
 
-  async objects(name: string): Promise<void> {
+  async repositories(kind: Kind): Promise<void> {
+    const names = this.#holdings.names();
+    for (const name of names) await this.#objects(name);
+    for (const name of names) await this.#tagList(name, kind);
+    if (kind === 'entrepot') for (const name of names) await this.#referrers(name);
+  }
+
+  async #objects(name: string): Promise<void> {
     const { blobs, manifests, tags, gone } = this.#holdings.repository(name);
     for (const [tag, digest] of tags) await this.#manifest(name, tag, digest);
     for (const digest of manifests.keys()) await this.#manifest(name, digest, digest);
@@ -44,7 +55,7 @@ class Verification {
     for (const digest of gone.blobs) await this.#ask('GET', `/v2/${name}/blobs/${digest}`, 404);
   }
 
-  async tagList(name: string, kind: Kind): Promise<void> {
+  async #tagList(name: string, kind: Kind): Promise<void> {
     const tags = [...this.#holdings.repository(name).tags.keys()];
     // Distribution knows a repository by its tags.
     if (tags.length === 0 && kind === 'distribution') return;
@@ -52,7 +63,7 @@ class Verification {
     assert.deepEqual([list.name, (list.tags ?? []).toSorted()], [name, tags.toSorted()]);
   }
 
-  async referrers(name: string): Promise<void> {
+  async #referrers(name: string): Promise<void> {
     const { manifests } = this.#holdings.repository(name);
     const subjects = [...manifests.values()].map(subjectOf).filter((subject) => subject !== undefined);
     for (const subject of new Set([...subjects, ...manifests.keys()])) {
