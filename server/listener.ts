@@ -9,7 +9,7 @@ import type { Reply } from './http/exchange.ts';
 import { ClientGone, RequestBody } from './http/request-body.ts';
 import type { Router } from './http/router.ts';
 import { send } from './http/send.ts';
-import { parseTarget } from './http/target.ts';
+import { parseTarget, type Target } from './http/target.ts';
 import type { TransferBudget } from './http/transfer-budget.ts';
 import type { Watchdog } from './http/watchdog.ts';
 import type { Log } from './observe/log.ts';
@@ -50,16 +50,19 @@ export class Listener {
   readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
     const observed: Observed = { endpoint: 'other', error: undefined, body: undefined };
     this.#observe(request, response, observed);
-    const url = request.url ?? '';
-    if (url.startsWith('/v2/') || url === '/v2' || url.startsWith('/v2?') || !url.startsWith('/')) {
-      void this.#serve(request, response, observed);
-    } else this.#parts.others(request, response);
+    void this.#serve(request, response, observed);
   };
 
   async #serve(request: IncomingMessage, response: ServerResponse, observed: Observed): Promise<void> {
     let reply: Reply;
     try {
-      reply = await this.#reply(request, observed);
+      checkHeaders(request);
+      const target = parseTarget(request.url ?? '');
+      if (target.path !== '/v2' && !target.path.startsWith('/v2/')) {
+        this.#parts.others(request, response);
+        return;
+      }
+      reply = await this.#reply(request, target, observed);
     } catch (error) {
       if (error instanceof ClientGone) return;
       observed.error = asRegistryError(error);
@@ -75,14 +78,12 @@ export class Listener {
     }
   }
 
-  async #reply(request: IncomingMessage, observed: Observed): Promise<Reply> {
+  async #reply(request: IncomingMessage, target: Target, observed: Observed): Promise<Reply> {
     const { router, budget, watchdog } = this.#parts;
-    checkHost(request);
     const method = request.method ?? '';
-    const target = parseTarget(request.url ?? '');
     const { endpoint, params } = router.match(method, target);
     observed.endpoint = endpoint.id;
-    if (isChange(endpoint) && (await this.#parts.isReadOnly())) throw isReadOnly();
+    if (isChange(method, endpoint) && (await this.#parts.isReadOnly())) throw isReadOnly();
     observed.body = new RequestBody(request, budget, watchdog);
     return endpoint.handle({ method, params, query: target.query, headers: request.headers, body: observed.body });
   }
@@ -146,20 +147,37 @@ function reasonOf(error: RegistryError | undefined): string | undefined {
   return error?.message;
 }
 
-/** RFC 9112 section 3.2: exactly one Host. Node refuses none, but passes over a second. */
-function checkHost(request: IncomingMessage): void {
+/** What Node lets pass, or refuses in a form that is not ours. */
+function checkHeaders(request: IncomingMessage): void {
+  const { 'transfer-encoding': encoding, expect } = request.headers;
+  checkHost(request);
+  if (encoding !== undefined && encoding.toLowerCase() !== 'chunked') {
+    throw isMalformed(400, 'the only Transfer-Encoding is chunked: send the content as it is');
+  }
+  if (expect !== undefined && expect.toLowerCase() !== '100-continue') {
+    throw isMalformed(417, 'the only Expect is 100-continue: leave the header out');
+  }
+}
+
+/** RFC 9112 section 3.2: exactly one Host, except in HTTP/1.0. */
+function checkHost({ rawHeaders, httpVersion }: IncomingMessage): void {
   let hosts = 0;
-  const { rawHeaders } = request;
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = rawHeaders[i];
     if (name?.length === 4 && name.toLowerCase() === 'host') hosts += 1;
   }
-  if (hosts < 2) return;
-  throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason: 'a request has one Host header, not two' } });
+  if (hosts > 1) throw isMalformed(400, 'a request has one Host header, not two');
+  if (hosts === 0 && httpVersion !== '1.0')
+    throw isMalformed(400, 'a request has a Host header (RFC 9112 section 3.2)');
 }
 
-function isChange(endpoint: Endpoint): boolean {
-  return endpoint.action === 'push' || endpoint.action === 'delete';
+function isMalformed(status: number, reason: string): RegistryError {
+  return new RegistryError('UNSUPPORTED', { status, detail: { reason } });
+}
+
+/** How far an upload got may be asked for by who may push, and changes nothing. */
+function isChange(method: string, { action }: Endpoint): boolean {
+  return (action === 'push' || action === 'delete') && method !== 'GET' && method !== 'HEAD';
 }
 
 function isReadOnly(): RegistryError {

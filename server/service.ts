@@ -8,6 +8,7 @@ import { endpoints } from './endpoints.ts';
 import { createHttpServer } from './http-server.ts';
 import { Buffers } from './http/blob-sender.ts';
 import { createClientAddress } from './http/client-address.ts';
+import { RequestBody } from './http/request-body.ts';
 import { Router } from './http/router.ts';
 import { TransferBudget } from './http/transfer-budget.ts';
 import { Watchdog } from './http/watchdog.ts';
@@ -59,7 +60,7 @@ export async function createService(config: Config, identity: Identity, parts: S
         location: (path) => `${config.http.host ?? ''}${path}`,
       }),
     ),
-    others: lazyApp(config, opened, { ...parts, health, readOnly }),
+    others: lazyApp(config, opened, { ...parts, health, readOnly, budget, watchdog }),
     isReadOnly: readOnly.get,
     log,
     metrics,
@@ -96,7 +97,12 @@ function createReadOnly(config: Config, { metadata }: OpenRegistry) {
 function lazyApp(
   config: Config,
   { registry }: OpenRegistry,
-  parts: ServiceParts & { health: Health; readOnly: ReturnType<typeof createReadOnly> },
+  parts: ServiceParts & {
+    health: Health;
+    readOnly: ReturnType<typeof createReadOnly>;
+    budget: TransferBudget;
+    watchdog: Watchdog;
+  },
 ): (request: IncomingMessage, response: ServerResponse) => void {
   const load = async () => {
     const { createApp } = await import('./api/app.ts');
@@ -107,6 +113,8 @@ function lazyApp(
       metricsText:
         config.metrics.address === undefined && isLoopback(config.address.host) ? parts.metricsText : undefined,
       readOnly: parts.readOnly,
+      readBody: (request, maxBytes, tooLarge) =>
+        new RequestBody(request, parts.budget, parts.watchdog).whole(maxBytes, tooLarge),
       onFault: (error, request) =>
         parts.log.error('a request failed', { path: request.path, err: error.cause ?? error }),
     });

@@ -1,6 +1,7 @@
 import express, {
   type ErrorRequestHandler,
   type Express,
+  type IRouter,
   type Request,
   type RequestHandler,
   type Response,
@@ -10,6 +11,7 @@ import { parseRepositoryName } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { asRegistryError, errorReply } from '../http/error-reply.ts';
 import type { Reply } from '../http/exchange.ts';
+import { ClientGone } from '../http/request-body.ts';
 import type { Health } from '../observe/health.ts';
 import { METRICS_CONTENT_TYPE } from '../observe/metrics-cluster.ts';
 import { pingV1, searchV1 } from './docker-search.ts';
@@ -20,6 +22,8 @@ export interface AppParts {
   /** Undefined where the metrics have an address of their own, or none may read them here. */
   readonly metricsText: (() => Promise<string>) | undefined;
   readonly readOnly: { get(): Promise<boolean>; set(on: boolean): Promise<void> };
+  /** The body, bounded in bytes and not allowed to trickle in. */
+  readonly readBody: (request: Request, maxBytes: number, tooLarge: () => RegistryError) => Promise<Buffer>;
   readonly onFault: (error: RegistryError, request: Request) => void;
 }
 
@@ -27,28 +31,15 @@ export interface AppParts {
 export function createApp(parts: AppParts): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('case sensitive routing', true).set('strict routing', true);
-  app.get('/livez', (_request, response) => sendText(response, parts.health.live()));
-  app.get(
-    '/readyz',
-    answering(async (_request, response) => sendText(response, await parts.health.ready())),
-  );
+  route(app, '/livez', { get: replying(async () => parts.health.live()) });
+  route(app, '/readyz', { get: replying(async () => parts.health.ready()) });
   const { metricsText } = parts;
   if (metricsText !== undefined) {
-    app.get(
-      '/metrics',
-      answering(async (_request, response) => {
-        response.set('Content-Type', METRICS_CONTENT_TYPE).send(await metricsText());
-      }),
-    );
+    const headers = { 'Content-Type': METRICS_CONTENT_TYPE };
+    route(app, '/metrics', { get: replying(async () => ({ status: 200, headers, body: await metricsText() })) });
   }
-  app.get(
-    '/v1/_ping',
-    replying(async () => pingV1()),
-  );
-  app.get(
-    '/v1/search',
-    replying((request) => searchV1(parts.registry, queryOf(request))),
-  );
+  route(app, '/v1/_ping', { get: replying(async () => pingV1()) });
+  route(app, '/v1/search', { get: replying((request) => searchV1(parts.registry, queryOf(request))) });
   app.use('/api/v1', createApi(parts));
   app.use(replying(async (request) => notHere(request)));
   app.use(failing(parts));
@@ -56,44 +47,76 @@ export function createApp(parts: AppParts): Express {
 }
 
 /** `/api/v1`: administration. */
-function createApi({ registry, readOnly }: AppParts): express.Router {
+function createApi({ registry, readOnly, readBody }: AppParts): express.Router {
   const api = express.Router({ caseSensitive: true, strict: true });
-  api.delete(
-    '/repositories/*name',
-    replying(async (request) => {
-      if (await readOnly.get())
-        throw new RegistryError('UNSUPPORTED', { detail: { reason: 'the registry is read-only' } });
-      await registry.repositories.delete(
-        parseRepositoryName(([] as string[]).concat(request.params['name'] ?? []).join('/')),
-      );
+  route(api, '/repositories/*name', {
+    delete: replying(async (request) => {
+      if (await readOnly.get()) throw isReadOnly();
+      // As it came: a name needs no encoding, and `params` would be decoded.
+      await registry.repositories.delete(parseRepositoryName(request.path.slice('/repositories/'.length)));
       return { status: 204 };
     }),
-  );
-  api.get(
-    '/read-only',
-    replying(async () => readOnlyReply(await readOnly.get())),
-  );
-  api.put(
-    '/read-only',
-    express.json({ limit: 1024 }),
-    replying(async (request) => {
-      await readOnly.set(parseReadOnly(request.body));
+  });
+  route(api, '/read-only', {
+    get: replying(async () => readOnlyReply(await readOnly.get())),
+    put: replying(async (request) => {
+      await readOnly.set(parseReadOnly(await readBody(request, READ_ONLY_MAX_BYTES, isTooLarge)));
       return readOnlyReply(await readOnly.get());
     }),
-  );
+  });
   return api;
+}
+
+/** The handlers of a path; any other method is refused with those that are possible. */
+function route(
+  router: IRouter,
+  path: string,
+  handlers: Partial<Record<'get' | 'put' | 'delete', RequestHandler>>,
+): void {
+  const methods = Object.keys(handlers) as (keyof typeof handlers)[];
+  const allow = methods.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()])).join(', ');
+  const entry = router.route(path);
+  for (const method of methods) entry[method](...[handlers[method]].filter((handler) => handler !== undefined));
+  entry.all(replying(async (request) => notAllowed(request, allow)));
+}
+
+function notAllowed(request: Request, allow: string): never {
+  const reason = `${request.method.slice(0, 20)} is not possible here, use ${allow}`;
+  throw new RegistryError('UNSUPPORTED', { detail: { reason }, headers: { Allow: allow } });
+}
+
+function isReadOnly(): RegistryError {
+  const reason = 'the registry is read-only for now: pulls work, pushes and deletions have to wait';
+  return new RegistryError('UNSUPPORTED', { detail: { reason }, headers: { Allow: 'GET, HEAD', 'Retry-After': '60' } });
+}
+
+const READ_ONLY_MAX_BYTES = 1024;
+
+function isTooLarge(): RegistryError {
+  const reason = `the body has at most ${READ_ONLY_MAX_BYTES} bytes`;
+  return new RegistryError('UNSUPPORTED', { status: 413, detail: { reason } });
 }
 
 function readOnlyReply(isOn: boolean): Reply {
   return { status: 200, headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ readOnly: isOn }) };
 }
 
-function parseReadOnly(body: unknown): boolean {
+function parseReadOnly(bytes: Buffer): boolean {
+  const body = jsonOf(bytes);
   if (typeof body === 'object' && body !== null && 'readOnly' in body && typeof body.readOnly === 'boolean') {
     return body.readOnly;
   }
-  const reason = 'the body is {"readOnly": true} or {"readOnly": false}, with Content-Type application/json';
+  const reason = 'the body is {"readOnly": true} or {"readOnly": false}';
   throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
+}
+
+/** Undefined for what is no JSON. */
+function jsonOf(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return undefined;
+  }
 }
 
 function queryOf(request: Request): URLSearchParams {
@@ -106,40 +129,37 @@ function notHere(request: Request): never {
   throw new RegistryError('NAME_UNKNOWN', { detail: { path: request.path.slice(0, 300), reason } });
 }
 
-function answering(handle: (request: Request, response: Response) => Promise<void>): RequestHandler {
-  return (request, response, next) => void handle(request, response).catch(next);
-}
-
 function replying(handle: (request: Request) => Promise<Reply>): RequestHandler {
-  return answering(async (request, response) => send(response, await handle(request)));
+  return (request, response, next) =>
+    void handle(request)
+      .then((reply) => send(response, reply))
+      .catch(next);
 }
 
 function failing(parts: AppParts): ErrorRequestHandler {
   return (error: unknown, request, response, _next) => {
-    const refusal = asRegistryError(ofBodyParser(error));
+    if (error instanceof ClientGone) return;
+    const refusal = asRegistryError(ofExpress(error));
     if (refusal.status >= 500) parts.onFault(refusal, request);
     if (response.headersSent) response.destroy();
     else send(response, errorReply(refusal));
   };
 }
 
-/** express.json throws errors of its own, with a status below 500 where the body is at fault. */
-function ofBodyParser(error: unknown): unknown {
-  const status = error instanceof Error && 'status' in error ? Number(error.status) : 500;
-  if (status >= 500 || !(error instanceof Error)) return error;
+/** Express throws errors of its own, with a status below 500 where the request is at fault. */
+function ofExpress(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof RegistryError) return error;
+  const status = 'status' in error ? Number(error.status) : 500;
+  if (status >= 500) return error;
   return new RegistryError('UNSUPPORTED', { status, detail: { reason: error.message } });
 }
 
 function send(response: Response, reply: Reply): void {
-  response.status(reply.status).set(reply.headers as Record<string, string>);
-  if (typeof reply.body === 'string') response.send(Buffer.from(reply.body));
-  else response.end();
-}
-
-function sendText(
-  response: Response,
-  reply: { status: number; headers: Readonly<Record<string, string>>; body: string },
-): void {
-  response.writeHead(reply.status, { ...reply.headers, 'Content-Length': Buffer.byteLength(reply.body) });
-  response.end(reply.body);
+  const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : undefined;
+  const length = body === undefined ? {} : { 'Content-Length': body.length };
+  // A body that nobody wanted is not waited for.
+  const close = response.req.complete ? {} : { Connection: 'close' };
+  const headers = { 'X-Content-Type-Options': 'nosniff', ...reply.headers, ...length, ...close };
+  response.writeHead(reply.status, headers as Record<string, string | number>);
+  response.end(body);
 }
