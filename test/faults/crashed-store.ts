@@ -2,13 +2,12 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { RunningServer } from '../harness/process.ts';
-import { Client } from './client.ts';
 import { PUSHERS, pushAndStrike } from './crash-round.ts';
 import { Ledger } from './ledger.ts';
 import { Random } from './random.ts';
 import { startSubject } from './subject.ts';
 import { addVerdict, emptyVerdict, findings, type Verdict } from './verdict.ts';
-import { verifyRegistry } from './verify.ts';
+import { readBack } from './verify.ts';
 import { TreeVerifier } from './verify-tree.ts';
 
 /** What makes a crash more than the death of the processes. */
@@ -92,8 +91,7 @@ export class CrashedStore {
   }
 
   async #readBack(server: RunningServer, scope: 'unsettled' | 'all', round: string): Promise<void> {
-    using client = new Client(server.url);
-    this.#judge(await verifyRegistry(client, this.ledger, scope), round);
+    this.#judge(await readBack(server, this.ledger, scope), round);
   }
 
   #judge(verdict: Verdict, round: string): void {

@@ -1,6 +1,5 @@
 import path from 'node:path';
 import { mkdir } from 'node:fs/promises';
-import { Client } from './client.ts';
 import { pushAndStrike } from './crash-round.ts';
 import { Ledger } from './ledger.ts';
 import type { CuttableDisk } from './power.ts';
@@ -8,7 +7,7 @@ import { Shim } from './shim.ts';
 import { startPlain } from './shimmed-server.ts';
 import { startSubject } from './subject.ts';
 import type { Verdict } from './verdict.ts';
-import { verifyRegistry } from './verify.ts';
+import { readBack } from './verify.ts';
 
 /**
  * Pushes to the server while its syncs say that they worked and do nothing, cuts the power, and looks at what is left:
@@ -28,6 +27,5 @@ export async function cutServerThatNeverSyncs(disk: CuttableDisk, seed: string):
   await pushAndStrike({ server, ledger, seed, pushMs: 500, strike });
   await disk.restart();
   await using again = await startPlain(root);
-  using client = new Client(again.url);
-  return verifyRegistry(client, ledger, 'all');
+  return readBack(again, ledger, 'all');
 }

@@ -1,4 +1,5 @@
-import type { Client } from './client.ts';
+import type { RunningServer } from '../harness/process.ts';
+import { Client } from './client.ts';
 import { sha256 } from './content.ts';
 import { PRESENT, type Entry, type Ledger } from './ledger.ts';
 import type { Value } from './register.ts';
@@ -21,6 +22,16 @@ export async function verifyRegistry(client: Client, ledger: Ledger, scope: 'uns
   await verification.checkWholeness();
   await verifyLists(client, ledger, verification.verdict);
   return verification.verdict;
+}
+
+/** `verifyRegistry` of a server that was just started; when it does not answer, the error has what it printed. */
+export async function readBack(server: RunningServer, ledger: Ledger, scope: 'unsettled' | 'all'): Promise<Verdict> {
+  using client = new Client(server.url);
+  try {
+    return await verifyRegistry(client, ledger, scope);
+  } catch (error) {
+    throw new Error(`${String(error)}\n${server.output().slice(-5000)}`, { cause: error });
+  }
 }
 
 class Verification {
