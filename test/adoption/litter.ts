@@ -40,6 +40,7 @@ export async function litter(store: Store, repository: string): Promise<void> {
     await writeFile(store.pathOf(file), 'foreign');
   }
   await symlink('nowhere', store.pathOf('repositories/dangling'));
+  await symlink('..', store.pathOf('repositories/whole/loop'));
   await symlink('self', store.pathOf('repositories/self'));
   await symlink('/etc/hostname', store.pathOf('repositories/to-a-file'));
   await symlink('nowhere', store.pathOf('repositories', repository, '_manifests/tags/dangling'));
