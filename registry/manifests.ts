@@ -133,9 +133,10 @@ export class Manifests {
     const relyingOn = requiredBlobs(manifest).map((layer) => ({ layer }));
     const prepare = (tx: Transaction) => this.#prepare(tx, plan, run);
     await changing(this.#context, { name, subjects, relyingOn, prepare }, async (held, prepared) => {
-      const writes = writesOf(plan, prepared);
-      if (writes.length > 0) await this.#context.driver.writeAll(writes);
-      await held.finish(writes.length > 0 ? 'durable' : 'relaxed', (tx) => this.#commit(tx, plan, prepared));
+      const [writes, last] = [writesOf(plan, prepared), tagWritesOf(plan, prepared)];
+      const isChange = writes.length > 0 || last.length > 0;
+      if (isChange) await this.#context.driver.writeAll(writes, last);
+      await held.finish(isChange ? 'durable' : 'relaxed', (tx) => this.#commit(tx, plan, prepared));
     });
     this.#context.cache.set(digest, plan.bytes);
     return { digest, tags, subject: manifest.subject?.digest };
@@ -280,18 +281,20 @@ function missesBlobs(missing: readonly Digest[]): RegistryError {
   return new RegistryError('MANIFEST_BLOB_UNKNOWN', { detail: { digest: missing[0], missing, reason } });
 }
 
-/** In the order in which a reader may see them: the tag comes last. */
+/** In the order in which a reader may see them. */
 function writesOf(plan: Plan, prepared: Prepared): readonly SmallWrite[] {
   const { name, digest, bytes } = plan;
   const link = linkBytes(digest);
-  return [
-    ...(prepared.isKnown
-      ? []
-      : [
-          { key: blobKey(digest), bytes },
-          { key: revisionLinkKey(name, digest), bytes: link },
-        ]),
-    ...prepared.tagsToMove.map((tag) => ({ key: tagIndexLinkKey(name, tag, digest), bytes: link })),
-    ...prepared.tagsToMove.map((tag) => ({ key: tagLinkKey(name, tag), bytes: link })),
+  const image = [
+    { key: blobKey(digest), bytes },
+    { key: revisionLinkKey(name, digest), bytes: link },
   ];
+  const history = prepared.tagsToMove.map((tag) => ({ key: tagIndexLinkKey(name, tag, digest), bytes: link }));
+  return prepared.isKnown ? history : [...image, ...history];
+}
+
+/** A tag that pointed elsewhere must not, after a power cut, point to a manifest that is not there. */
+function tagWritesOf(plan: Plan, prepared: Prepared): readonly SmallWrite[] {
+  const link = linkBytes(plan.digest);
+  return prepared.tagsToMove.map((tag) => ({ key: tagLinkKey(plan.name, tag), bytes: link }));
 }

@@ -72,7 +72,8 @@ export interface StagedWrite {
   sync(): Promise<void>;
   /**
    * Moves the bytes to `key`, replacing what is there, then makes `links` visible in their order, all durable on
-   * return; the stage is gone then. Nobody ever sees a part of the bytes at `key`, and no link before its bytes.
+   * return; the stage is gone then. Nobody ever sees a part of the bytes at `key`, and no link before its bytes, unless
+   * a power cut came in between: a link alone says nothing.
    *
    * After an error `key` holds what it held before or the whole new bytes. Of the stage only `abort` and `detach` work
    * then; `resume` says whether it has bytes left for another try.
@@ -104,10 +105,12 @@ export interface BlobDriver {
   readSmall(key: Key, maxBytes: number): Promise<Uint8Array | undefined>;
 
   /**
-   * Writes small objects. They become visible whole and in the order given (a crash leaves a prefix of the list), and
-   * all of them are durable when it resolves.
+   * Writes small objects. They become visible whole and in the order given, and all of them are durable when it
+   * resolves. When the process dies before, a prefix of the list is there; after a power cut any of `writes` may be.
+   *
+   * @param last become visible only when all of `writes` are durable: for what replaces something that others rely on
    */
-  writeAll(writes: readonly SmallWrite[]): Promise<void>;
+  writeAll(writes: readonly SmallWrite[], last?: readonly SmallWrite[]): Promise<void>;
 
   /**
    * Removes the object at `key` and everything below it, durably. Nothing there is no error. Of several keys the

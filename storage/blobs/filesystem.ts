@@ -58,10 +58,16 @@ class FilesystemDriver implements BlobDriver {
     return readWhole(this.#tree.pathOf(key), maxBytes);
   }
 
-  async writeAll(writes: readonly SmallWrite[]): Promise<void> {
-    for (let start = 0; start < writes.length; start += BATCH_MAX_WRITES) {
-      const batch = writes.slice(start, start + BATCH_MAX_WRITES);
-      await this.#tree.place(batch.map((write) => this.#tree.placementOf(write)));
+  async writeAll(writes: readonly SmallWrite[], last: readonly SmallWrite[] = []): Promise<void> {
+    const placements = (group: readonly SmallWrite[]) => group.map((write) => this.#tree.placementOf(write));
+    if (writes.length + last.length <= BATCH_MAX_WRITES) {
+      await this.#tree.place(placements(writes), placements(last));
+      return;
+    }
+    for (const group of [writes, last]) {
+      for (let start = 0; start < group.length; start += BATCH_MAX_WRITES) {
+        await this.#tree.place(placements(group.slice(start, start + BATCH_MAX_WRITES)));
+      }
     }
   }
 

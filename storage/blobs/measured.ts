@@ -92,8 +92,8 @@ class MeasuredDriver implements BlobDriver {
     return this.#watch.time('readSmall', () => this.#driver.readSmall(key, maxBytes));
   }
 
-  writeAll(writes: readonly SmallWrite[]) {
-    return this.#watch.time('writeAll', () => this.#driver.writeAll(writes));
+  writeAll(writes: readonly SmallWrite[], last?: readonly SmallWrite[]) {
+    return this.#watch.time('writeAll', () => this.#driver.writeAll(writes, last));
   }
 
   delete(keys: readonly Key[]) {

@@ -51,8 +51,8 @@ class MemoryDriver implements BlobDriver {
     return bytes?.slice();
   }
 
-  async writeAll(writes: readonly SmallWrite[]): Promise<void> {
-    putAll(this.#objects, writes);
+  async writeAll(writes: readonly SmallWrite[], last: readonly SmallWrite[] = []): Promise<void> {
+    putAll(this.#objects, [...writes, ...last]);
   }
 
   async delete(keys: readonly Key[]): Promise<void> {

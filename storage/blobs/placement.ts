@@ -13,35 +13,34 @@ export interface Placement {
   discard(source: string): Promise<void>;
 }
 
-/** A placement while it is prepared. */
-interface Pending {
-  readonly placement: Placement;
-  readonly source: Promise<string>;
-}
-
 /**
  * Makes files seen, whole and in the order given, and all of it durable. After an error some of the first are seen.
  *
- * The order survives a power cut too: all renames are made in order, then their directories are synced in order. A
- * filesystem with one journal (ext4, XFS) commits renames in the order they were made, and the first sync carries all
- * of them; one that syncs each directory by itself (btrfs) is asked for the earlier directories first.
+ * Each group is on the disk before anything of the next is seen, so that order survives a power cut. Within a group it
+ * need not: all renames are made, then their directories are synced at the same time, which costs little more than one.
  */
-export async function placeAll(placements: readonly Placement[], directories: Directories): Promise<void> {
-  const parents = [...new Set(placements.map(({ target }) => path.dirname(target)))];
-  // All at once: syncs that overlap cost the disk little more than one.
-  const pending = placements.map((placement) => ({ placement, source: placement.prepare() }));
+export async function placeAll(groups: readonly (readonly Placement[])[], directories: Directories): Promise<void> {
+  const placements = groups.flat();
+  // All at once, whatever their group: nobody sees them yet.
+  const pending = new Map(placements.map((placement) => [placement, placement.prepare()]));
+  const parents = new Set(placements.map(parentOf));
   try {
-    const making = parents.map((parent) => directories.make(parent));
-    await settleAll<unknown>([...pending.map(({ source }) => source), ...making]);
-    for (const { placement, source } of pending) await move(await source, placement.target, directories);
+    await settleAll<unknown>([...pending.values(), ...[...parents].map((parent) => directories.make(parent))]);
+    for (const group of groups) {
+      for (const placement of group) await move((await pending.get(placement)) ?? '', placement.target, directories);
+      await settleAll([...new Set(group.map(parentOf))].map((parent) => directories.sync(parent)));
+    }
   } catch (error) {
-    await Promise.all(pending.map(discard));
+    await Promise.all([...pending].map(([placement, source]) => discard(placement, source)));
     throw error;
   }
-  for (const parent of parents) await directories.sync(parent);
 }
 
-async function discard({ placement, source }: Pending): Promise<void> {
+function parentOf({ target }: Placement): string {
+  return path.dirname(target);
+}
+
+async function discard(placement: Placement, source: Promise<string>): Promise<void> {
   const prepared = await source.catch(() => undefined);
   if (prepared !== undefined) await placement.discard(prepared);
 }

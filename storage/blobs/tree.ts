@@ -20,8 +20,8 @@ export class Tree {
     return `${this.root}/${key}`;
   }
 
-  place(placements: readonly Placement[]): Promise<void> {
-    return placeAll(placements, this.directories);
+  place(...groups: readonly (readonly Placement[])[]): Promise<void> {
+    return placeAll(groups, this.directories);
   }
 
   /** The bytes by way of a temporary file. */

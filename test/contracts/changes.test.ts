@@ -83,9 +83,9 @@ describe('a change that failed half-way', () => {
     let isFailing = false;
     const wrap = (driver: BlobDriver): BlobDriver => ({
       ...bound(driver),
-      writeAll: async (writes) => {
+      writeAll: async (writes, last) => {
         if (isFailing) throw new StorageError('full', 'planned');
-        await driver.writeAll(writes);
+        await driver.writeAll(writes, last);
       },
     });
     await using opened = await openTestRegistry({ root: directory.path, wrap });

@@ -112,8 +112,8 @@ class FaultyDriver implements BlobDriver, FaultLog {
     return this.#saboteur.run('readSmall', () => this.#driver.readSmall(key, maxBytes));
   }
 
-  writeAll(writes: readonly SmallWrite[]) {
-    return this.#saboteur.run('writeAll', () => this.#driver.writeAll(writes));
+  writeAll(writes: readonly SmallWrite[], last?: readonly SmallWrite[]) {
+    return this.#saboteur.run('writeAll', () => this.#driver.writeAll(writes, last));
   }
 
   delete(keys: readonly Key[]) {

@@ -22,7 +22,7 @@ function pathsOf(syncs: readonly Sync[], call: Sync['call']): string[] {
 }
 
 describe('filesystem durability', () => {
-  it('syncs the bytes before anything is seen, then every directory on the way, the first one before the last', async (t) => {
+  it('syncs the bytes before anything is seen, then every directory on the way', async (t) => {
     await using directory = await temporaryDirectory();
     const root = directory.path;
     const driver = await openFilesystemDriver({ root });
@@ -40,8 +40,25 @@ describe('filesystem durability', () => {
     const directories = pathsOf(syncs, 'fsync');
     const expected = [...directoriesTo(root, BLOB), ...directoriesTo(root, LINK)];
     assert.deepEqual([...new Set(directories)].toSorted(comparePaths), [...new Set(expected)].toSorted(comparePaths));
-    const ofBlob = directories.lastIndexOf(path.join(root, 'blobs'));
-    assert.ok(ofBlob < directories.indexOf(path.dirname(path.join(root, LINK))), directories.join('\n'));
+  });
+
+  it('shows the last writes only when the others are on the disk', async (t) => {
+    await using directory = await temporaryDirectory();
+    const root = directory.path;
+    const driver = await openFilesystemDriver({ root });
+    const syncs = recordSyncs(t, [path.join(root, BLOB), path.join(root, LINK)]);
+    await driver.writeAll([smallWrite(BLOB, 'bytes')], [smallWrite(LINK, 'x')]);
+
+    const ofBlob = syncs.findLastIndex(
+      (sync) => directoriesTo(root, BLOB).includes(sync.path) && sync.seen.length === 1,
+    );
+    const ofLink = syncs.findIndex((sync) => sync.seen.length === 2);
+    assert.ok(ofBlob !== -1 && ofLink !== -1);
+    assert.ok(ofBlob < ofLink);
+    const before = new Set(syncs.slice(0, ofLink).map((sync) => sync.path));
+    for (const each of directoriesTo(root, BLOB)) assert.ok(before.has(each), each);
+    const after = new Set(syncs.slice(ofLink).map((sync) => sync.path));
+    assert.ok(after.has(path.dirname(path.join(root, LINK))));
   });
 
   it('does not sync again what it knows to be on the disk', async (t) => {
