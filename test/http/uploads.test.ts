@@ -1,40 +1,13 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { it } from 'node:test';
-import { bytesOf, digestOf, NOWHERE, openUpload, pushBlob, repositoriesOf, withQuery } from './content.ts';
-import { parseUploadId } from '../../oci/names.ts';
-import { RawConnection } from './raw.ts';
+import { bytesOf, digestOf, NOWHERE, openUpload, repositoriesOf, withQuery } from './content.ts';
+import { assertHas, assertHasNot } from './held-blobs.ts';
 import { assertRefused } from './refusal.ts';
-import { describeOnDrivers, describeService, type Setup } from './suite.ts';
-import { until } from './until.ts';
+import { describeOnDrivers, describeService } from './suite.ts';
 
 const CONTENT = bytesOf(10_000, 'an upload');
 const DIGEST = digestOf(CONTENT);
 const EMPTY = digestOf('');
-
-async function assertHas(
-  { client }: Setup,
-  name: string,
-  content: Uint8Array,
-  digest = digestOf(content),
-): Promise<void> {
-  const answer = await client.get(`/v2/${name}/blobs/${digest}`);
-  assert.equal(answer.status, 200, answer.text.slice(0, 300));
-  assert.ok(answer.bytes.equals(content));
-}
-
-async function assertHasNot({ client }: Setup, name: string, digest = DIGEST): Promise<void> {
-  assertRefused(await client.get(`/v2/${name}/blobs/${digest}`), 404, 'BLOB_UNKNOWN');
-}
-
-/** Waits until a request works on the session, or none does. */
-async function untilHeld({ service }: Setup, location: string, isHeld: boolean): Promise<void> {
-  const id = parseUploadId(location.split('/').at(-1) ?? '');
-  const { uploads } = service.service.metadata;
-  await until(`a session ${isHeld ? 'in' : 'out of'} use`, async () => {
-    return ((await uploads.find(id))?.holder !== undefined) === isHeld;
-  });
-}
 
 async function* inChunks(content: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < content.length; at += size) yield content.subarray(at, at + size);
@@ -148,7 +121,7 @@ describeOnDrivers('end-5, chunks', (setup) => {
       assert.equal(answer.header('Range'), `0-${at - 1}`);
       assert.equal(answer.header('Location'), location);
       assert.equal((await setup.client.get(location)).header('Range'), `0-${at - 1}`);
-      await assertHasNot(setup, name);
+      await assertHasNot(setup, name, DIGEST);
     }
     assert.equal(at, CONTENT.length);
     assert.equal((await setup.client.put(withQuery(location, `digest=${DIGEST}`))).status, 201);
@@ -337,206 +310,6 @@ describeOnDrivers('end-6, closing an upload', (setup) => {
       await assertHas(setup, 'empty', Buffer.alloc(0), digest);
     }
   });
-});
-
-describeOnDrivers('sessions', (setup) => {
-  const attempts = async (location: string) => [
-    await setup.client.get(location),
-    await setup.client.patch(location, 'x'),
-    await setup.client.put(withQuery(location, `digest=${DIGEST}`), CONTENT),
-    await setup.client.delete(location),
-  ];
-
-  it('end-13 tells how far an upload got', async () => {
-    const location = await openUpload(setup.client, 'status');
-    await setup.client.patch(location, CONTENT.subarray(0, 1234));
-    for (const method of ['GET', 'HEAD']) {
-      const answer = await setup.client.send(method, location);
-      assert.equal(answer.status, 204);
-      assert.equal(answer.header('Range'), '0-1233');
-      assert.equal(answer.header('Location'), location);
-      assert.equal(answer.header('Docker-Upload-UUID'), location.split('/').at(-1));
-    }
-  });
-
-  it('end-14 cancels one, and nobody can use it then', async () => {
-    const location = await openUpload(setup.client, 'cancel');
-    await setup.client.patch(location, CONTENT);
-    assert.equal((await setup.client.delete(location)).status, 204);
-    for (const answer of await attempts(location)) assertRefused(answer, 404, 'BLOB_UPLOAD_UNKNOWN');
-    await assertHasNot(setup, 'cancel');
-  });
-
-  it('a finished one is unknown', async () => {
-    const location = await openUpload(setup.client, 'finished');
-    await setup.client.put(withQuery(location, `digest=${DIGEST}`), CONTENT);
-    for (const answer of await attempts(location)) assertRefused(answer, 404, 'BLOB_UPLOAD_UNKNOWN');
-    await assertHas(setup, 'finished', CONTENT);
-  });
-
-  it("another repository's is unknown", async () => {
-    const location = await openUpload(setup.client, 'owner');
-    await setup.client.patch(location, CONTENT);
-    for (const answer of await attempts(location.replace('/owner/', '/thief/'))) {
-      assertRefused(answer, 404, 'BLOB_UPLOAD_UNKNOWN', /another repository's/);
-    }
-    assert.equal((await setup.client.put(withQuery(location, `digest=${DIGEST}`))).status, 201);
-  });
-
-  it('one that never was is unknown', async () => {
-    for (const answer of await attempts(`/v2/never/blobs/uploads/${randomUUID()}`)) {
-      assertRefused(answer, 404, 'BLOB_UPLOAD_UNKNOWN');
-    }
-  });
-
-  for (const id of ['x', randomUUID().toUpperCase(), `${randomUUID()}0`, '%00', '_state', DIGEST, 'a%20b', '...']) {
-    it(`refuses the id ${id.slice(0, 40)}`, async () => {
-      for (const answer of await attempts(`/v2/ids/blobs/uploads/${id}`)) {
-        assert.ok(answer.status === 404 || answer.status === 400, answer.text);
-        assertRefused(answer, answer.status, answer.status === 404 ? 'BLOB_UPLOAD_UNKNOWN' : 'NAME_INVALID');
-      }
-    });
-  }
-
-  it('gives one to one request at a time', async () => {
-    const location = await openUpload(setup.client, 'busy');
-    await using connection = new RawConnection(setup.service.port);
-    connection.write(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345`);
-    await untilHeld(setup, location, true);
-    assertRefused(await setup.client.patch(location, ''), 409, 'BLOB_UPLOAD_INVALID', /another request/);
-    assertRefused(await setup.client.put(withQuery(location, `digest=${EMPTY}`)), 409, 'BLOB_UPLOAD_INVALID');
-    assertRefused(await setup.client.delete(location), 409, 'BLOB_UPLOAD_INVALID');
-    assert.equal((await setup.client.get(location)).status, 204);
-    connection.write('67890');
-    await connection.receive((bytes) => bytes.includes('\r\n\r\n'));
-    const digest = digestOf('1234567890');
-    assert.equal((await setup.client.put(withQuery(location, `digest=${digest}`))).status, 201);
-  });
-
-  it('of many identical closing PUTs one finds the upload, and the blob is right', async () => {
-    const location = await openUpload(setup.client, 'race');
-    await setup.client.patch(location, CONTENT);
-    const target = withQuery(location, `digest=${DIGEST}`);
-    const answers = await Promise.all(Array.from({ length: 8 }, () => setup.client.put(target)));
-    assert.equal(answers.filter(({ status }) => status === 201).length, 1);
-    for (const answer of answers.filter(({ status }) => status !== 201)) {
-      assertRefused(answer, answer.status, answer.status === 409 ? 'BLOB_UPLOAD_INVALID' : 'BLOB_UPLOAD_UNKNOWN');
-    }
-    await assertHas(setup, 'race', CONTENT);
-  });
-
-  it('a body that breaks off leaves what came of it, and the upload goes on from there', async () => {
-    const name = 'broken-off';
-    const location = await openUpload(setup.client, name);
-    {
-      await using connection = new RawConnection(setup.service.port);
-      connection.write(`PATCH ${location} HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n`);
-      connection.write(CONTENT.subarray(0, 3000));
-      await untilHeld(setup, location, true);
-    }
-    await untilHeld(setup, location, false);
-    const status = await setup.client.get(location);
-    const range = status.header('Range');
-    const size = range === '0-0' ? 0 : Number(range.slice(2)) + 1;
-    assert.ok(size <= 3000);
-    await assertHasNot(setup, name);
-    const rest = { 'Content-Range': `${size}-${CONTENT.length - 1}` };
-    assert.equal((await setup.client.patch(location, CONTENT.subarray(size), rest)).status, 202);
-    assert.equal((await setup.client.put(withQuery(location, `digest=${DIGEST}`))).status, 201);
-    await assertHas(setup, name, CONTENT);
-  });
-
-  it('a closing PUT and a POST that break off make no blob', async () => {
-    const name = 'broken-put';
-    const location = await openUpload(setup.client, name);
-    const targets = [
-      `PUT ${withQuery(location, `digest=${DIGEST}`)}`,
-      `POST /v2/${name}/blobs/uploads/?digest=${DIGEST}`,
-    ];
-    for (const target of targets) {
-      await using connection = new RawConnection(setup.service.port);
-      connection.write(`${target} HTTP/1.1\r\nHost: x\r\nContent-Length: 10001\r\n\r\n`);
-      connection.write(CONTENT);
-      connection.socket.end();
-      await connection.untilClosed();
-    }
-    await assertHasNot(setup, name);
-    assert.ok(!(await repositoriesOf(setup.client)).includes(name));
-  });
-});
-
-describeOnDrivers('end-11, mounting', (setup) => {
-  for (const algorithm of ['sha256', 'sha512'] as const) {
-    it(`takes a blob from another repository (${algorithm})`, async () => {
-      const digest = await pushBlob(setup.client, 'mount/from', CONTENT, algorithm);
-      const answer = await setup.client.post(`/v2/mount/to/blobs/uploads/?mount=${digest}&from=mount/from`);
-      assert.equal(answer.status, 201);
-      assert.equal(answer.header('Location'), `/v2/mount/to/blobs/${digest}`);
-      assert.equal(answer.header('Docker-Content-Digest'), digest);
-      await assertHas(setup, 'mount/to', CONTENT, digest);
-      assert.equal((await setup.client.delete(`/v2/mount/from/blobs/${digest}`)).status, 202);
-      await assertHas(setup, 'mount/to', CONTENT, digest);
-    });
-  }
-
-  it('finds a source by itself', async () => {
-    const digest = await pushBlob(setup.client, 'mount/anywhere', 'found by its digest');
-    for (const from of ['', '&from=']) {
-      const answer = await setup.client.post(`/v2/mount/anonymous/blobs/uploads/?mount=${digest}${from}`);
-      assert.equal(answer.status, 201);
-    }
-  });
-
-  it('from the repository itself', async () => {
-    const digest = await pushBlob(setup.client, 'mount/self', CONTENT);
-    assert.equal(
-      (await setup.client.post(`/v2/mount/self/blobs/uploads/?mount=${digest}&from=mount/self`)).status,
-      201,
-    );
-  });
-
-  for (const from of [
-    'mount/nobody',
-    'NOT/A/NAME',
-    '..',
-    '../../etc',
-    '%00',
-    'a%2F..%2Fb',
-    'x'.repeat(300),
-    'mount%2Fempty',
-  ]) {
-    it(`from ${from.slice(0, 20)} becomes an upload that can be used`, async () => {
-      await pushBlob(setup.client, 'mount/source', CONTENT);
-      await pushBlob(setup.client, 'mount/empty', 'something else');
-      const answer = await setup.client.post(`/v2/mount/upload/blobs/uploads/?mount=${DIGEST}&from=${from}`);
-      assert.equal(answer.status, 202, answer.text);
-      await assertHasNot(setup, 'mount/upload');
-      const done = await setup.client.put(withQuery(answer.header('Location'), `digest=${DIGEST}`), CONTENT);
-      assert.equal(done.status, 201);
-      assert.equal((await setup.client.delete(`/v2/mount/upload/blobs/${DIGEST}`)).status, 202);
-    });
-  }
-
-  it('a blob that is nowhere becomes an upload that can be used', async () => {
-    const content = bytesOf(100, 'nowhere yet');
-    for (const algorithm of ['sha256', 'sha512'] as const) {
-      const digest = digestOf(content, algorithm);
-      const answer = await setup.client.post(`/v2/mount/nowhere/blobs/uploads/?mount=${digest}`);
-      assert.equal(answer.status, 202);
-      const done = await setup.client.put(withQuery(answer.header('Location'), `digest=${digest}`), content);
-      assert.equal(done.status, 201);
-    }
-  });
-
-  for (const digest of ['', 'x', 'sha256:x', `md5:${'0'.repeat(32)}`]) {
-    it(`refuses the digest ${JSON.stringify(digest)}`, async () => {
-      assertRefused(
-        await setup.client.post(`/v2/mount/bad/blobs/uploads/?mount=${digest}&from=a`),
-        400,
-        'DIGEST_INVALID',
-      );
-    });
-  }
 });
 
 describeService(
