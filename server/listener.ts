@@ -27,6 +27,8 @@ export interface ListenerParts {
   readonly watchdog: Watchdog;
   readonly clientAddress: ClientAddress;
   readonly sendTimeoutMs: number;
+  /** Whether connections end with the answer that they are at. */
+  readonly isDraining: () => boolean;
   /** Distinguishes the request ids of this process. */
   readonly idPrefix: string;
 }
@@ -150,6 +152,8 @@ function reasonOf(error: RegistryError | undefined): string | undefined {
 /** What Node lets pass, or refuses in a form that is not ours. */
 function checkHeaders(request: IncomingMessage): void {
   const { 'transfer-encoding': encoding, expect } = request.headers;
+  if (request.httpVersionMajor !== 1)
+    throw isMalformed(400, 'the version of the request has to be HTTP/1.1 or HTTP/1.0');
   checkHost(request);
   if (encoding !== undefined && encoding.toLowerCase() !== 'chunked') {
     throw isMalformed(400, 'the only Transfer-Encoding is chunked: send the content as it is');

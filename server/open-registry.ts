@@ -28,13 +28,17 @@ export interface Identity {
   readonly worker: number;
 }
 
+export interface OpenParts {
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Puts something around the driver: faults, in tests. */
+  readonly decorate?: (driver: BlobDriver) => BlobDriver;
+}
+
 /** Opens the store that `config` names. Closed by `registry.close`. */
-export async function openRegistry(
-  config: Config,
-  identity: Identity,
-  parts: { readonly log: Log; readonly metrics: Metrics },
-): Promise<OpenRegistry> {
-  const driver = measured(await openDriver(config), (operation, seconds, ok) =>
+export async function openRegistry(config: Config, identity: Identity, parts: OpenParts): Promise<OpenRegistry> {
+  const { decorate = (plain) => plain } = parts;
+  const driver = measured(decorate(await openDriver(config)), (operation, seconds, ok) =>
     parts.metrics.driverOperation(operation, ok, seconds),
   );
   const metadata = await openMetadata(config, identity, parts.log);

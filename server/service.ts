@@ -12,15 +12,13 @@ import { RequestBody } from './http/request-body.ts';
 import { Router } from './http/router.ts';
 import { TransferBudget } from './http/transfer-budget.ts';
 import { Watchdog } from './http/watchdog.ts';
+import { CannotListen } from './cannot-listen.ts';
 import { Listener } from './listener.ts';
 import { createHealth, type Health } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
-import type { Metrics } from './observe/metrics.ts';
-import { openRegistry, type Identity, type OpenRegistry } from './open-registry.ts';
+import { openRegistry, type Identity, type OpenParts, type OpenRegistry } from './open-registry.ts';
 
-export interface ServiceParts {
-  readonly log: Log;
-  readonly metrics: Metrics;
+export interface ServiceParts extends OpenParts {
   /** The metrics of all processes of the server, as text. */
   readonly metricsText: () => Promise<string>;
 }
@@ -69,6 +67,7 @@ export async function createService(config: Config, identity: Identity, parts: S
     watchdog,
     clientAddress: createClientAddress(config.http.trustedProxies),
     sendTimeoutMs: config.http.sendTimeoutMs,
+    isDraining: () => isDraining,
     idPrefix: `${identity.run.slice(0, 6)}${identity.worker}-`,
   });
   const server = await createHttpServer(config, log, listener.handle);
@@ -145,7 +144,11 @@ function startHousekeeping({ registry }: OpenRegistry, log: Log): NodeJS.Timeout
 
 async function listen(server: Server, config: Config): Promise<number> {
   server.listen({ host: config.address.host, port: config.address.port, backlog: 1024 });
-  await once(server, 'listening');
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw new CannotListen(config.address, error);
+  }
   return (server.address() as AddressInfo).port;
 }
 

@@ -22,12 +22,12 @@ export async function send(
   request: IncomingMessage,
   response: ServerResponse,
   reply: Reply,
-  settings: { readonly buffers: Buffers; readonly sendTimeoutMs: number },
+  settings: { readonly buffers: Buffers; readonly sendTimeoutMs: number; readonly isDraining: () => boolean },
 ): Promise<void> {
   if (response.destroyed) return;
   const isUnread = !request.complete;
   const headers: Record<string, HeaderValue> = { ...COMMON_HEADERS, ...reply.headers };
-  if (isUnread) headers['Connection'] = 'close';
+  if (isUnread || settings.isDraining()) headers['Connection'] = 'close';
   if (reply.body === undefined && reply.status !== 204 && reply.status !== 304 && request.method !== 'HEAD') {
     headers['Content-Length'] ??= 0;
   }
