@@ -27,5 +27,6 @@ export async function cutServerThatNeverSyncs(disk: CuttableDisk, seed: string):
   await pushAndStrike({ server, ledger, seed, pushMs: 500, strike });
   await disk.restart();
   await using again = await startPlain(root);
-  return readBack(again, ledger, 'all');
+  // Awaited here: the server has to live until then.
+  return await readBack(again, ledger, 'all');
 }

@@ -40,9 +40,13 @@ export class Register {
   }
 
   allowed(): ReadonlySet<Value> {
+    return new Set(this.#possible().map((write) => write.value));
+  }
+
+  #possible(): readonly Write[] {
     const certain = this.#writes.filter((write) => write.acknowledged);
     const latestStart = Math.max(...certain.map((write) => write.startedAt));
-    return new Set(this.#writes.filter((write) => write.endedAt >= latestStart).map((write) => write.value));
+    return this.#writes.filter((write) => write.endedAt >= latestStart);
   }
 
   /** The only value that may be found; undefined also when there are several. */
@@ -52,10 +56,19 @@ export class Register {
     return allowed.size === 1 ? [...allowed][0] : undefined;
   }
 
-  /** It was looked at after all writes had ended: from now on nothing else may be found. */
-  settle(value: Value): void {
-    this.#writes = [{ value, startedAt: ++clock, endedAt: clock, acknowledged: true }];
-    this.#isSettled = true;
+  /**
+   * It was looked at while nobody wrote: from now on nothing else may be found.
+   *
+   * @param pending whether a write of which nobody knows the outcome can still happen: not when everything that could
+   *   carry it out is dead. Where it can, it still cannot undo what is acknowledged from now on
+   */
+  settle(value: Value, pending: 'dead' | 'alive' = 'dead'): void {
+    const possible = pending === 'dead' ? [] : this.#possible();
+    const kept = possible.filter((write) => !write.acknowledged && write.value !== value);
+    const seen = { value, startedAt: ++clock, endedAt: clock, acknowledged: true };
+    const limit = ++clock;
+    this.#writes = [seen, ...kept.map((write) => ({ ...write, endedAt: limit }))];
+    this.#isSettled = kept.length === 0;
   }
 
   /** Nobody wrote since it was looked at. */

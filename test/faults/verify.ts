@@ -14,9 +14,15 @@ const WIDTH = 12;
  * every manifest that can be seen has all its parts. What was seen is what has to be there the next time.
  *
  * @param scope `unsettled`: only what somebody wrote to since the last look
+ * @param pending see `Register.settle`
  */
-export async function verifyRegistry(client: Client, ledger: Ledger, scope: 'unsettled' | 'all'): Promise<Verdict> {
-  const verification = new Verification(client, ledger);
+export async function verifyRegistry(
+  client: Client,
+  ledger: Ledger,
+  scope: 'unsettled' | 'all',
+  pending: 'dead' | 'alive' = 'dead',
+): Promise<Verdict> {
+  const verification = new Verification(client, ledger, pending);
   const entries = ledger.entries().filter(({ register }) => scope === 'all' || !register.isSettled);
   await forEachOf(entries, WIDTH, (entry) => verification.check(entry));
   await verification.checkWholeness();
@@ -38,11 +44,13 @@ class Verification {
   readonly verdict = emptyVerdict();
   readonly #client: Client;
   readonly #ledger: Ledger;
+  readonly #pending: 'dead' | 'alive';
   readonly #visible: { repository: string; digest: string }[] = [];
 
-  constructor(client: Client, ledger: Ledger) {
+  constructor(client: Client, ledger: Ledger, pending: 'dead' | 'alive') {
     this.#client = client;
     this.#ledger = ledger;
+    this.#pending = pending;
   }
 
   async check(entry: Entry): Promise<void> {
@@ -50,7 +58,7 @@ class Verification {
     const allowed = entry.register.allowed();
     const found = await (entry.kind === 'blob' ? this.#blob(entry) : this.#manifest(entry));
     if (!allowed.has(found)) this.#report(entry, found, allowed);
-    entry.register.settle(found);
+    entry.register.settle(found, this.#pending);
   }
 
   async checkWholeness(): Promise<void> {
