@@ -28,6 +28,8 @@ export interface TestServiceOptions {
   /** A directory to serve; a temporary one unless given. */
   readonly root?: string;
   readonly parts?: Partial<ServiceParts>;
+  /** False for a service that has not compared the tree with its index yet, and asks the tree for what it misses. */
+  readonly hasComparedTree?: boolean;
 }
 
 /** Starts a service as `server/main.ts` starts one, without background jobs and without taking hold of signals. */
@@ -45,6 +47,8 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
   const parts = { log, metrics, metricsText: () => aggregator.text(), ...options.parts };
   const service = await createService(config, { run, worker: 0 }, parts);
   await beginRun({ ...service, log }, run, 'a boot');
+  const { hasComparedTree = true } = options;
+  if (hasComparedTree) await service.registry.maintenance.verifyTree(async () => {});
   const port = await service.listen();
   let drained: Promise<void> | undefined;
   const drain = () => (drained ??= service.drain());

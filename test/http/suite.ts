@@ -35,14 +35,14 @@ export function describeService(title: string, options: TestServiceOptions, defi
   });
 }
 
-/** The same suite on both drivers. */
+/** The same suite on both drivers; on the one before the tree was compared with the index, on the other after it. */
 export function describeOnDrivers(
   title: string,
   define: (setup: Setup) => void,
   options: TestServiceOptions = {},
 ): void {
   for (const driver of ['memory', 'filesystem'] as const) {
-    describeService(`${title} (${driver})`, { ...options, driver }, define);
+    describeService(`${title} (${driver})`, { ...options, driver, hasComparedTree: driver === 'filesystem' }, define);
   }
 }
 
