@@ -62,11 +62,12 @@ function parse(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    throw new UsageError(`${(error as Error).message} "entrepot help" lists the options.`, { cause: error });
+    const [sentence = ''] = (error as Error).message.split(/(?<=\.) /);
+    throw new UsageError(`${sentence.replace(/\.?$/, '.')} "entrepot help" lists the options.`, { cause: error });
   }
 }
 
-const EXPECTED = new Set(['UsageError', 'RootIsTaken', 'WorkerFailed', 'StorageError', 'TlsError']);
+const EXPECTED = new Set(['UsageError', 'RootIsTaken', 'WorkerFailed', 'CannotListen', 'StorageError', 'TlsError']);
 
 /** Errors whose message says what to do; anything else is a fault of the program and shows its stack. */
 function isForPerson(error: unknown): error is Error {

@@ -34,13 +34,14 @@ async function start(serve: NonNullable<WorkerOrder['serve']>): Promise<Running>
   const channel = answerMetricsRequests(process, metrics);
   try {
     const service = await createService(config, { run, worker }, { log, metrics, metricsText: () => channel.text() });
-    report({ listening: await service.listen() });
+    await report({ listening: await service.listen() });
     // Written at the end of a process otherwise, and not at all when it is killed.
     setTimeout(() => flushCompileCache(), COMPILE_CACHE_AFTER_MS).unref();
     return { service, log, metrics: channel };
   } catch (error) {
-    report({ failed: error instanceof Error ? error.message : String(error) });
-    throw error;
+    // The primary tells the person; this process has nothing to add.
+    await report({ failed: error instanceof Error ? error.message : String(error) });
+    return process.exit(1);
   }
 }
 
@@ -52,6 +53,10 @@ async function drain(): Promise<void> {
   process.exit(0);
 }
 
-function report(message: WorkerReport): void {
-  process.send?.(message);
+/** Resolves when the primary has it, or is gone. */
+function report(message: WorkerReport): Promise<void> {
+  return new Promise((resolve) => {
+    if (process.send === undefined) resolve();
+    else process.send(message, undefined, {}, () => resolve());
+  });
 }
