@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import { RegistryError } from '../oci/errors.ts';
 import type { Config, TlsConfig } from '../config/config.ts';
 import { errorReply } from './http/error-reply.ts';
-import { createServer, getHttps } from './http/node-http.ts';
+import { createSecureServer, createServer } from './http/node-http.ts';
 import type { Log } from './observe/log.ts';
 
 type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
@@ -44,7 +44,7 @@ async function createTlsServer(
   const { loadTls, watchTls } = await import('./http/tls.ts');
   const loaded = await loadTls(files);
   for (const warning of loaded.warnings) log.warn(warning, {});
-  const server = getHttps().createServer({ ...options, ...loaded.context }, handle);
+  const server = createSecureServer({ ...options, ...loaded.context }, handle);
   const watch = watchTls({
     files,
     loaded,
