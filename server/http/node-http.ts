@@ -1,5 +1,5 @@
-import type { RequestListener, Server } from 'node:http';
-import type { ServerOptions } from 'node:https';
+import type { RequestListener } from 'node:http';
+import type { Server, ServerOptions } from 'node:https';
 
 /**
  * Node's HTTP server, without what an import statement brings along: `import ... from 'node:http'` evaluates every export
