@@ -112,6 +112,27 @@ describeOnDrivers(
   { env: { ENTREPOT_UPLOADS_EXPIRE_AFTER: '1s' } },
 );
 
+describeService('bodies that nobody wants', {}, (setup) => {
+  const nowhere = '/v2/unwanted/blobs/uploads/00000000-0000-4000-8000-000000000000';
+  for (const [method, path, status] of [
+    ['PATCH', nowhere, 404],
+    ['PUT', `${nowhere}?digest=${digestOf('x')}`, 404],
+    ['POST', '/v2/NAME/blobs/uploads/', 400],
+    ['DELETE', '/v2/unwanted/manifests/v1', 404],
+    ['POST', '/v2/', 405],
+    ['POST', '/api/v1/read-only', 405],
+  ] as const) {
+    it(`do not keep the client of ${method} ${path.slice(0, 30)} from its answer`, async () => {
+      const body = bytesOf(3 * 1024 * 1024, 'unwanted');
+      assert.equal((await setup.client.send(method, path, { body })).status, status);
+      const chunked = (async function* () {
+        yield body;
+      })();
+      assert.equal((await setup.client.send(method, path, { body: chunked })).status, status);
+    });
+  }
+});
+
 // Each of them waits for a timeout: they wait together.
 describe('time limits', { concurrency: true }, () => {
   const SLOW = { ENTREPOT_HTTP_MINIMUM_RATE_BYTES_PER_SECOND: '1KiB', ENTREPOT_HTTP_MINIMUM_RATE_OVER: '1s' };
