@@ -10,8 +10,6 @@ export interface Sending {
   readonly headers?: Readonly<Record<string, string>>;
   /** One buffer goes out with its length; several go out as a stream of unknown length, as docker sends layers. */
   readonly body?: Buffer | readonly Buffer[];
-  /** After which the request is given up. */
-  readonly timeoutMs?: number;
 }
 
 /** No complete answer came: nobody knows whether the request was carried out. */
@@ -22,18 +20,25 @@ export class Disconnected extends Error {
 /** HTTP over kept-alive connections to one server, as many at once as there are requests. */
 export class Client implements Disposable {
   readonly #url: string;
+  readonly #patienceMs: number;
   readonly #agent = new http.Agent({ keepAlive: true });
+  /** Requests that nobody answered for as long as the client waits. */
+  timedOut = 0;
 
-  /** @param url without a slash at the end */
-  constructor(url: string) {
+  /**
+   * @param url without a slash at the end
+   * @param patienceMs after which a request is given up
+   */
+  constructor(url: string, patienceMs = 30_000) {
     this.#url = url;
+    this.#patienceMs = patienceMs;
   }
 
   /** @throws Disconnected when the connection ends before the answer does */
   send(method: string, target: string, sending: Sending = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      const { headers = {}, body, timeoutMs = 30_000 } = sending;
-      const signal = AbortSignal.timeout(timeoutMs);
+      const { headers = {}, body } = sending;
+      const signal = AbortSignal.timeout(this.#patienceMs);
       const request = http.request(new URL(target, this.#url), {
         method,
         agent: this.#agent,

@@ -15,11 +15,18 @@ export interface PushingOptions {
   readonly pushMs: number;
   /** What happens then, while they are pushing still. */
   readonly strike: () => Promise<void>;
+  /** How long a client waits for an answer. */
+  readonly patienceMs?: number;
 }
 
-/** Lets a crowd push, strikes in the middle of it, and waits until nobody has a request under way any more. */
-export async function pushAndStrike({ server, ledger, seed, pushMs, strike }: PushingOptions): Promise<void> {
-  using client = new Client(server.url);
+/**
+ * Lets a crowd push, strikes in the middle of it, and waits until nobody has a request under way any more.
+ *
+ * @returns how many requests nobody answered
+ */
+export async function pushAndStrike(crowd: PushingOptions): Promise<number> {
+  const { server, ledger, seed, pushMs, strike, patienceMs } = crowd;
+  using client = new Client(server.url, patienceMs);
   const end = new AbortController();
   const options = { client, ledger, seed, pushers: PUSHERS, signal: end.signal, deletesTags: !IS_DISTRIBUTION };
   const pushing = pushConcurrently(options);
@@ -27,6 +34,7 @@ export async function pushAndStrike({ server, ledger, seed, pushMs, strike }: Pu
   await strike();
   end.abort();
   await pushing;
+  return client.timedOut;
 }
 
 /** At the first change that is acknowledged from now on. */

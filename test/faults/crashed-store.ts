@@ -42,7 +42,9 @@ export class CrashedStore {
     await this.#readBack(server, 'unsettled', seed);
     const before = this.ledger.acknowledged;
     const strike = () => this.#strike(server, disaster);
-    await pushAndStrike({ server, ledger: this.ledger, seed, pushMs: random.integer(100, 600), strike });
+    const pushMs = random.integer(100, 600);
+    const timedOut = await pushAndStrike({ server, ledger: this.ledger, seed, pushMs, strike });
+    assert.equal(timedOut, 0, 'requests that nobody answered');
     this.#acknowledgedPerRound.push(this.ledger.acknowledged - before);
     await disaster?.restart();
     this.#judge(await this.#tree.verify('new'), seed);

@@ -23,6 +23,7 @@ describe('the death of one worker', { skip: IS_DISTRIBUTION && 'it has one proce
     using client = new Client(server.url);
     const ledger = new Ledger();
     const random = new Random(SEED);
+    let timedOut = 0;
     for (let kill = 1; kill <= KILLS; kill++) {
       const killed = random.pick(await untilWorkers(server.pid));
       const seed = `${SEED} kill ${kill}`;
@@ -31,7 +32,7 @@ describe('the death of one worker', { skip: IS_DISTRIBUTION && 'it has one proce
         process.kill(killed, 'SIGKILL');
         await untilProgress(ledger);
       };
-      await pushAndStrike({ server, ledger, seed, pushMs, strike });
+      timedOut += await pushAndStrike({ server, ledger, seed, pushMs, strike, patienceMs: 8000 });
       const workers = await untilWorkers(server.pid);
       assert.ok(!workers.includes(killed), 'the worker is dead and another has its place');
       // The others finish what the dead one began, some time.
@@ -44,6 +45,9 @@ describe('the death of one worker', { skip: IS_DISTRIBUTION && 'it has one proce
     assert.deepEqual(findings(await readBack(again, ledger, 'all')), [], `seed ${SEED}, after a restart`);
     t.diagnostic(`seed ${SEED}: ${KILLS} workers of ${WORKERS} killed under ${PUSHERS} pushers`);
     t.diagnostic(`${ledger.acknowledged} acknowledged, ${ledger.uncertain} cut off, 0 lost, 0 wrong`);
+    // node:cluster forgets a connection whose worker dies while the primary hands it over: nobody ever closes it.
+    t.diagnostic(`${timedOut} requests that nobody answered`);
+    assert.ok(timedOut <= KILLS, 'more requests hang than a handover can explain');
     assert.deepEqual(ledger.complaints, []);
     assert.ok(ledger.uncertain > 0, 'no worker had anything under way when it died');
   });
