@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type RequestListener } from 'node:http';
 import path from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { readConfig } from '../../config/load.ts';
-import { freePort, PROJECT_ROOT } from '../harness/process.ts';
+import { freePort, PROJECT_ROOT, temporaryDirectory } from '../harness/process.ts';
 
 const fromTop = (name: string) => readFile(path.join(PROJECT_ROOT, name), 'utf8');
 
@@ -99,4 +99,19 @@ test('the compose file is taken by the server of the image, reached from this ma
   assert.ok(Number.parseInt(registry.stop_grace_period, 10) * 1000 > config.http.drainTimeoutMs);
   assert.ok(registry.ulimits.nofile >= 4096);
   assert.equal(registry.read_only, true);
+});
+
+test('the command runs the sources rather than a build that may be older, and the build where it is alone', async () => {
+  await using directory = await temporaryDirectory();
+  const inside = (name: string) => path.join(directory.path, name);
+  for (const folder of ['bin', 'cli', 'dist/cli', 'node_modules/.bin'])
+    await mkdir(inside(folder), { recursive: true });
+  await copyFile(path.join(PROJECT_ROOT, 'bin/entrepot'), inside('bin/entrepot'));
+  await writeFile(inside('node_modules/.bin/node'), '#!/bin/sh\necho "$@"\n');
+  await chmod(inside('node_modules/.bin/node'), 0o755);
+  for (const file of ['cli/main.ts', 'dist/cli/main.js']) await writeFile(inside(file), '');
+  const run = () => execFileSync(inside('bin/entrepot'), ['help'], { encoding: 'utf8' });
+  assert.match(run(), /\/cli\/main\.ts help\n$/);
+  await rm(inside('cli'), { recursive: true });
+  assert.match(run(), /\/dist\/cli\/main\.js help\n$/);
 });
