@@ -1,4 +1,5 @@
 import { parseAddress } from './address.ts';
+import type { ListenAddress } from './config.ts';
 import { EXPOSED, isExposed } from './exposure.ts';
 import { shown, type ConfigFault } from './fault.ts';
 import type { Settings } from './schema.ts';
@@ -55,12 +56,20 @@ function workersWithoutStorage({ workers, storage }: Settings): Broken | undefin
 }
 
 function sameAddress({ address, metrics }: Settings): Broken | undefined {
-  if (metrics.address !== address || parseAddress(address)?.port === 0) return undefined;
+  const [own, other] = [parseAddress(metrics.address ?? ''), parseAddress(address)];
+  if (own === undefined || other === undefined || !overlaps(own, other)) return undefined;
   return {
     keys: ['metrics.address', 'address'],
     wrong: `${shown(address)} is where the registry itself listens`,
     instead: 'Give the metrics another port; or leave the key out, and a loopback address serves them too.',
   };
+}
+
+/** Whether one socket would be in the other's way. */
+function overlaps(one: ListenAddress, other: ListenAddress): boolean {
+  if (one.port === 0 || one.port !== other.port) return false;
+  const hosts = [one, other].map(({ host }) => host.toLowerCase());
+  return hosts[0] === hosts[1] || hosts.some((host) => host === '0.0.0.0' || host === '::');
 }
 
 function exposed({ address, access }: Settings): Broken | undefined {

@@ -241,6 +241,10 @@ test('keys that contradict each other are refused', async () => {
   assert.match(memory.message, /2 workers would each hold a registry of their own/);
   const metrics = await faultsOfFile('{address: "127.0.0.1:7", metrics: {address: "127.0.0.1:7"}}');
   assert.match(metrics.message, /metrics\.address .*is where the registry itself listens/);
+  const wide = await faultsOfFile('{address: "127.0.0.1:7", metrics: {address: "0.0.0.0:7"}}');
+  assert.match(wide.message, /metrics\.address .*is where the registry itself listens/);
+  const spelled = await faultsOfFile('{address: "localhost:7", metrics: {address: "LOCALHOST:7"}}');
+  assert.match(spelled.message, /metrics\.address .*is where the registry itself listens/);
 });
 
 test('the memory driver runs in one process unless told otherwise', async () => {
