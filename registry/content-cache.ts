@@ -6,6 +6,12 @@ export const CACHED_CONTENT_MAX_BYTES = 64 * 1024;
 // What a map entry and its buffer cost beside the bytes, roughly.
 const ENTRY_OVERHEAD_BYTES = 256;
 
+/** Counts what was asked for. */
+export interface CacheObserver {
+  hit(): void;
+  miss(): void;
+}
+
 /**
  * Small manifests and blobs, least recently used out first, bounded in bytes.
  *
@@ -14,15 +20,21 @@ const ENTRY_OVERHEAD_BYTES = 256;
 export class ContentCache {
   readonly #maxBytes: number;
   readonly #entries = new Map<Digest, Uint8Array>();
+  readonly #observer: CacheObserver | undefined;
   #bytes = 0;
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, observer?: CacheObserver) {
     this.#maxBytes = maxBytes;
+    this.#observer = observer;
   }
 
   get(digest: Digest): Uint8Array | undefined {
     const content = this.#entries.get(digest);
-    if (content === undefined) return undefined;
+    if (content === undefined) {
+      this.#observer?.miss();
+      return undefined;
+    }
+    this.#observer?.hit();
     // A map iterates in the order of insertion: the oldest comes first.
     this.#entries.delete(digest);
     this.#entries.set(digest, content);

@@ -9,6 +9,7 @@ import type { BlobDriver } from '../storage/blobs/driver.ts';
 import { openFilesystemDriver } from '../storage/blobs/filesystem.ts';
 import { measured } from '../storage/blobs/measured.ts';
 import { createMemoryDriver } from '../storage/blobs/memory.ts';
+import type { ObserveIndex } from '../storage/metadata/measured.ts';
 import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
 import { isDamagedIndex, setIndexAside } from '../storage/metadata/sqlite.ts';
 import type { Log } from './observe/log.ts';
@@ -41,11 +42,11 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
   const driver = measured(decorate(await openDriver(config)), (operation, seconds, ok) =>
     parts.metrics.driverOperation(operation, ok, seconds),
   );
-  const metadata = await openMetadata(config, identity, parts.log);
+  const metadata = await openMetadata(config, identity, parts);
   const context: Context = {
     driver,
     metadata,
-    cache: new ContentCache(config.storage.cacheBytes),
+    cache: new ContentCache(config.storage.cacheBytes, parts.metrics.cache('content')),
     settings: {
       allowSparseImages: config.manifests.allowSparseImages,
       maxManifestBytes: config.manifests.maxSizeBytes,
@@ -65,26 +66,27 @@ async function openDriver(config: Config): Promise<BlobDriver> {
   return config.storage.driver === 'memory' ? createMemoryDriver() : openFilesystemDriver({ root: config.root });
 }
 
-async function openMetadata(config: Config, { worker }: Identity, log: Log): Promise<Metadata> {
-  if (config.storage.driver === 'memory') return openFleetingMetadata();
+async function openMetadata(config: Config, { worker }: Identity, { log, metrics }: OpenParts): Promise<Metadata> {
+  const observe: ObserveIndex = (operation, seconds) => metrics.indexOperation(operation, seconds);
+  if (config.storage.driver === 'memory') return openFleetingMetadata(observe);
   const directory = path.join(config.root, '.meta');
   mkdirSync(directory, { recursive: true });
   const file = path.join(directory, 'index.db');
   try {
-    return await openSqliteMetadata(file);
+    return await openSqliteMetadata(file, observe);
   } catch (error) {
     // Only the process that no other has followed yet may take the file away.
     if (worker !== 0 || !isDamagedIndex(error)) throw error;
     const aside = setIndexAside(file);
     log.warn('the index is damaged: it was set aside and is made anew from the tree', { aside });
-    return openSqliteMetadata(file);
+    return openSqliteMetadata(file, observe);
   }
 }
 
 /** For a store that ends with the process. */
-async function openFleetingMetadata(): Promise<Metadata> {
+async function openFleetingMetadata(observe: ObserveIndex): Promise<Metadata> {
   const directory = mkdtempSync(path.join(tmpdir(), 'entrepot-'));
-  const metadata = await openSqliteMetadata(path.join(directory, 'index.db'));
+  const metadata = await openSqliteMetadata(path.join(directory, 'index.db'), observe);
   const close = async () => {
     await metadata.close();
     rmSync(directory, { recursive: true });

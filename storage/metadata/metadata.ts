@@ -2,6 +2,7 @@ import { BlobRecords } from './blobs.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
 import { IntentRecords } from './intents.ts';
 import { ManifestRecords } from './manifests.ts';
+import { measuredDatabase, type ObserveIndex } from './measured.ts';
 import { migrate } from './migrations/migrate.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
@@ -29,10 +30,12 @@ export const INDEXED_MANIFEST_MAX_BYTES = 64 * 1024;
 /**
  * Opens the SQLite index at `file` and brings it to the newest shape.
  *
+ * @param observe hears how long each query and each write took
  * @throws StorageError `unavailable` when the file is no index, or a newer program's
  */
-export async function openSqliteMetadata(file: string): Promise<Metadata> {
-  return openMetadata(openSqlite(file), SQLITE_TYPES);
+export async function openSqliteMetadata(file: string, observe?: ObserveIndex): Promise<Metadata> {
+  const database = openSqlite(file);
+  return openMetadata(observe === undefined ? database : measuredDatabase(database, observe), SQLITE_TYPES);
 }
 
 async function openMetadata(database: Database, types: ColumnTypes): Promise<Metadata> {
