@@ -8,6 +8,7 @@ import {
   readConfig,
   type ConfigInput,
 } from '../config/load.ts';
+import { closest } from '../config/suggestion.ts';
 import { HELP } from './help.ts';
 
 // Written at the end of a process otherwise, and not at all when it is killed.
@@ -47,8 +48,8 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     if (values.version === true) return print(await version());
     const [name, ...rest] = positionals;
     if (values.help === true || name === undefined || name === 'help') return print(HELP);
-    const command = COMMANDS[name];
-    if (command === undefined) throw new UsageError(`there is no command "${name}". "entrepot help" lists them.`);
+    const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+    if (command === undefined) throw new UsageError(unknown(`there is no command "${name}"`, name, COMMANDS));
     const { config, address, root, workers } = values;
     return await command({ flags: { config, address, root, workers }, env: process.env, cwd: process.cwd() }, rest);
   } catch (error) {
@@ -62,12 +63,41 @@ function parse(args: readonly string[]) {
   try {
     return parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
   } catch (error) {
-    const [sentence = ''] = (error as Error).message.split(/(?<=\.) /);
-    throw new UsageError(`${sentence.replace(/\.?$/, '.')} "entrepot help" lists the options.`, { cause: error });
+    throw new UsageError(badOption((error as Error).message), { cause: error });
   }
 }
 
-const EXPECTED = new Set(['UsageError', 'RootIsTaken', 'WorkerFailed', 'CannotListen', 'StorageError', 'TlsError']);
+/** One sentence of Node's several, and what to do. */
+function badOption(message: string): string {
+  const [, option] = /^Unknown option '--([^']+)'/.exec(message) ?? [];
+  if (option !== undefined) return unknown(`there is no option --${option}`, option, OPTIONS, '--');
+  const [sentence = ''] = message.split(/\n|(?<=\.) /);
+  // Node takes what stands there for the next option.
+  if (sentence.endsWith('is ambiguous.')) return `${sentence.replace(' is ambiguous', ' is missing')} ${SEE_HELP}`;
+  return `${sentence.replace(/\.?$/, '.')} ${SEE_HELP}`;
+}
+
+const SEE_HELP = '"entrepot help" lists what there is.';
+
+function unknown(wrong: string, name: string, known: Readonly<Record<string, unknown>>, prefix = ''): string {
+  const meant = closest(name, Object.keys(known));
+  return `${wrong}. ${meant === undefined ? '' : `Did you mean ${prefix}${meant}? `}${SEE_HELP}`;
+}
+
+function refuseMore(command: string, rest: readonly string[]): void {
+  if (rest.length > 0) throw new UsageError(`${command} takes no "${rest.join(' ')}". ${SEE_HELP}`);
+}
+
+const EXPECTED = new Set([
+  'UsageError',
+  'RootIsTaken',
+  'RootUnusable',
+  'WorkerFailed',
+  'CannotListen',
+  'StorageError',
+  'TlsError',
+  'CannotSwitch',
+]);
 
 /** Errors whose message says what to do; anything else is a fault of the program and shows its stack. */
 function isForPerson(error: unknown): error is Error {
@@ -105,6 +135,9 @@ async function serve(input: ConfigInput, rest: readonly string[]): Promise<numbe
   process.exit(0);
 }
 
+// A terminal sends Ctrl-C to every process, and npm passes it on as well: what comes this soon is the same one.
+const SAME_SIGNAL_MS = 500;
+
 /**
  * Resolves at the first SIGTERM or SIGINT; the second does what it does by itself. Not `once`: the log's listener ends
  * the process when it finds that nobody else listens any more.
@@ -113,26 +146,36 @@ async function signalled(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   for (const signal of STOP_SIGNALS) process.on(signal, resolve);
   await promise;
-  for (const signal of STOP_SIGNALS) process.removeListener(signal, resolve);
+  const letGo = () => {
+    for (const signal of STOP_SIGNALS) process.removeListener(signal, resolve);
+  };
+  setTimeout(letGo, SAME_SIGNAL_MS).unref();
 }
 
-async function configCommand(input: ConfigInput, [verb, file]: readonly string[]): Promise<number> {
-  if (verb === 'show') return print(await describeConfig(input));
-  if (verb === 'schema') return print(JSON.stringify(configJsonSchema(), null, 2));
-  if (verb !== 'check') throw new UsageError('config has these verbs: check FILE, show, schema.');
+async function configCommand(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {
+  if (verb === 'check') return checkConfig(input, rest);
+  if (verb !== 'show' && verb !== 'schema') throw new UsageError('config has these verbs: check FILE, show, schema.');
+  refuseMore(`config ${verb}`, rest);
+  return print(verb === 'show' ? await describeConfig(input) : JSON.stringify(configJsonSchema(), null, 2));
+}
+
+async function checkConfig(input: ConfigInput, [file, ...rest]: readonly string[]): Promise<number> {
+  refuseMore('config check FILE', rest);
   const path = file ?? input.flags?.config;
   if (path === undefined) throw new UsageError('config check needs a file: entrepot config check FILE.');
   await checkConfigFile(path);
   return print(`${path}: no faults`);
 }
 
-async function doctor(input: ConfigInput): Promise<number> {
+async function doctor(input: ConfigInput, rest: readonly string[]): Promise<number> {
+  refuseMore('doctor', rest);
   const config = await readConfig(input, { allowExposed: true });
   const { runDoctor } = await import('./doctor.ts');
   return runDoctor(config, { write: (text) => void process.stdout.write(text) });
 }
 
-async function readOnly(input: ConfigInput, [verb]: readonly string[]): Promise<number> {
+async function readOnly(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {
+  refuseMore('read-only', rest);
   if (verb !== 'on' && verb !== 'off' && verb !== undefined)
     throw new UsageError('read-only takes on, off or nothing.');
   const config = await readConfig(input, { allowExposed: true });

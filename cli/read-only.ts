@@ -3,15 +3,29 @@ import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { openSqliteMetadata } from '../storage/metadata/metadata.ts';
 
+/** What was asked for did not happen; the message says why. */
+export class CannotSwitch extends Error {
+  override readonly name = 'CannotSwitch';
+}
+
 /**
  * Sets or tells the read-only state of a store, beside a running server or without one.
  *
  * @returns what to tell the person
+ * @throws CannotSwitch
  */
 export async function switchReadOnly(config: Config, verb: 'on' | 'off' | undefined): Promise<string> {
+  if (config.readOnly && verb === 'off') {
+    throw new CannotSwitch('readOnly is true in the configuration: change it there, and start the server again');
+  }
   if (config.readOnly) return 'read-only: on, by the configuration (readOnly)';
+  if (config.storage.driver === 'memory') {
+    throw new CannotSwitch('a registry in memory is reached over HTTP only: PUT /api/v1/read-only');
+  }
   const file = path.join(config.root, '.meta', 'index.db');
-  if (!existsSync(file)) return `no registry is in ${config.root} yet: start one with "entrepot serve"`;
+  if (!existsSync(file)) {
+    throw new CannotSwitch(`no registry is in ${config.root} yet: start one with "entrepot serve", or name its --root`);
+  }
   const metadata = await openSqliteMetadata(file);
   try {
     if (verb !== undefined) await metadata.state.set('read-only', verb);
