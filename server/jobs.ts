@@ -8,6 +8,7 @@ import type { OpenRegistry } from './open-registry.ts';
 const SECOND_MS = 1000;
 const HOUR_MS = 3600 * SECOND_MS;
 const TRASH_KEPT_MS = 24 * HOUR_MS;
+const SLOW_COMPARISON_MS = 10 * SECOND_MS;
 
 /** What one process of a server does in the background. */
 export interface Jobs {
@@ -25,8 +26,11 @@ export function startJobs(config: Config, { registry }: OpenRegistry, log: Log):
   const { maintenance } = registry;
   const runner = new JobRunner(log);
   runner.once('compare the tree with the index', async () => {
+    const startedAt = performance.now();
     const { repositories } = await maintenance.verifyTree(() => runner.breathe());
-    log.info('the index agrees with the tree', { repositories });
+    // Nobody waited for it in a small store, and a start says one line.
+    const isNews = performance.now() - startedAt > SLOW_COMPARISON_MS;
+    log[isNews ? 'info' : 'debug']('the index agrees with the tree', { repositories });
     await removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages());
   });
   runner.every(10 * SECOND_MS, 'compare doubted repositories', async () => void (await maintenance.verifyDoubted()));

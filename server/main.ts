@@ -6,6 +6,7 @@ import { formatAddress } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import { beginRun } from '../registry/store.ts';
 import { startJobs, tidyRoot } from './jobs.ts';
+import { CannotListen } from './cannot-listen.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
 import { createMetricsAggregator, type MetricsAggregator } from './observe/metrics-cluster.ts';
@@ -34,34 +35,38 @@ interface Parts {
 }
 
 /**
- * Composition root: takes the root's lock, makes the store ready, starts what serves, then the background jobs.
+ * Composition root: takes the root's lock, makes the store ready, starts what serves, then the background jobs. When it
+ * throws, nothing of it is left running.
  *
- * @throws RootIsTaken, WorkerFailed, StorageError, or Node's error when the address cannot be had
+ * @throws RootIsTaken, RootUnusable, CannotListen, WorkerFailed or StorageError
  */
 export async function startServer(config: Config): Promise<RunningServer> {
+  await using starting = new AsyncDisposableStack();
   const lock = config.storage.driver === 'memory' ? undefined : lockRoot(config.root);
+  starting.defer(() => lock?.release());
   const run = randomUUID();
   const log = createLog({ ...config.log, worker: 0 });
+  starting.defer(() => log.close());
   const metrics = createMetrics();
   const cluster_ = config.workers > 1 ? { cluster } : {};
   const parts = { log, metrics, aggregator: createMetricsAggregator({ own: metrics, ...cluster_ }) };
   await tidyRoot(config);
+  // Before anything is served: its address may be taken.
+  starting.defer(await startMetricsServer(config, parts));
   const { front, opened, close } =
     config.workers > 1 ? await startMany(config, run, parts) : await startOne(config, run, parts);
   metrics.measureUploadsOpen(() => opened.metadata.uploads.count());
   const jobs = startJobs(config, opened, log);
-  const closeMetrics = await startMetricsServer(config, parts);
   sayListening(config, front.port, log);
+  const started = starting.move();
   return {
     port: front.port,
     stop: async () => {
       log.info('draining: no new connections, running requests may finish', { timeoutMs: config.http.drainTimeoutMs });
       await Promise.all([front.drain(), jobs.stop()]);
       await close();
-      await closeMetrics();
-      lock?.release();
       log.info('stopped', {});
-      log.close();
+      await started.disposeAsync();
     },
   };
 }
@@ -78,8 +83,11 @@ async function startOne(config: Config, run: string, parts: Parts): Promise<Star
   // Not loaded in a process that leaves serving to its workers.
   const { createService } = await import('./service.ts');
   const service = await createService(config, { run, worker: 0 }, { ...parts, metricsText: () => aggregator.text() });
+  await using starting = new AsyncDisposableStack();
+  starting.defer(() => service.drain());
   await beginRun({ ...service, log: parts.log }, run, bootId(run));
   const port = await service.listen();
+  starting.move();
   return { front: { port, drain: () => service.drain() }, opened: service, close: async () => {} };
 }
 
@@ -87,10 +95,14 @@ async function startMany(config: Config, run: string, parts: Parts): Promise<Sta
   const workers = new Workers(run, parts.log, async (owner) => {
     await opened.registry.maintenance.abandonProcess(owner);
   });
+  await using starting = new AsyncDisposableStack();
+  starting.defer(() => workers.kill());
   workers.prepare(config.workers);
   const opened = await openRegistry(config, { run, worker: 0 }, parts);
+  starting.defer(() => opened.registry.close());
   await beginRun({ ...opened, log: parts.log }, run, bootId(run));
   const port = await workers.start(config);
+  starting.move();
   return { front: { port, drain: () => workers.drain() }, opened, close: () => opened.registry.close() };
 }
 
@@ -112,7 +124,11 @@ async function startMetricsServer(config: Config, { aggregator, log }: Parts): P
     onFault: (error) => log.warn('the metrics could not be collected', { err: error }),
   });
   server.listen(address.port, address.host);
-  await once(server, 'listening');
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    throw new CannotListen(address, error, 'metrics.address');
+  }
   return async () => {
     aggregator.close();
     server.close();

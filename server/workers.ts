@@ -25,6 +25,12 @@ export class WorkerFailed extends Error {
   override readonly name = 'WorkerFailed';
 }
 
+/** A process that was started, and what it says first. */
+interface Forked {
+  readonly worker: Worker;
+  readonly report: Promise<WorkerReport>;
+}
+
 const RESTART_DELAY_MS = 500;
 
 /** The serving processes of a server. One that dies is replaced. */
@@ -35,7 +41,7 @@ export class Workers {
   #next = 1;
   #isDraining = false;
   /** Forked, loading their modules, and waiting for what to serve. */
-  #early: Worker[] = [];
+  #early: Forked[] = [];
 
   /** @param onDeath gets the owner (`<run>/<worker>`) of each process that died, before its successor starts */
   constructor(run: string, log: Log, onDeath: (owner: string) => Promise<void>) {
@@ -48,34 +54,29 @@ export class Workers {
 
   /** Starts processes ahead of time: they load what they need while this one still makes the store ready. */
   prepare(count: number): void {
-    for (let i = 0; i < count; i++) this.#early.push(cluster.fork());
+    for (let i = 0; i < count; i++) this.#early.push(fork());
   }
 
   /**
-   * @returns the port that they listen on
+   * @returns the port that they listen on; where 0 was configured, node:cluster gives all of them the same one
    * @throws WorkerFailed
    */
   async start(config: Config): Promise<number> {
-    if (config.address.port !== 0) {
-      const [port = 0] = await Promise.all(Array.from({ length: config.workers }, () => this.#serve(config)));
-      return port;
-    }
-    // The first one finds the port, the others share it.
-    const port = await this.#serve(config);
-    await this.start({ ...config, workers: config.workers - 1, address: { ...config.address, port } });
+    const [port = 0] = await Promise.all(Array.from({ length: config.workers }, () => this.#serve(config)));
     return port;
   }
 
   async #serve(config: Config): Promise<number> {
     const number = this.#next++;
-    const worker = this.#early.pop() ?? cluster.fork();
+    const { worker, report: reported } = this.#early.pop() ?? fork();
     let isServing = false;
     worker.once('exit', (code, signal) => {
       // One that never served ends the start, or the attempt to replace another.
       if (isServing) void this.#replace(config, number, `${code ?? signal}`);
     });
-    worker.send({ serve: { config, run: this.#run, worker: number } } satisfies WorkerOrder);
-    const report = await firstReport(worker);
+    // It is not when it could not be started; its report says why.
+    if (worker.isConnected()) worker.send({ serve: { config, run: this.#run, worker: number } } satisfies WorkerOrder);
+    const report = await reported;
     if (report.listening === undefined) {
       throw new WorkerFailed(report.failed ?? 'a worker ended before it was listening');
     }
@@ -85,7 +86,7 @@ export class Workers {
 
   async #replace(config: Config, number: number, how: string): Promise<void> {
     if (this.#isDraining) return;
-    this.#log.error('a worker ended unexpectedly and is replaced', { worker: number, how });
+    this.#log.error('a worker ended unexpectedly and is replaced', { ended: number, how });
     for (;;) {
       try {
         await this.#onDeath(`${this.#run}/${number}`);
@@ -101,13 +102,35 @@ export class Workers {
   /** Resolves when all have finished their requests and ended. */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    const living = Object.values(cluster.workers ?? {}).filter((worker) => worker !== undefined);
-    await Promise.all(living.map(drainOne));
+    await Promise.all(living().map(drainOne));
+  }
+
+  /** Ends all of them, whatever they are at. */
+  async kill(): Promise<void> {
+    this.#isDraining = true;
+    await Promise.all(
+      living().map(async (worker) => {
+        // Rejects for one that could not be started: there is nothing to end.
+        const ended = once(worker, 'exit').catch(() => undefined);
+        worker.process.kill('SIGKILL');
+        await ended;
+      }),
+    );
   }
 }
 
+function living(): Worker[] {
+  return Object.values(cluster.workers ?? {})
+    .filter((worker) => worker !== undefined)
+    .filter((worker) => !worker.isDead());
+}
+
+function fork(): Forked {
+  const worker = cluster.fork();
+  return { worker, report: firstReport(worker) };
+}
+
 async function drainOne(worker: Worker): Promise<void> {
-  if (worker.isDead()) return;
   const ended = once(worker, 'exit');
   if (worker.isConnected()) worker.send({ drain: true } satisfies WorkerOrder, undefined, {}, () => {});
   await ended;
@@ -122,5 +145,7 @@ function firstReport(worker: Worker): Promise<WorkerReport> {
     };
     worker.on('message', hear);
     worker.once('exit', () => resolve({}));
+    // No process, for want of memory, files or processes. Nobody listening would be the end of this one.
+    worker.on('error', (error) => resolve({ failed: `a worker cannot be started: ${error.message}` }));
   });
 }
