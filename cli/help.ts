@@ -3,7 +3,7 @@ export const HELP = `entrepot: an image registry server
 
 Usage
   entrepot serve [--config FILE] [--address HOST:PORT] [--root DIR] [--workers N]
-      Serve images. Without options: on 127.0.0.1:5000, from ./data, one worker per core.
+      Serve images. Without options: on 127.0.0.1:5000, from ./data, one worker per core (at most 4).
   entrepot config check FILE
       Say everything that is wrong with a configuration file.
   entrepot config show

@@ -1,6 +1,6 @@
 import { Document, isCollection, isNode } from 'yaml';
 import { settingKeys, type SettingKey } from './keys.ts';
-import { isSection, withValue, type Section } from './section.ts';
+import { valueIn, withValue, type Section } from './section.ts';
 
 const HIDDEN = '(hidden)';
 
@@ -20,7 +20,7 @@ export function describeSettings(
 
 function withShown(shown: Section, key: SettingKey, settings: Section): Section {
   const path = key.path.split('.');
-  const value = path.reduce<unknown>((inner, name) => (isSection(inner) ? inner[name] : undefined), settings);
+  const value = valueIn(settings, path);
   return withValue(shown, path, value === undefined ? null : key.secret ? HIDDEN : value);
 }
 

@@ -3,6 +3,7 @@ import { ConfigError } from './fault.ts';
 import type { ReadOptions } from './contradictions.ts';
 import { deriveConfig } from './derive.ts';
 import { readSettings, type ConfigInput, type RawSettings } from './read.ts';
+import { valueIn } from './section.ts';
 import { validateSettings, type CheckedSettings } from './validate.ts';
 
 export type { ReadOptions } from './contradictions.ts';
@@ -26,10 +27,12 @@ export async function readConfig(input: ConfigInput, options: ReadOptions = {}):
  * @throws ConfigError as `readConfig` with `allowExposed`
  */
 export async function describeConfig(input: ConfigInput): Promise<string> {
-  const { settings, originOf } = await soundSettings(input, { allowExposed: true });
+  const { settings, values, originOf } = await soundSettings(input, { allowExposed: true });
+  // A default has no origin, also where others of its section were set.
+  const setterOf = (key: string) => (valueIn(values, key.split('.')) === undefined ? undefined : originOf(key));
   // Only this command writes YAML.
   const { describeSettings } = await import('./describe.ts');
-  return describeSettings(settings, originOf);
+  return describeSettings(settings, setterOf);
 }
 
 /**
@@ -44,9 +47,9 @@ export async function checkConfigFile(file: string, cwd?: string): Promise<void>
 async function soundSettings(
   input: ConfigInput,
   options: ReadOptions,
-): Promise<Pick<CheckedSettings, 'settings'> & Pick<RawSettings, 'originOf'>> {
+): Promise<Pick<CheckedSettings, 'settings'> & Pick<RawSettings, 'values' | 'originOf'>> {
   const raw = await readSettings(input);
   const { settings, faults } = validateSettings(raw, options);
   if (faults.length > 0) throw new ConfigError(faults);
-  return { settings, originOf: raw.originOf };
+  return { settings, values: raw.values, originOf: raw.originOf };
 }

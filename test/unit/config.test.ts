@@ -329,6 +329,7 @@ test('what config show prints says who set what, and is itself a configuration w
     const shown = await describeConfig({ ...input, env });
     assert.match(shown, /^address: 0\.0\.0\.0:5000 # ENTREPOT_ADDRESS$/m);
     assert.ok(shown.includes(`level: warn # ${file}:1\n`), shown);
+    assert.match(shown, /^ {2}format: auto$/m, 'a default beside a key that was set');
     assert.match(shown, /^ {2}expireAfter: 24h$/m);
     const again = await withFile(shown, ({ flags = {} }) => readConfig({ flags, cwd: '/x' }, { allowExposed: true }));
     assert.deepEqual(again, await readConfig({ ...input, env, cwd: '/x' }, { allowExposed: true }));
