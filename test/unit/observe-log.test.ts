@@ -259,14 +259,15 @@ test('a socket for a log gets every line, also at exit', { timeout: 20_000 }, as
   let received = '';
   const server = createServer((connection) => connection.setEncoding('utf8').on('data', (part) => (received += part)));
   await once(server.listen(socket), 'listening');
-  // Python hands the process a blocking socket as its standard output, as systemd does.
+  // Perl, which every Debian has, hands the process a blocking socket as its standard output, as systemd does.
   const body = `const { createLog } = await import(${LOG_MODULE});
     const log = createLog({ level: 'info', format: 'auto', access: true });
     for (let i = 0; i < 2000; i++) { if (i % 100 === 0) await new Promise(setImmediate); log.info('line', { i }); }`;
-  const launcher = `import os, socket, sys
-s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); os.dup2(s.fileno(), 1); os.execv(sys.argv[2], sys.argv[2:])`;
-  const args = ['-c', launcher, socket, process.execPath, '--input-type=module', '--eval', body];
-  const child = spawn('python3', args, { cwd: PROJECT_ROOT, stdio: ['ignore', 'ignore', 'inherit'] });
+  const launcher = `socket(S, AF_UNIX, SOCK_STREAM, 0) and connect(S, sockaddr_un(shift)) or die $!;
+open(STDOUT, '>&', S) and exec @ARGV or die $!`;
+  const args = ['-MSocket', '-e', launcher, socket, process.execPath, '--input-type=module', '--eval', body];
+  const child = spawn('perl', args, { cwd: PROJECT_ROOT, stdio: ['ignore', 'ignore', 'inherit'] });
+  await once(child, 'spawn');
   const [connection] = await once(server, 'connection');
   assert.ok(connection instanceof Socket);
   await Promise.all([once(connection, 'end'), once(child, 'exit')]);

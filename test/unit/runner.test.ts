@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { temporaryDirectory } from '../harness/process.ts';
 import { tally, tallyLine, type Outcome } from '../runner/outcome.ts';
-import { descendants } from '../runner/process-tree.ts';
+import { descendants, processTable } from '../runner/process-tree.ts';
 import { closingLines, fileLines } from '../runner/report.ts';
 import { runFiles } from '../runner/run-files.ts';
 import { selectSuites, UnknownSuiteError } from '../runner/suites.ts';
@@ -31,6 +31,23 @@ function summary(outcomes: readonly Outcome[]): readonly string[] {
     const [firstLine] = reason.split('\n');
     return [status, [file, ...names].join(' > '), firstLine].filter((part) => part !== '').join(': ');
   });
+}
+
+/** Returns when it is gone, or dead and not yet collected by whoever inherited it. */
+async function untilDead(pid: number): Promise<void> {
+  const deadline = performance.now() + 5000;
+  while (isAlive(pid) && !(await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '')).includes(') Z ')) {
+    assert.ok(performance.now() < deadline, `${pid} lives on`);
+    await delay(10);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
 }
 
 function namesOf(...args: readonly string[]): readonly string[] {
@@ -100,6 +117,7 @@ describe('a process that ran test files', () => {
     const table = '  1 0\n 10 1\n 11 10\n 12 1\n 13 11\n';
     assert.deepEqual(descendants(10, table), [11, 13]);
     assert.deepEqual(descendants(13, table), []);
+    assert.ok(descendants(process.ppid, processTable()).includes(process.pid));
   });
 });
 
@@ -179,8 +197,6 @@ describe('running files', () => {
       }));`;
     const outcomes = await runSources({ 'a.test.ts': source }, 3000);
     assert.match(summary(outcomes).join('\n'), /failed: a\.test\.ts: .*killed, it took longer than 3 s/);
-    const pid = await readFile(note, 'utf8');
-    // Gone, or dead and not yet collected by whoever inherited it.
-    assert.match(spawnSync('ps', ['-o', 'stat=', '-p', pid], { encoding: 'utf8' }).stdout, /^(Z.*\n)?$/);
+    await untilDead(Number(await readFile(note, 'utf8')));
   });
 });
