@@ -1,19 +1,21 @@
 #!/bin/sh
-# Installs every client of test/clients/: Debian packages (as root only) and pinned Go programs.
+# Installs what the suites behind `npm test` need: every client of test/clients/ and what test/faults/ compiles and
+# formats with, as Debian packages (as root only), and pinned Go programs.
 #
 # Safe to run again: what is there already is left alone, and then it takes under a second. No service is started. What
 # cannot be had is named on stderr, and the suites that need it skip themselves.
 set -eu
 
 # crun, because podman runs nothing without cgroups on runc.
-PACKAGES='docker.io containerd runc crun skopeo buildah podman iptables busybox-static openssl docker-registry'
+PACKAGES='docker.io containerd runc crun skopeo buildah podman iptables busybox-static openssl docker-registry
+gcc libc6-dev e2fsprogs'
 
 # Tools that need a newer Go than Debian's; `name module@version`, one a line.
 PROGRAMS='crane github.com/google/go-containerregistry/cmd/crane@v0.22.1
 oras oras.land/oras/cmd/oras@v1.3.6
 regctl github.com/regclient/regclient/cmd/regctl@v0.11.7'
 
-# Also in clients.ts, which looks for the programs there.
+# Also in tools.ts, which looks for the programs there.
 BIN="${ENTREPOT_TEST_BIN:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/entrepot-test/bin}"
 POLICY=/usr/sbin/policy-rc.d
 
@@ -42,7 +44,8 @@ install_packages() {
   fi
   forbid_services
   export DEBIAN_FRONTEND=noninteractive
-  apt-get update --quiet=2
+  # A list that cannot be had does not take away what the others offer.
+  apt-get update --quiet=2 || echo 'not every list of packages could be read' >&2
   # One by one: a package that this release does not have takes only its own suite away.
   for package in $missing; do
     apt-get install --yes --quiet=2 --no-install-recommends "$package" || echo "not installed: $package" >&2

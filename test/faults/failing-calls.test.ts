@@ -1,9 +1,10 @@
 import { describe, it } from 'node:test';
+import { missingTools } from '../clients/tools.ts';
 import { Sweep } from './sweep.ts';
 import { IS_DISTRIBUTION } from './subject.ts';
 import { CHANGING } from './shim.ts';
 
-const skip = process.platform !== 'linux' && 'LD_PRELOAD is for Linux';
+const skip = process.platform === 'linux' ? missingTools('cc') : 'LD_PRELOAD is for Linux';
 
 describe('a system call that fails during a push', { skip: (IS_DISTRIBUTION && 'not its promise') || skip }, () => {
   for (const error of ['EIO', 'ENOSPC'] as const) {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { missingTools } from '../clients/tools.ts';
 import { Client } from './client.ts';
 import { Ledger } from './ledger.ts';
 import { startPlain, startShimmed } from './shimmed-server.ts';
@@ -11,7 +12,9 @@ import { TreeVerifier } from './verify-tree.ts';
 
 const PUSHES = 10;
 
-const skip = IS_DISTRIBUTION ? 'not its promise' : process.platform !== 'linux' && 'LD_PRELOAD is for Linux';
+const isLinux = process.platform === 'linux';
+const obstacle = isLinux ? missingTools('cc') : 'LD_PRELOAD is for Linux';
+const skip = IS_DISTRIBUTION ? 'not its promise' : obstacle;
 
 describe('writes that take half of what they are given', { skip }, () => {
   it('make pushes slower and nothing wrong', async (t) => {

@@ -172,32 +172,36 @@ test('a swap of symbolic links is seen, as Kubernetes and certbot do it', { skip
   assert.deepEqual(server.faults, []);
 });
 
-test('a broken pair is told once and leaves the old one in use until it is mended', { skip, timeout: 30_000 }, async () => {
-  await using directory = await temporaryDirectory();
-  const files = await makePair(directory.path, 'one');
-  const next = await makePair(directory.path, 'two');
-  await using server = await startServer(files);
+test(
+  'a broken pair is told once and leaves the old one in use until it is mended',
+  { skip, timeout: 30_000 },
+  async () => {
+    await using directory = await temporaryDirectory();
+    const files = await makePair(directory.path, 'one');
+    const next = await makePair(directory.path, 'two');
+    await using server = await startServer(files);
 
-  const mismatched = server.faulted();
-  await rename(next.certificate, files.certificate);
-  await mismatched;
-  for (let i = 0; i < 3; i++) await server.watch.check();
-  assert.equal(server.faults.length, 1);
-  assert.match(server.faults[0] ?? '', /is not that of the first certificate/);
-  assert.equal(await nameSeen(server), 'one');
+    const mismatched = server.faulted();
+    await rename(next.certificate, files.certificate);
+    await mismatched;
+    for (let i = 0; i < 3; i++) await server.watch.check();
+    assert.equal(server.faults.length, 1);
+    assert.match(server.faults[0] ?? '', /is not that of the first certificate/);
+    assert.equal(await nameSeen(server), 'one');
 
-  const gone = server.faulted();
-  await rm(files.key);
-  await gone;
-  assert.match(server.faults[1] ?? '', /there is no such file/);
-  assert.equal(await nameSeen(server), 'one');
+    const gone = server.faulted();
+    await rm(files.key);
+    await gone;
+    assert.match(server.faults[1] ?? '', /there is no such file/);
+    assert.equal(await nameSeen(server), 'one');
 
-  const changed = server.changed();
-  await rename(next.key, files.key);
-  await changed;
-  assert.equal(await nameSeen(server), 'two');
-  assert.equal(server.changes.length, 1);
-});
+    const changed = server.changed();
+    await rename(next.key, files.key);
+    await changed;
+    assert.equal(await nameSeen(server), 'two');
+    assert.equal(server.changes.length, 1);
+  },
+);
 
 test('nothing is loaded again while the files stay as they are', { skip }, async () => {
   await using directory = await temporaryDirectory();
