@@ -45,8 +45,10 @@ export class Client implements Disposable {
         headers: { ...lengthHeader(method, body), ...headers },
         signal,
       });
-      const fail = (error: Error) =>
+      const fail = (error: Error) => {
+        if (signal.aborted) this.timedOut += 1;
         reject(new Disconnected(`${method} ${target}: ${error.message}`, { cause: error }));
+      };
       request.on('error', fail);
       request.on('response', (response) => {
         const chunks: Buffer[] = [];
