@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { mkdir, readdir, stat, utimes, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test, type TestContext } from 'node:test';
+import { readConfig } from '../../config/load.ts';
+import { startJobs } from '../../server/jobs.ts';
+import { bodyOf, name, NO_CLAIM, openTestRegistry, type OpenedRegistry } from '../harness/registry.ts';
+import { temporaryDirectory } from '../harness/process.ts';
+import { RecordingLog } from '../harness/service.ts';
+import { until } from '../http/until.ts';
+
+const SECOND_MS = 1000;
+const HOUR_MS = 3600 * SECOND_MS;
+const DAY_MS = 24 * HOUR_MS;
+const V2 = 'docker/registry/v2/repositories';
+
+/** A store with the jobs of a server on it, whose intervals pass as the test says; its clock is `clock.now`. */
+async function startWithJobs(t: TestContext, root: string) {
+  t.mock.timers.enable({ apis: ['setInterval'] });
+  const config = await readConfig({ flags: { root }, env: {} });
+  const clock = { now: Date.now() };
+  const settings = { uploadExpiryMs: config.uploads.expireAfterMs };
+  const opened = await openTestRegistry({ root, now: () => clock.now, settings });
+  const log = new RecordingLog();
+  const start = () => {
+    const jobs = startJobs(config, { ...opened, driver: opened.context.driver }, log);
+    t.after(async () => {
+      await jobs.stop();
+      await opened[Symbol.asyncDispose]();
+    });
+  };
+  return { opened, clock, start, pass: (ms: number) => t.mock.timers.tick(ms) };
+}
+
+async function isThere(file: string): Promise<boolean> {
+  return stat(file).then(
+    () => true,
+    () => false,
+  );
+}
+
+async function isVerified({ metadata, context }: OpenedRegistry): Promise<boolean> {
+  return (await metadata.state.get('verified-run')) === context.run;
+}
+
+test('the tree is compared with the index at the start, and a doubted repository within seconds', async (t) => {
+  await using directory = await temporaryDirectory();
+  const layer = path.join(directory.path, V2, 'foreign', '_layers');
+  await mkdir(layer, { recursive: true });
+  const { opened, start, pass } = await startWithJobs(t, directory.path);
+  assert.equal(await isVerified(opened), false);
+  start();
+  await until('a compared tree', () => isVerified(opened));
+  const { metadata, context } = opened;
+  const run = async () => (await metadata.repositories.find(name('foreign')))?.verifiedRun;
+  assert.equal(await run(), context.run);
+  await metadata.intents.abandon({ repository: name('foreign'), keys: [] });
+  assert.notEqual(await run(), context.run);
+  pass(10 * SECOND_MS);
+  await until('a compared repository', async () => (await run()) === context.run);
+});
+
+test('uploads without progress for a day are removed within a minute', async (t) => {
+  await using directory = await temporaryDirectory();
+  const { opened, clock, start, pass } = await startWithJobs(t, directory.path);
+  start();
+  const { uploads } = opened.registry;
+  const old = await uploads.open(name('a'), 'sha256');
+  await uploads.append(name('a'), old.id, NO_CLAIM, bodyOf('abandoned'));
+  const bytes = path.join(directory.path, V2, 'a/_uploads', old.id);
+  clock.now += 1000;
+  const young = await uploads.open(name('a'), 'sha256');
+  clock.now += DAY_MS - 999;
+  assert.ok(await isThere(bytes));
+  pass(60 * SECOND_MS);
+  await until('an expired upload', async () => (await opened.metadata.uploads.find(old.id)) === undefined);
+  assert.ok(!(await isThere(bytes)));
+  assert.notEqual(await opened.metadata.uploads.find(young.id), undefined);
+});
+
+test('staged bytes that no session knows are removed at the start and every six hours', async (t) => {
+  await using directory = await temporaryDirectory();
+  const uploads = path.join(directory.path, V2, 'a/_uploads');
+  const orphan = async (number: number) => {
+    const stage = path.join(uploads, `00000000-0000-4000-8000-00000000000${number}`);
+    await mkdir(stage, { recursive: true });
+    await writeFile(path.join(stage, 'data'), 'of a crash');
+    const longAgo = new Date(Date.now() - DAY_MS - HOUR_MS);
+    await utimes(path.join(stage, 'data'), longAgo, longAgo);
+    return stage;
+  };
+  const first = await orphan(1);
+  const { start, pass } = await startWithJobs(t, directory.path);
+  start();
+  await until('no first stage', async () => !(await isThere(first)));
+  const second = await orphan(2);
+  pass(6 * HOUR_MS);
+  await until('no second stage', async () => !(await isThere(second)));
+});
+
+test('the trash is kept for a day and emptied within an hour after it', async (t) => {
+  await using directory = await temporaryDirectory();
+  const trash = path.join(directory.path, '.meta/trash');
+  await mkdir(trash, { recursive: true });
+  const [old, young] = [`${Date.now() - DAY_MS - HOUR_MS}-old`, `${Date.now() - DAY_MS + HOUR_MS}-young`];
+  for (const entry of [old, young]) await writeFile(path.join(trash, entry), '');
+  const { start, pass } = await startWithJobs(t, directory.path);
+  start();
+  pass(HOUR_MS);
+  await until('a smaller trash', async () => (await readdir(trash)).length < 2);
+  assert.deepEqual(await readdir(trash), [young]);
+});
