@@ -3,7 +3,7 @@ import path from 'node:path';
 import { after, before, it } from 'node:test';
 import { run } from './command.ts';
 import { startContainerd, type Containerd } from './containerd.ts';
-import { GREETING, IMAGES, plainImage, TAG, type Image } from './images.ts';
+import { CONTAINER_IMAGES, GREETING, plainImage, TAG, type Image } from './images.ts';
 import { publish } from './publish.ts';
 import { machineRefuses } from './refusal.ts';
 import { lackedByDistribution, startRegistry, untilMounted, type Registry } from './registry.ts';
@@ -55,7 +55,7 @@ clientSuite('containerd', missingToolsOrRoot('containerd', 'ctr', 'runc'), () =>
 
   it('says its version', async (t) => t.diagnostic((await run(tool('containerd'), ['--version'])).stdout));
 
-  for (const [kind, build] of Object.entries(IMAGES)) {
+  for (const [kind, build] of Object.entries(CONTAINER_IMAGES)) {
     it(`pushes the ${kind}, and pulls it by tag and by digest`, async () => {
       const image = await build();
       const repository = `ctr/${image.name}`;

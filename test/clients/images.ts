@@ -1,6 +1,6 @@
 import { createCipheriv, randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { cp, readFile, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -68,6 +68,24 @@ export const multiPlatformImage = once('multi-platform', async (directory) => {
   return { root, diffIds: [...amd64.diffIds, ...arm64.diffIds] };
 });
 
+/** An artifact of one text file that has the plain image as its subject, which is in the layout as well. */
+export const subjectArtifact = once('artifact', async (directory) => {
+  const image = await plainImage();
+  await cp(path.join(image.directory, 'blobs'), path.join(directory, 'blobs'), { recursive: true });
+  const { size } = await stat(path.join(image.directory, 'blobs', ...image.digest.split(':')));
+  const config = await writeBlob(directory, 'application/vnd.oci.empty.v1+json', Buffer.from('{}'));
+  const layer = await writeBlob(directory, 'text/plain', Buffer.from('of the plain image\n'));
+  const root = await writeJson(directory, MEDIA_TYPES.imageManifest, {
+    schemaVersion: 2,
+    mediaType: MEDIA_TYPES.imageManifest,
+    artifactType: 'application/vnd.example.note.v1',
+    config,
+    layers: [layer],
+    subject: { mediaType: MEDIA_TYPES.imageManifest, digest: image.digest, size },
+  });
+  return { root, diffIds: [] };
+});
+
 /** Those of `IMAGES` that an engine can load, because they are one image each. */
 export const SINGLE_IMAGES = {
   'plain image': plainImage,
@@ -75,8 +93,11 @@ export const SINGLE_IMAGES = {
   'image with a layer of 200 MiB': largeLayerImage,
 } as const;
 
+/** What an engine can unpack: `subjectArtifact` has nothing to unpack. */
+export const CONTAINER_IMAGES = { ...SINGLE_IMAGES, 'index of two platforms': multiPlatformImage } as const;
+
 /** One of each kind, for tests that do the same with all. */
-export const IMAGES = { ...SINGLE_IMAGES, 'index of two platforms': multiPlatformImage } as const;
+export const IMAGES = { ...CONTAINER_IMAGES, 'artifact with a subject': subjectArtifact } as const;
 
 interface Layer {
   readonly tar: Buffer;

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { RegistryError } from '../../oci/errors.ts';
 import { parseTag } from '../../oci/names.ts';
 import { StorageError, type BlobDriver } from '../../storage/blobs/driver.ts';
-import { layerLinkKey, revisionLinkKey, tagLinkKey } from '../../storage/layout.ts';
+import { blobKey, layerLinkKey, revisionLinkKey, tagIndexLinkKey, tagLinkKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { bodyOf, digestOfText, imageOf, name, NO_CLAIM, openTestRegistry, pushBlob } from '../harness/registry.ts';
 
@@ -111,6 +111,46 @@ function bound(driver: BlobDriver): BlobDriver {
     getOwnPropertyDescriptor: () => ({ enumerable: true, configurable: true }),
   });
 }
+
+function keysOf(writes: readonly { readonly key: string }[]): readonly string[] {
+  return writes.map((write) => write.key);
+}
+
+/** Notes which keys each call makes visible, the groups of a call apart. */
+function notingWrites(calls: (readonly string[])[][]) {
+  return (driver: BlobDriver): BlobDriver =>
+    new Proxy(driver, {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key);
+        if (typeof value !== 'function') return value;
+        if (key !== 'writeAll') return value.bind(target) as unknown;
+        return (writes: Parameters<BlobDriver['writeAll']>[0], last: typeof writes = []) => {
+          calls.push([keysOf(writes), keysOf(last)]);
+          return target.writeAll(writes, last);
+        };
+      },
+    });
+}
+
+test('what a push makes visible comes in an order that may end anywhere', async () => {
+  await using directory = await temporaryDirectory();
+  const calls: (readonly string[])[][] = [];
+  await using opened = await openTestRegistry({ root: directory.path, wrap: notingWrites(calls) });
+  const small = digestOfText('layer');
+  // Of a known length: it is kept in memory and needs no stage.
+  await opened.registry.uploads.pushWhole(repository, small, { range: undefined, length: 5 }, bodyOf('layer'));
+  const { digest } = await pushImage(opened, 'layer');
+  const blobs = calls.filter(([first = []]) => first.some((key) => key.includes('/_layers/')));
+  assert.deepEqual(blobs, [
+    [[blobKey(small), layerLinkKey(repository, small)], []],
+    [[layerLinkKey(repository, small)], []],
+  ]);
+  assert.deepEqual(calls.at(-1), [
+    [blobKey(digest), revisionLinkKey(repository, digest), tagIndexLinkKey(repository, tag, digest)],
+    // After everything else is on the disk: it may have pointed to another manifest before.
+    [tagLinkKey(repository, tag)],
+  ]);
+});
 
 describe('two processes on one store', () => {
   test('what one pushed, tagged and deleted, the other sees at once', async () => {

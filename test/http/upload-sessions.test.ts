@@ -108,6 +108,20 @@ describeOnDrivers('sessions', (setup) => {
     await assertHas(setup, 'race', CONTENT);
   });
 
+  it('of many closing PUTs with a whole blob each one gets the upload, and no other blob is there', async () => {
+    const name = 'race-of-wholes';
+    const location = await openUpload(setup.client, name);
+    const contents = Array.from({ length: 8 }, (_, i) => bytesOf(100, `blob ${i}`));
+    const put = (content: Buffer) => setup.client.put(withQuery(location, `digest=${digestOf(content)}`), content);
+    const answers = await Promise.all(contents.map(put));
+    for (const [i, answer] of answers.entries()) {
+      const content = contents[i] ?? assert.fail();
+      if (answer.status === 201) await assertHas(setup, name, content);
+      else await assertHasNot(setup, name, digestOf(content));
+    }
+    assert.equal(answers.filter(({ status }) => status === 201).length, 1);
+  });
+
   it('a body that breaks off leaves what came of it, and the upload goes on from there', async () => {
     const name = 'broken-off';
     const location = await openUpload(setup.client, name);
