@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName, Tag } from '../oci/names.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
@@ -67,17 +67,20 @@ export class Adoption {
   /** Compares everything in the repository, unless this run has done so. */
   async repository(name: RepositoryName): Promise<void> {
     const { metadata, run, now } = this.#context;
-    const known = await metadata.repositories.find(name);
+    let known = await metadata.repositories.find(name);
     if (known === undefined ? await this.isWholeTreeVerified() : this.isVerified(known.verifiedRun)) return;
     const isInTree = await this.tree.hasRepository(name);
     if (known === undefined && !isInTree) return;
     if (known === undefined) {
       await metadata.write('relaxed', (tx) => metadata.repositories.ensure(tx, name, now(), undefined));
+      known = await metadata.repositories.find(name);
     }
-    const mark = `comparing ${randomUUID()}`;
-    await metadata.repositories.beginVerification(name, mark);
-    for await (const batch of this.#subjects(name)) await this.#compare(name, batch);
-    await metadata.repositories.endVerification(name, mark, run);
+    for await (const batch of this.#subjects(name)) {
+      await this.#compare(name, batch);
+      // Where both agree nothing waits for anything, and ten thousand tags would hold up every request.
+      await nextTurn();
+    }
+    if (known !== undefined) await metadata.repositories.endVerification(known, run);
     if (!isInTree) await this.#dropIfEmpty(name);
   }
 
@@ -266,7 +269,8 @@ export class Adoption {
     const { metadata, now } = this.#context;
     const change = { repository, repositoryId, tag, now: now() };
     const manifest = digest === undefined ? undefined : await metadata.manifests.find(tx, repositoryId, digest);
-    if (digest === undefined || manifest === undefined) await metadata.tags.remove(tx, change);
+    // One that is being pushed right now may still fail.
+    if (digest === undefined || manifest?.committed !== true) await metadata.tags.remove(tx, change);
     else await metadata.tags.move(tx, { ...change, manifestId: manifest.id, digest });
   }
 }

@@ -122,12 +122,14 @@ export class Blobs {
    */
   async delete(name: RepositoryName, digest: Digest): Promise<void> {
     const { driver, metadata } = this.#context;
-    // All manifests must be known before "nobody needs it" can be said.
-    await this.#adoption.repository(name);
-    await this.get(name, digest);
     const change = {
       name,
       subjects: [{ layer: digest }],
+      know: async () => {
+        // All manifests must be known before "nobody needs it" can be said.
+        await this.#adoption.repository(name);
+        await this.get(name, digest);
+      },
       prepare: async (tx: Parameters<typeof metadata.blobs.neededBy>[0]) => {
         const manifest = await metadata.blobs.neededBy(tx, name, digest);
         if (manifest !== undefined) throw isNeeded(digest, manifest);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName, Tag } from '../oci/names.ts';
@@ -36,6 +37,12 @@ export interface Change<A> {
   readonly subjects: readonly Subject[] | ((tx: Transaction) => Promise<readonly Subject[]>);
   /** Objects that the change relies on: nobody may be changing them when it begins. Not locked by it. */
   readonly relyingOn?: readonly Subject[];
+  /**
+   * Compares with the tree what `prepare` relies on, where the repository is in doubt. Runs before the first
+   * transaction, and again when the repository was put in doubt since: while this change waited for its locks, the one
+   * that had them may have failed with half of it in the tree.
+   */
+  readonly know?: () => Promise<void>;
   /** Runs in the first transaction once the locks are held; what it throws undoes them. */
   readonly prepare?: (tx: Transaction) => Promise<A>;
 }
@@ -54,14 +61,15 @@ export async function changing<A, T>(
   change: Change<A>,
   work: (held: Held, prepared: A) => Promise<T>,
 ): Promise<T> {
-  const { keys, prepared } = await acquire(context, change);
+  const { intents, prepared } = await acquire(context, change);
   let finished = false;
   const held: Held = {
     finish: async (durability, last) => {
       const result = await context.metadata.write(durability, async (tx) => {
         const value = await last(tx);
-        await context.metadata.intents.release(tx, keys);
-        return value;
+        if (await context.metadata.intents.release(tx, intents.keys, intents.owner)) return value;
+        // Whoever took this process for dead has let others change the same objects.
+        throw new StorageError('unavailable', `the change of ${change.name} was given up by another process`);
       });
       finished = true;
       return result;
@@ -70,17 +78,17 @@ export async function changing<A, T>(
   try {
     return await work(held, prepared);
   } finally {
-    if (!finished) await giveUp(context, change.name, keys);
+    if (!finished) await giveUp(context, intents);
   }
 }
 
-async function giveUp(context: Context, name: RepositoryName, keys: readonly string[]): Promise<void> {
-  const intents = { repository: name, keys };
+async function giveUp(context: Context, intents: AbandonedIntents): Promise<void> {
+  const { repository } = intents;
   try {
     await abandon(context, intents);
   } catch (error) {
     // The locks stay until it works again: nobody builds on what is in doubt.
-    context.log.warn('a failed change could not be given up yet, will try again', { repository: name, err: error });
+    context.log.warn('a failed change could not be given up yet, will try again', { repository, err: error });
     context.unsettled.add(intents);
   }
 }
@@ -103,27 +111,46 @@ async function abandon(context: Context, intents: AbandonedIntents): Promise<voi
 }
 
 interface Acquired<A> {
-  readonly keys: readonly string[];
+  readonly intents: AbandonedIntents;
   readonly prepared: A;
 }
 
 async function acquire<A>(context: Context, change: Change<A>): Promise<Acquired<A>> {
   const deadline = performance.now() + LIMIT_MS;
+  let doubt = await know(context, change);
   for (;;) {
-    const acquired = await context.metadata.write('relaxed', (tx) => tryAcquire(context, change, tx));
-    if (acquired !== undefined) return acquired;
+    const acquired = await context.metadata.write('relaxed', (tx) => tryAcquire(context, change, doubt, tx));
+    if (typeof acquired === 'object') return acquired;
     if (performance.now() > deadline) {
       throw new StorageError('unavailable', `somebody else has been changing ${change.name} for ${LIMIT_MS} ms`);
     }
-    await delay(RETRY_MS);
+    if (acquired === 'doubted') doubt = await know(context, change);
+    else await delay(RETRY_MS);
   }
 }
 
-async function tryAcquire<A>(context: Context, change: Change<A>, tx: Transaction): Promise<Acquired<A> | undefined> {
+/** @returns the doubt under which it was learned */
+async function know<A>(context: Context, change: Change<A>): Promise<string | undefined> {
+  if (change.know === undefined) return undefined;
+  const repository = await context.metadata.repositories.find(change.name);
+  await change.know();
+  return repository?.verifiedRun;
+}
+
+async function tryAcquire<A>(
+  context: Context,
+  change: Change<A>,
+  doubt: string | undefined,
+  tx: Transaction,
+): Promise<Acquired<A> | 'taken' | 'doubted'> {
+  if (change.know !== undefined) {
+    const now = await context.metadata.repositories.verifiedRun(tx, change.name);
+    if (now !== doubt && now !== context.run) return 'doubted';
+  }
   const subjects = typeof change.subjects === 'function' ? await change.subjects(tx) : change.subjects;
   const keys = subjects.map((subject) => intentKey(change.name, subject));
   const reliedOn = (change.relyingOn ?? []).map((subject) => intentKey(change.name, subject));
-  const intent = { keys, reliedOn, repository: change.name, owner: context.owner, now: context.now() };
-  if (!(await context.metadata.intents.acquire(tx, intent))) return undefined;
-  return { keys, prepared: (await change.prepare?.(tx)) as A };
+  const intents = { keys, repository: change.name, owner: `${context.owner}/${randomUUID()}` };
+  if (!(await context.metadata.intents.acquire(tx, { ...intents, reliedOn, now: context.now() }))) return 'taken';
+  return { intents, prepared: (await change.prepare?.(tx)) as A };
 }

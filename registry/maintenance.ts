@@ -42,7 +42,7 @@ export class Maintenance {
   /** Gives up what a process left behind that ended without saying goodbye. */
   async abandonProcess(owner: string): Promise<number> {
     await this.#context.driver.flush();
-    return this.#context.metadata.intents.abandonEnded({ owner });
+    return this.#context.metadata.intents.abandonEnded({ owner }, this.#context.now());
   }
 
   /** Removes upload sessions that made no progress for `uploadExpiryMs`. */

@@ -126,13 +126,13 @@ export class Manifests {
   async put(push: ManifestPush): Promise<PushedManifest> {
     const plan = judge(push);
     const { name, digest, manifest, tags } = plan;
-    await this.#know(plan);
+    const know = () => this.#know(plan);
     const run = await this.#adoption.runForNew(name);
     const subjects: Subject[] = [{ manifest: digest }, ...tags.map((tag) => ({ tag }))];
     // A layer that is being deleted right now still has its row.
     const relyingOn = requiredBlobs(manifest).map((layer) => ({ layer }));
     const prepare = (tx: Transaction) => this.#prepare(tx, plan, run);
-    await changing(this.#context, { name, subjects, relyingOn, prepare }, async (held, prepared) => {
+    await changing(this.#context, { name, subjects, relyingOn, know, prepare }, async (held, prepared) => {
       const [writes, last] = [writesOf(plan, prepared), tagWritesOf(plan, prepared)];
       const isChange = writes.length > 0 || last.length > 0;
       if (isChange) await this.#context.driver.writeAll(writes, last);
@@ -221,10 +221,12 @@ export class Manifests {
    */
   async delete(name: RepositoryName, digest: Digest, precondition: Precondition = NO_PRECONDITION): Promise<void> {
     const { driver, metadata, now } = this.#context;
-    // Every tag must be known: a tag that stays behind would point to nothing.
-    await this.#adoption.repository(name);
-    await this.get(name, { digest });
-    checkPrecondition(precondition, digest);
+    const know = async () => {
+      // Every tag must be known: a tag that stays behind would point to nothing.
+      await this.#adoption.repository(name);
+      await this.get(name, { digest });
+      checkPrecondition(precondition, digest);
+    };
     let tags: readonly Tag[] = [];
     const subjects = async (tx: Transaction): Promise<readonly Subject[]> => {
       const repositoryId = (await metadata.repositories.id(tx, name)) ?? -1;
@@ -232,7 +234,7 @@ export class Manifests {
       tags = row === undefined ? [] : await metadata.tags.ofManifest(tx, row.id);
       return [{ manifest: digest }, ...tags.map((tag) => ({ tag }))];
     };
-    await changing(this.#context, { name, subjects }, async (held) => {
+    await changing(this.#context, { name, subjects, know }, async (held) => {
       await driver.delete([...tags.map((tag) => tagKey(name, tag)), revisionKey(name, digest)]);
       await held.finish('durable', async (tx) => {
         const repositoryId = await metadata.repositories.id(tx, name);

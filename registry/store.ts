@@ -22,7 +22,7 @@ export async function beginRun(
   const { driver, metadata, log } = store;
   // What they left in the tree will be believed from now on: see `changing`.
   if (await metadata.intents.isAnyLeft()) await driver.flush();
-  const abandoned = await metadata.intents.abandonEnded({ allButRun: run });
+  const abandoned = await metadata.intents.abandonEnded({ allButRun: run }, Date.now());
   if (abandoned > 0)
     log.info('the last run left changes half-done, their repositories are compared again', { changes: abandoned });
   if ((await metadata.state.get('boot')) !== boot) {

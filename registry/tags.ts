@@ -36,7 +36,7 @@ export class Tags {
    */
   async delete(name: RepositoryName, tag: Tag, precondition: Precondition = NO_PRECONDITION): Promise<void> {
     const { driver, metadata, now } = this.#context;
-    await this.#adoption.tag(name, tag);
+    const know = () => this.#adoption.tag(name, tag);
     const prepare = async (tx: Transaction): Promise<number> => {
       const repositoryId = await metadata.repositories.id(tx, name);
       const current = repositoryId && (await metadata.tags.digest(tx, repositoryId, tag));
@@ -44,7 +44,7 @@ export class Tags {
       checkPrecondition(precondition, current);
       return repositoryId;
     };
-    await changing(this.#context, { name, subjects: [{ tag }], prepare }, async (held, repositoryId) => {
+    await changing(this.#context, { name, subjects: [{ tag }], know, prepare }, async (held, repositoryId) => {
       await driver.delete([tagKey(name, tag)]);
       await held.finish('durable', (tx) =>
         metadata.tags.remove(tx, { repository: name, repositoryId, tag, now: now() }),

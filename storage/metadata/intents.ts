@@ -1,9 +1,13 @@
+import { randomUUID } from 'node:crypto';
 import type { RepositoryName } from '../../oci/names.ts';
 import type { Database, Transaction } from './database.ts';
 
 /**
  * The rows that say what is being changed, written before the tree is touched. A row is also the lock on its object:
  * nobody else changes that object, in any process, until the row is gone or its owner is known to be dead.
+ *
+ * The owner is one change of one process: `<run>/<worker>/<change>`. A lock that was given up may be somebody else's by
+ * now, and its former owner must not give that back.
  */
 export class IntentRecords {
   readonly #database: Database;
@@ -59,8 +63,11 @@ export class IntentRecords {
     return (await this.#database.get('SELECT 1 FROM intent LIMIT 1')) !== undefined;
   }
 
-  async release(tx: Transaction, keys: readonly string[]): Promise<void> {
-    for (const key of keys) await tx.run('DELETE FROM intent WHERE key = ?', key);
+  /** Gives locks back; false when the owner did not have all of them any more. */
+  async release(tx: Transaction, keys: readonly string[], owner: string): Promise<boolean> {
+    let released = 0;
+    for (const key of keys) released += await tx.run('DELETE FROM intent WHERE key = ? AND owner = ?', key, owner);
+    return released === keys.length;
   }
 
   /**
@@ -68,28 +75,38 @@ export class IntentRecords {
    * repository counts as unverified, and manifests that were never committed are forgotten.
    */
   async abandon(intents: AbandonedIntents): Promise<void> {
-    await this.#database.write('relaxed', (tx) => this.#abandon(tx, intents.repository, intents.keys));
+    await this.#database.write('relaxed', (tx) => this.#abandon(tx, intents));
   }
 
   /**
    * The same for everything that ended processes left behind: intents and upload sessions.
    *
-   * @param owner one process (`<run>/<worker>`), or undefined for all but those of `run`
+   * @param ended one process (`<run>/<worker>`), or all but those of a run
+   * @param now the sessions were in use until then: their time to expire begins anew
    */
-  async abandonEnded(ended: { owner: string } | { allButRun: string }): Promise<number> {
+  async abandonEnded(ended: { owner: string } | { allButRun: string }, now: number): Promise<number> {
     const [condition, value] =
-      'owner' in ended ? ['owner = ?', ended.owner] : [`owner NOT LIKE ? || '/%'`, ended.allButRun];
+      'owner' in ended ? [`owner || '/' LIKE ? || '/%'`, ended.owner] : [`owner NOT LIKE ? || '/%'`, ended.allButRun];
     return this.#database.write('durable', async (tx) => {
-      const rows = await tx.all(`SELECT key, repository FROM intent WHERE ${condition}`, value);
-      for (const row of rows) await this.#abandon(tx, row['repository'] as RepositoryName, [String(row['key'])]);
-      await tx.run(`UPDATE upload SET holder = NULL WHERE ${condition.replace('owner', 'holder')}`, value);
+      const rows = await tx.all(`SELECT key, repository, owner FROM intent WHERE ${condition}`, value);
+      for (const { key, repository, owner } of rows) {
+        await this.#abandon(tx, {
+          repository: repository as RepositoryName,
+          keys: [String(key)],
+          owner: String(owner),
+        });
+      }
+      const held = condition.replace('owner', 'holder');
+      await tx.run(`UPDATE upload SET holder = NULL, updated_at = ? WHERE ${held}`, now, value);
       return rows.length;
     });
   }
 
-  async #abandon(tx: Transaction, repository: RepositoryName, keys: readonly string[]): Promise<void> {
-    await tx.run('UPDATE repository SET verified_run = NULL WHERE name = ?', repository);
+  async #abandon(tx: Transaction, { repository, keys, owner }: AbandonedIntents): Promise<void> {
+    // Never the same doubt twice: whoever compared under an earlier one is told by it.
+    await tx.run('UPDATE repository SET verified_run = ? WHERE name = ?', `doubt ${randomUUID()}`, repository);
     for (const key of keys) {
+      if (!(await this.release(tx, [key], owner))) continue;
       await tx.run(
         `DELETE FROM manifest WHERE state = 'pending' AND 'manifest:' || ? || '@' || digest = ?
          AND repository_id = (SELECT id FROM repository WHERE name = ?)`,
@@ -98,11 +115,11 @@ export class IntentRecords {
         repository,
       );
     }
-    await this.release(tx, keys);
   }
 }
 
 export interface AbandonedIntents {
   readonly repository: RepositoryName;
   readonly keys: readonly string[];
+  readonly owner: string;
 }

@@ -3,7 +3,7 @@ import type { Database, Row, Transaction } from './database.ts';
 
 export interface RepositoryRecord {
   readonly id: number;
-  /** The run of the server in which it was last compared with the tree. */
+  /** The run of the server in which it was last compared with the tree; or a doubt, which no other one is like. */
   readonly verifiedRun: string | undefined;
 }
 
@@ -56,17 +56,21 @@ export class RepositoryRecords {
     return row === undefined;
   }
 
-  /** Marks the row as being compared with the tree; anything that puts it in doubt meanwhile wipes the mark. */
-  async beginVerification(name: RepositoryName, mark: string): Promise<void> {
-    await this.#database.write('relaxed', (tx) =>
-      tx.run('UPDATE repository SET verified_run = ? WHERE name = ?', mark, name),
-    );
+  /** `RepositoryRecord.verifiedRun` inside a transaction; undefined also when there is no row. */
+  async verifiedRun(tx: Transaction, name: RepositoryName): Promise<string | undefined> {
+    const row = await tx.get('SELECT verified_run FROM repository WHERE name = ?', name);
+    return (row?.['verified_run'] as string | null | undefined) ?? undefined;
   }
 
-  /** Verified in `run`, if the mark is still there. */
-  async endVerification(name: RepositoryName, mark: string, run: string): Promise<void> {
+  /** Everything was compared with the tree since `before` was read: verified in `run`, unless doubts arose meanwhile. */
+  async endVerification(before: RepositoryRecord, run: string): Promise<void> {
     await this.#database.write('relaxed', (tx) =>
-      tx.run('UPDATE repository SET verified_run = ? WHERE name = ? AND verified_run = ?', run, name, mark),
+      tx.run(
+        'UPDATE repository SET verified_run = ? WHERE id = ? AND verified_run IS NOT DISTINCT FROM ?',
+        run,
+        before.id,
+        before.verifiedRun ?? null,
+      ),
     );
   }
 

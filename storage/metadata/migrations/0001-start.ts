@@ -3,12 +3,13 @@ import type { ColumnTypes } from '../database.ts';
 /**
  * The first shape of the index. Times are milliseconds since 1970, digests `<algorithm>:<hex>`.
  *
- * - `repository.verified_run`: the run of the server in which the repository was last compared with the tree
+ * - `repository.verified_run`: the run of the server in which the repository was last compared with the tree, or
+ *   `doubt <uuid>` since a change in it failed
  * - `manifest.state`: `pending` while its push is under way (its references already protect what they point to)
  * - `manifest.bytes`: small manifests only; the tree has them all
  * - `manifest_reference`: the edges from manifests to configs, layers, children and subjects
  * - `tag.version`, `tag_history`: each move of a tag, for undo
- * - `intent`: what is being changed right now, and by which process; at the same time the lock on it
+ * - `intent`: what is being changed right now, and by which change of which process; at the same time the lock on it
  */
 export function start(types: ColumnTypes): readonly string[] {
   // Uploads and intents are few at any time, and come and go with every push: no index but their key is worth its pages.
