@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseTag, type Tag } from '../../oci/names.ts';
 import type { BlobDriver } from '../../storage/blobs/driver.ts';
+import { changing } from '../../registry/intents.ts';
 import { tagLinkKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import {
@@ -141,20 +142,19 @@ describe('a change that waits for one whose process dies', () => {
     const held = Promise.withResolvers<void>();
     const goOn = Promise.withResolvers<void>();
     const change = { name: repository, subjects: [{ tag: latest }] };
-    const { changing } = await import('../../registry/intents.ts');
-    const late = changing(two.context, change, async ({ finish }) => {
+    const late = changing(two.context, change, async (intent) => {
       held.resolve();
       await goOn.promise;
-      await finish('durable', async () => {});
+      await intent.finish('durable', async () => {});
     });
     late.catch(() => {});
     await held.promise;
     await buryTwo();
-    await changing(one.context, change, async ({ finish }) => {
+    await changing(one.context, change, async (intent) => {
       goOn.resolve();
       await assert.rejects(late, { failure: 'unavailable' });
       assert.equal(await one.metadata.intents.isAnyLeft(), true, 'the lock of the successor');
-      await finish('durable', async () => {});
+      await intent.finish('durable', async () => {});
     });
     assert.equal(await one.metadata.intents.isAnyLeft(), false);
   });

@@ -132,6 +132,23 @@ describe('index: intents', () => {
     await metadata.close();
   });
 
+  test('comparisons at the same time all count, unless a doubt arose since they began', async () => {
+    const { directory, file } = await scratch();
+    await using _ = directory;
+    const metadata = await openSqliteMetadata(file);
+    const { repositories } = metadata;
+    const repository = name('a');
+    await metadata.write('relaxed', (tx) => repositories.ensure(tx, repository, 0, undefined));
+    const [first, second] = [await repositories.find(repository), await repositories.find(repository)];
+    assert.ok(first !== undefined && second !== undefined);
+    await repositories.endVerification(first, 'run');
+    assert.equal((await repositories.find(repository))?.verifiedRun, 'run');
+    await metadata.intents.abandon({ repository, keys: [], owner: 'run/1/a change' });
+    await repositories.endVerification(second, 'run');
+    assert.match((await repositories.find(repository))?.verifiedRun ?? '', /^doubt /);
+    await metadata.close();
+  });
+
   test('what ended processes left is given up, what living ones hold stays', async () => {
     const { directory, file } = await scratch();
     await using _ = directory;
