@@ -51,7 +51,12 @@ export async function commitBlob(context: Context, adoption: Adoption, push: Blo
   return blob;
 }
 
-async function hasVerified(context: Context, blob: Blob): Promise<boolean> {
-  if ((await context.metadata.blobs.verifiedSize(blob.digest)) !== blob.size) return false;
-  return (await context.driver.stat(blobKey(blob.digest)))?.size === blob.size;
+async function hasVerified({ driver, metadata }: Context, { digest, size }: Blob): Promise<boolean> {
+  // In this order: the row of a file that lies there again is told to forget before it does.
+  const found = await driver.stat(blobKey(digest));
+  if ((await metadata.blobs.verifiedSize(digest)) !== size) return false;
+  if (found?.size === size) return true;
+  // Another server removed it. Whoever sees it again must not take it for durable while somebody is still placing it.
+  await metadata.write('relaxed', (tx) => metadata.blobs.forgetVerifiedOf(tx, digest));
+  return false;
 }

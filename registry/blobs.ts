@@ -1,4 +1,4 @@
-import type { Digest } from '../oci/digest.ts';
+import { algorithmOf, type Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/names.ts';
 import { StorageError, type BlobReader, type ByteRange } from '../storage/blobs/driver.ts';
@@ -6,6 +6,7 @@ import { blobKey, layerKey, layerLinkKey, linkBytes } from '../storage/layout.ts
 import type { Adoption } from './adoption.ts';
 import { CACHED_CONTENT_MAX_BYTES } from './content-cache.ts';
 import type { Context } from './context.ts';
+import { RunningDigest } from './hashing.ts';
 import { changing } from './intents.ts';
 import { blobUnknown } from './unknown.ts';
 
@@ -57,6 +58,10 @@ export class Blobs {
     const bytes = await this.#context.driver.readSmall(blobKey(blob.digest), CACHED_CONTENT_MAX_BYTES);
     if (bytes === undefined) return this.#isGone(name, blob);
     if (bytes.length !== blob.size) throw this.#hasWrongSize(blob, bytes.length);
+    // Another server may have stored it. What is wrong must not be kept beyond the push that puts it right.
+    if (new RunningDigest(algorithmOf(blob.digest)).update([bytes]).current() !== blob.digest) {
+      throw new StorageError('unavailable', `blob ${blob.digest} has another digest in the store: push it again`);
+    }
     this.#context.cache.set(blob.digest, bytes);
     return bytes;
   }

@@ -91,6 +91,11 @@ export class BlobRecords {
     await this.#database.write('durable', (tx) => tx.run('UPDATE blob SET verified_at = NULL'));
   }
 
+  /** `forgetVerified` for one blob. */
+  async forgetVerifiedOf(tx: Transaction, digest: Digest): Promise<void> {
+    await tx.run('UPDATE blob SET verified_at = NULL WHERE digest = ?', digest);
+  }
+
   async unlink(tx: Transaction, repository: RepositoryName, digest: Digest): Promise<boolean> {
     const changed = await tx.run(
       `DELETE FROM repository_blob WHERE repository_id = (SELECT id FROM repository WHERE name = ?)
