@@ -136,11 +136,13 @@ export class LiveUploads {
 
   async detachIdle(idleMs = IDLE_MS): Promise<void> {
     const before = this.#context.now() - idleMs;
-    for (const [id, { live, usedAt }] of this.#sessions) {
-      const record = usedAt <= before ? await this.#context.metadata.uploads.find(id) : undefined;
-      if (usedAt > before || record?.holder === this.#context.owner) continue;
+    for (const [id, session] of this.#sessions) {
+      if (session.usedAt > before) continue;
+      const record = await this.#context.metadata.uploads.find(id);
+      // A request may have taken it up while we asked.
+      if (record?.holder === this.#context.owner || this.#sessions.get(id) !== session) continue;
       this.#sessions.delete(id);
-      await live.staged.detach();
+      await session.live.staged.detach();
     }
   }
 

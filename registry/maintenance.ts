@@ -1,7 +1,9 @@
 import { uploadKey } from '../storage/layout.ts';
+import type { UploadRecord } from '../storage/metadata/uploads.ts';
 import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
 import { giveUpUnsettled } from './intents.ts';
+import { UploadHolds } from './upload-holds.ts';
 
 const BATCH = 100;
 
@@ -9,10 +11,12 @@ const BATCH = 100;
 export class Maintenance {
   readonly #context: Context;
   readonly #adoption: Adoption;
+  readonly #holds: UploadHolds;
 
   constructor(context: Context, adoption: Adoption) {
     this.#context = context;
     this.#adoption = adoption;
+    this.#holds = new UploadHolds(context);
   }
 
   /** Compares the whole tree with the index, once a run. `pause` is awaited between repositories. */
@@ -34,9 +38,10 @@ export class Maintenance {
     }
   }
 
-  /** Tries again to give up failed changes whose intents are still held by this process. */
+  /** Tries again to give up failed changes whose intents are still held by this process, and sessions it held. */
   async giveUpUnsettled(): Promise<void> {
     await giveUpUnsettled(this.#context);
+    await this.#holds.settle();
   }
 
   /** Gives up what a process left behind that ended without saying goodbye. */
@@ -47,19 +52,39 @@ export class Maintenance {
 
   /** Removes upload sessions that made no progress for `uploadExpiryMs`. */
   async expireUploads(): Promise<number> {
-    const { metadata, now, settings, owner } = this.#context;
+    const { metadata, now, settings } = this.#context;
     let expired = 0;
     for (;;) {
-      const stale = await metadata.uploads.stale(now() - settings.uploadExpiryMs, BATCH);
+      const before = now() - settings.uploadExpiryMs;
+      const stale = await metadata.uploads.stale(before, BATCH);
       if (stale.length === 0) return expired;
-      for (const session of stale) {
-        const { taken } = await metadata.uploads.hold(session.repository, session.id, owner);
-        if (!taken) continue;
-        await this.#removeStage(session.repository, session.id);
-        await metadata.uploads.remove(session.id);
-        expired += 1;
-      }
+      for (const session of stale) if (await this.#expire(session, before)) expired += 1;
     }
+  }
+
+  async #expire({ repository, id }: UploadRecord, before: number): Promise<boolean> {
+    const { metadata, now, owner, log } = this.#context;
+    const { taken, record } = await metadata.uploads.hold(repository, id, owner);
+    if (!taken || record === undefined) return false;
+    if (record.updatedAt >= before) {
+      // Somebody went on with it since it was listed.
+      await this.#holds.release(id, record.size, record.digestSoFar, record.updatedAt);
+      return false;
+    }
+    try {
+      await this.#removeStage(repository, id);
+    } catch (error) {
+      log.warn('an expired upload could not be removed, it will be tried again', {
+        repository,
+        upload: id,
+        err: error,
+      });
+      // Later: the others have their turn before it.
+      await this.#holds.release(id, record.size, undefined, now());
+      return false;
+    }
+    await this.#holds.remove(id);
+    return true;
   }
 
   /** Removes staged bytes that no session knows: of a crash, of a deleted index, of another server. */

@@ -11,6 +11,7 @@ import type { Blob } from './blobs.ts';
 import type { Context } from './context.ts';
 import { RunningDigest } from './hashing.ts';
 import { LiveUpload, LiveUploads } from './live-uploads.ts';
+import { UploadHolds } from './upload-holds.ts';
 
 /** A request body: batches of chunks in order. Throws when the client went away before its end. */
 export type Body = AsyncIterable<readonly Uint8Array[]>;
@@ -38,11 +39,13 @@ export class Uploads {
   readonly #context: Context;
   readonly #adoption: Adoption;
   readonly #live: LiveUploads;
+  readonly #holds: UploadHolds;
 
   constructor(context: Context, adoption: Adoption) {
     this.#context = context;
     this.#adoption = adoption;
     this.#live = new LiveUploads(context);
+    this.#holds = new UploadHolds(context);
   }
 
   /**
@@ -134,6 +137,11 @@ export class Uploads {
     await this.#live.detachIdle();
   }
 
+  /** Tries again to give back sessions that the index would not take back. */
+  async settle(): Promise<void> {
+    await this.#holds.settle();
+  }
+
   /** A body that fits into memory needs no stage: fewer files, fewer syncs. */
   async #pushSmall(
     name: RepositoryName,
@@ -174,7 +182,7 @@ export class Uploads {
     try {
       return await commitBlob(this.#context, this.#adoption, { name, digest, content, upload, prepare });
     } catch (error) {
-      if (isTaken) await metadata.uploads.release(upload, 0, undefined, now());
+      if (isTaken) await this.#holds.release(upload, 0, undefined, now());
       throw error;
     }
   }
@@ -218,8 +226,12 @@ export class Uploads {
 
   async #discard(id: UploadId, live: LiveUpload): Promise<void> {
     live.close();
-    await live.staged.abort();
-    await this.#context.metadata.uploads.remove(id);
+    try {
+      await live.staged.abort();
+    } finally {
+      // Bytes that could not be removed are found as a stage without a session some day.
+      await this.#holds.remove(id);
+    }
   }
 
   /** Gives one request the session; nobody else, in any process, has it meanwhile. */
@@ -248,21 +260,20 @@ export class Uploads {
       await this.#releaseRow(record);
       throw error;
     }
-    await metadata.uploads.remove(id);
+    await this.#holds.remove(id);
     throw isUnknown(name, id);
   }
 
   async #release(id: UploadId, live: LiveUpload): Promise<void> {
-    const { metadata, now } = this.#context;
     if (live.isBroken) {
       this.#live.forget(id);
       await live.staged.detach();
     }
-    await metadata.uploads.release(id, live.size, live.digestSoFar(), now());
+    await this.#holds.release(id, live.size, live.digestSoFar(), this.#context.now());
   }
 
   async #releaseRow(record: UploadRecord): Promise<void> {
-    await this.#context.metadata.uploads.release(record.id, record.size, record.digestSoFar, record.updatedAt);
+    await this.#holds.release(record.id, record.size, record.digestSoFar, record.updatedAt);
   }
 }
 

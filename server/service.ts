@@ -135,6 +135,7 @@ function lazyApp(
 function startHousekeeping({ registry }: OpenRegistry, log: Log): NodeJS.Timeout {
   const keepHouse = async () => {
     await registry.uploads.detachIdle();
+    await registry.uploads.settle();
     await registry.maintenance.giveUpUnsettled();
   };
   return setInterval(() => {

@@ -124,7 +124,15 @@ export class StagedFile implements StagedWrite {
     }
   }
 
+  // Who tidies up may take the directory away while it has no data yet.
   async #create(): Promise<OpenFile> {
+    return this.#createOnce().catch((error: unknown) => {
+      if (!isMissing(error)) throw error;
+      return this.#createOnce();
+    });
+  }
+
+  async #createOnce(): Promise<OpenFile> {
     await this.#tree.directories.makeAnew(this.#directory);
     // RFC 3339 without a fraction, as Distribution writes it.
     const startedAt = `${new Date().toISOString().slice(0, 19)}Z`;

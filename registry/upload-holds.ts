@@ -1,0 +1,44 @@
+import type { Digest } from '../oci/digest.ts';
+import type { UploadId } from '../oci/names.ts';
+import type { Context } from './context.ts';
+
+/**
+ * How this process lets go of sessions that it holds. What the index refuses (a full disk) is tried again from time to
+ * time: a session whose hold stays can neither be used nor expire.
+ */
+export class UploadHolds {
+  readonly #context: Context;
+  readonly #unsettled = new Map<UploadId, () => Promise<void>>();
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  /** Leaves the session to whoever asks next. */
+  async release(id: UploadId, size: number, digestSoFar: Digest | undefined, updatedAt: number): Promise<void> {
+    const { uploads } = this.#context.metadata;
+    await this.#end(id, () => uploads.release(id, size, digestSoFar, updatedAt));
+  }
+
+  /** Ends the session. */
+  async remove(id: UploadId): Promise<void> {
+    await this.#end(id, () => this.#context.metadata.uploads.remove(id));
+  }
+
+  /** Tries again what failed. */
+  async settle(): Promise<void> {
+    for (const [id, end] of this.#unsettled) {
+      await end();
+      this.#unsettled.delete(id);
+    }
+  }
+
+  async #end(id: UploadId, end: () => Promise<void>): Promise<void> {
+    try {
+      await end();
+    } catch (error) {
+      this.#unsettled.set(id, end);
+      throw error;
+    }
+  }
+}
