@@ -33,6 +33,7 @@ export function startJobs(config: Config, { registry }: OpenRegistry, log: Log):
     log[isNews ? 'info' : 'debug']('the index agrees with the tree', { repositories });
     await removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages());
   });
+  runner.every(10 * SECOND_MS, 'give up failed changes', () => maintenance.giveUpUnsettled());
   runner.every(10 * SECOND_MS, 'compare doubted repositories', async () => void (await maintenance.verifyDoubted()));
   runner.every(60 * SECOND_MS, 'expire uploads', () =>
     removed(log, 'expired uploads were removed', maintenance.expireUploads()),
