@@ -1,5 +1,5 @@
 import { isDigest, parseDigest, type Digest } from './digest.ts';
-import { RegistryError } from './errors.ts';
+import { RegistryError, type ErrorCode } from './errors.ts';
 
 declare const repositoryNameBrand: unique symbol;
 declare const tagBrand: unique symbol;
@@ -43,22 +43,40 @@ export function isTag(text: string): text is Tag {
 
 /** @throws RegistryError `MANIFEST_INVALID` (the spec has no code of its own for a tag) with the rule that was broken */
 export function parseTag(text: string): Tag {
+  return tagOf(text, 'MANIFEST_INVALID');
+}
+
+function tagOf(text: string, otherwise: ErrorCode): Tag {
   if (isTag(text)) return text;
   const reason =
     text.length > TAG_MAX_LENGTH
       ? `a tag has at most ${TAG_MAX_LENGTH} characters, this one has ${text.length}`
       : 'a tag is made of letters, digits, _ . and -, and does not start with . or -';
-  throw new RegistryError('MANIFEST_INVALID', { detail: { tag: text.slice(0, 200), reason } });
+  throw new RegistryError(otherwise, { detail: { tag: text.slice(0, 200), reason } });
 }
 
 /**
- * Parses `<tag-or-digest>`. A colon makes it a digest: no tag has one.
+ * Parses the `<tag-or-digest>` of a manifest to be pushed. A colon makes it a digest: no tag has one.
  *
  * @throws RegistryError `DIGEST_INVALID` or `MANIFEST_INVALID`
  */
 export function parseReference(text: string): Reference {
+  return referenceOf(text, 'MANIFEST_INVALID');
+}
+
+/**
+ * The same for a manifest that is looked for. What cannot be a tag is none: the spec's "not found", which its suite
+ * of 1.1 asks for by such a name.
+ *
+ * @throws RegistryError `DIGEST_INVALID` or `MANIFEST_UNKNOWN`
+ */
+export function parseWantedReference(text: string): Reference {
+  return referenceOf(text, 'MANIFEST_UNKNOWN');
+}
+
+function referenceOf(text: string, otherwise: ErrorCode): Reference {
   if (isDigest(text)) return { digest: text };
-  return text.includes(':') ? { digest: parseDigest(text) } : { tag: parseTag(text) };
+  return text.includes(':') ? { digest: parseDigest(text) } : { tag: tagOf(text, otherwise) };
 }
 
 declare const uploadIdBrand: unique symbol;

@@ -1,12 +1,13 @@
 import { parseDigest } from '../../oci/digest.ts';
-import { parseReference, parseRepositoryName, parseUploadId } from '../../oci/names.ts';
+import { parseReference, parseRepositoryName, parseUploadId, parseWantedReference } from '../../oci/names.ts';
 import type { Exchange, Reply } from './exchange.ts';
 
 /** The parsers of the placeholders that the spec's paths have. `<upload>` stands in `<blob-push-location>`. */
 const PLACEHOLDERS = {
   name: parseRepositoryName,
   digest: parseDigest,
-  'tag-or-digest': parseReference,
+  'tag-or-digest': (text: string, action: Action) =>
+    action === 'push' ? parseReference(text) : parseWantedReference(text),
   upload: parseUploadId,
 } as const;
 
@@ -65,7 +66,7 @@ export function endpoint<const Path extends string>(
 }
 
 /** @throws RegistryError of the placeholder's parser */
-export function parsePlaceholder(name: string, text: string): unknown {
+export function parsePlaceholder(name: string, text: string, action: Action): unknown {
   const parse = PLACEHOLDERS[name as Placeholder];
-  return parse(text);
+  return parse(text, action);
 }

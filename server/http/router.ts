@@ -1,5 +1,5 @@
 import { RegistryError } from '../../oci/errors.ts';
-import { parsePlaceholder, type Endpoint } from './endpoint.ts';
+import { parsePlaceholder, type Action, type Endpoint } from './endpoint.ts';
 import type { Target } from './target.ts';
 
 export interface Match {
@@ -47,7 +47,7 @@ export class Router {
       for (const group of this.#groups) {
         if (!fits(group, rest)) continue;
         const endpoint = select(group.rows, method, target);
-        return { endpoint, params: paramsOf(group, target.path.slice('/v2/'.length, end), rest) };
+        return { endpoint, params: paramsOf(group, endpoint.action, target.path.slice('/v2/'.length, end), rest) };
       }
     }
     const reason = 'no endpoint of the distribution-spec has this path';
@@ -81,10 +81,10 @@ function fits(group: Group, rest: string): boolean {
   );
 }
 
-function paramsOf(group: Group, name: string, rest: string): Record<string, unknown> {
-  const params: Record<string, unknown> = { name: parsePlaceholder('name', name) };
+function paramsOf(group: Group, action: Action, name: string, rest: string): Record<string, unknown> {
+  const params: Record<string, unknown> = { name: parsePlaceholder('name', name, action) };
   if (group.placeholder !== undefined) {
-    params[group.placeholder] = parsePlaceholder(group.placeholder, decode(rest.slice(group.literal.length)));
+    params[group.placeholder] = parsePlaceholder(group.placeholder, decode(rest.slice(group.literal.length)), action);
   }
   return params;
 }

@@ -85,10 +85,13 @@ describeOnDrivers('end-3, reading manifests', (setup) => {
   for (const [reference, code, reason] of malformed) {
     it(`refuses the reference ${reference.slice(0, 40)}`, async () => {
       const path = `/v2/references/manifests/${reference}`;
-      assertRefused(await setup.client.get(path), 400, code, reason);
       assertRefused(await setup.client.put(path, '{}'), 400, code, reason);
-      assertRefused(await setup.client.delete(path), 400, code, reason);
-      assertHeadRefused(await setup.client.head(path), 400);
+      // What cannot be a tag is not there: official suites of the spec up to 1.1.1 ask for such a name and expect 404.
+      const [status, wanted] =
+        code === 'MANIFEST_INVALID' ? ([404, 'MANIFEST_UNKNOWN'] as const) : ([400, code] as const);
+      assertRefused(await setup.client.get(path), status, wanted, reason);
+      assertRefused(await setup.client.delete(path), status, wanted, reason);
+      assertHeadRefused(await setup.client.head(path), status);
     });
   }
 });
