@@ -54,7 +54,7 @@ test('the tree is compared with the index at the start, and a doubted repository
   const { metadata, context } = opened;
   const run = async () => (await metadata.repositories.find(name('foreign')))?.verifiedRun;
   assert.equal(await run(), context.run);
-  await metadata.intents.abandon({ repository: name('foreign'), keys: [] });
+  await metadata.intents.abandon({ repository: name('foreign'), owner: context.owner, keys: [] });
   assert.notEqual(await run(), context.run);
   pass(10 * SECOND_MS);
   await until('a compared repository', async () => (await run()) === context.run);
