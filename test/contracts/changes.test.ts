@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { cp, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { RegistryError } from '../../oci/errors.ts';
@@ -256,6 +256,20 @@ describe('a store that changed while nobody looked', () => {
     await assert.rejects(opened.registry.manifests.get(repository, { digest: secondDigest }));
     await assert.rejects(opened.registry.blobs.get(repository, digestOfText('two')));
     await opened.registry.blobs.get(repository, digestOfText('one'));
+  });
+
+  test('a repository that is new is found by whoever asks for it first', async () => {
+    await using directory = await temporaryDirectory();
+    {
+      await using before = await openTestRegistry({ root: directory.path });
+      await pushImage(before, 'layer');
+      await before.registry.maintenance.verifyTree(async () => {});
+    }
+    const repositories = path.join(directory.path, 'docker/registry/v2/repositories');
+    await cp(path.join(repositories, repository), path.join(repositories, 'came/meanwhile'), { recursive: true });
+    await using opened = await openTestRegistry({ root: directory.path });
+    const { digest } = await opened.registry.manifests.get(repository, { tag });
+    assert.equal((await opened.registry.manifests.get(name('came/meanwhile'), { tag })).digest, digest);
   });
 
   test('without its index everything is served at once, and listed whole', async () => {
