@@ -11,6 +11,7 @@ import { measured } from '../storage/blobs/measured.ts';
 import { createMemoryDriver } from '../storage/blobs/memory.ts';
 import type { ObserveIndex } from '../storage/metadata/measured.ts';
 import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
+import { isMarkedAsDamaged } from '../storage/metadata/damage-mark.ts';
 import { isDamagedIndex, setIndexAside } from '../storage/metadata/sqlite.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
@@ -72,13 +73,17 @@ async function openMetadata(config: Config, { worker }: Identity, { log, metrics
   const directory = path.join(config.root, '.meta');
   mkdirSync(directory, { recursive: true });
   const file = path.join(directory, 'index.db');
+  // Only the process that no other has followed yet may take the file away.
+  const setAside = () => {
+    const aside = setIndexAside(file);
+    log.warn('the index is damaged: it was set aside and is made anew from the tree', { aside });
+  };
+  if (worker === 0 && isMarkedAsDamaged(file)) setAside();
   try {
     return await openSqliteMetadata(file, observe);
   } catch (error) {
-    // Only the process that no other has followed yet may take the file away.
     if (worker !== 0 || !isDamagedIndex(error)) throw error;
-    const aside = setIndexAside(file);
-    log.warn('the index is damaged: it was set aside and is made anew from the tree', { aside });
+    setAside();
     return openSqliteMetadata(file, observe);
   }
 }

@@ -2,6 +2,7 @@ import { closeSync, existsSync, fdatasync, openSync, renameSync } from 'node:fs'
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { StorageError } from '../blobs/driver.ts';
+import { markAsDamaged, removeDamageMark } from './damage-mark.ts';
 import type { ColumnTypes, Database, Durability, Row, Transaction, Value } from './database.ts';
 
 export const SQLITE_TYPES: ColumnTypes = {
@@ -209,10 +210,12 @@ class LogFile {
 
 /** One SQLite connection with its prepared statements. */
 class Connection implements Transaction {
+  readonly #file: string;
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
   constructor(file: string, busyMs: number) {
+    this.#file = file;
     try {
       this.#database = new DatabaseSync(file);
       // The switch to WAL needs the lock for a moment, and another worker may be at it.
@@ -233,7 +236,7 @@ class Connection implements Transaction {
     try {
       return this.#prepare(sql).get(...values) as Row | undefined;
     } catch (error) {
-      throw asStorageError(error);
+      throw this.#failed(error);
     }
   }
 
@@ -241,7 +244,7 @@ class Connection implements Transaction {
     try {
       return this.#prepare(sql).all(...values) as readonly Row[];
     } catch (error) {
-      throw asStorageError(error);
+      throw this.#failed(error);
     }
   }
 
@@ -249,7 +252,7 @@ class Connection implements Transaction {
     try {
       return Number(this.#prepare(sql).run(...values).changes);
     } catch (error) {
-      throw asStorageError(error);
+      throw this.#failed(error);
     }
   }
 
@@ -264,6 +267,12 @@ class Connection implements Transaction {
 
   close(): void {
     this.#database.close();
+  }
+
+  #failed(error: unknown): unknown {
+    const failure = asStorageError(error);
+    if (isDamagedIndex(failure)) markAsDamaged(this.#file);
+    return failure;
   }
 
   #prepare(sql: string): StatementSync {
@@ -290,12 +299,16 @@ function isBusy(error: unknown): boolean {
 function asStorageError(error: unknown): unknown {
   const code = resultCode(error);
   if (code === undefined || !(error instanceof Error)) return error;
-  return new StorageError(code === SQLITE_FULL ? 'full' : 'unavailable', `index: ${error.message}`, error);
+  const advice = isDamage(code) ? '; the next start makes it anew from the tree' : '';
+  return new StorageError(code === SQLITE_FULL ? 'full' : 'unavailable', `index: ${error.message}${advice}`, error);
 }
 
 /** Whether the error says that the file is no database, or no longer one. */
 export function isDamagedIndex(error: unknown): boolean {
-  const code = error instanceof StorageError ? resultCode(error.cause) : undefined;
+  return error instanceof StorageError && isDamage(resultCode(error.cause));
+}
+
+function isDamage(code: number | undefined): boolean {
   return code === SQLITE_CORRUPT || code === SQLITE_NOTADB;
 }
 
@@ -303,5 +316,6 @@ export function isDamagedIndex(error: unknown): boolean {
 export function setIndexAside(file: string): string {
   const aside = `${file}.damaged-${Date.now()}`;
   for (const end of ['', '-wal', '-shm']) if (existsSync(file + end)) renameSync(file + end, aside + end);
+  removeDamageMark(file);
   return aside;
 }
