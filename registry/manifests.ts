@@ -187,17 +187,14 @@ export class Manifests {
     }
   }
 
+  /** Of the tags that are to move, all of them; without tags, of the manifest itself. */
   async #checkPrecondition(tx: Transaction, repositoryId: number, plan: Plan): Promise<void> {
     if (plan.precondition === NO_PRECONDITION) return;
     const { manifests, tags } = this.#context.metadata;
-    const [tag] = plan.tags;
-    const current =
-      tag === undefined
-        ? (await manifests.find(tx, repositoryId, plan.digest))?.committed === true
-          ? plan.digest
-          : undefined
-        : await tags.digest(tx, repositoryId, tag);
-    checkPrecondition(plan.precondition, current);
+    for (const tag of plan.tags) checkPrecondition(plan.precondition, await tags.digest(tx, repositoryId, tag));
+    if (plan.tags.length > 0) return;
+    const known = await manifests.find(tx, repositoryId, plan.digest);
+    checkPrecondition(plan.precondition, known?.committed === true ? plan.digest : undefined);
   }
 
   async #commit(tx: Transaction, plan: Plan, prepared: Prepared): Promise<void> {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { digestOf, imageManifest, NOWHERE, pushBlob, pushImage, putManifest } from './content.ts';
+import { digestOf, imageManifest, NOWHERE, pushBlob, pushImage, putManifest, tagsOf } from './content.ts';
 import { assertRefused } from './refusal.ts';
 import { describeOnDrivers } from './suite.ts';
 
@@ -62,6 +62,20 @@ describeOnDrivers('conditions on changing manifests', (setup) => {
     const manifest = imageManifest('{}', []);
     assertRefused(await putManifest(setup.client, name, 'v', manifest, { 'If-None-Match': '*' }), 412, 'DENIED');
     assertRefused(await setup.client.get(`/v2/${name}/manifests/${digestOf(manifest)}`), 404, 'MANIFEST_UNKNOWN');
+  });
+
+  it('hold for every tag of a push by digest, or none of them moves', async () => {
+    const name = 'many-tags';
+    const [old, image] = [await pushImage(setup.client, name, 'taken'), await pushImage(setup.client, name, 'image')];
+    const put = (query: string, condition: Record<string, string>) =>
+      putManifest(setup.client, name, `${image.digest}?${query}`, image.manifest, condition);
+    const making = await put('tag=free&tag=taken', { 'If-None-Match': '*' });
+    assert.equal(assertRefused(making, 412, 'DENIED').detail['current'], old.digest);
+    const moving = await put('tag=taken&tag=free', { 'If-Match': `"${old.digest}"` });
+    assert.equal(assertRefused(moving, 412, 'DENIED').detail['current'], null);
+    assert.deepEqual(await tagsOf(setup.client, name), ['image', 'taken']);
+    assert.equal((await setup.client.get(`/v2/${name}/manifests/taken`)).text, old.manifest);
+    assert.equal((await put('tag=free&tag=new', { 'If-None-Match': '*' })).status, 201);
   });
 
   it('hold for deletions as well', async () => {
