@@ -25,7 +25,7 @@ export function parseRange(header: string | undefined, size: number): readonly B
 
 /** Undefined for a range that lies behind the end. */
 function parseSpec(spec: string, size: number): ByteRange | 'malformed' | undefined {
-  const match = /^(\d{0,15})-(\d{0,15})$/.exec(spec);
+  const match = /^(\d*)-(\d*)$/.exec(spec);
   const [, first = '', last = ''] = match ?? [];
   if (match === null || (first === '' && last === '')) return 'malformed';
   if (first === '') {
