@@ -16,7 +16,8 @@ export async function listReferrers(
   exchange: Exchange<{ name: RepositoryName; digest: Digest }>,
 ): Promise<Reply> {
   const { name, digest } = exchange.params;
-  const artifactType = exchange.query.get('artifactType') ?? undefined;
+  // A plus that was not encoded reads as a space (URL Standard), and no media type has a space.
+  const artifactType = exchange.query.get('artifactType')?.replaceAll(' ', '+');
   const { limit, last } = parsePage(exchange.query, PAGE);
   const filter = { artifactType, after: last, limit: limit + 1 };
   const found = await services.registry.referrers.page(name, digest, filter);

@@ -86,6 +86,17 @@ describeOnDrivers('end-12, referrers', (setup) => {
     }
   });
 
+  it('filters by a type with a plus, however the plus is written', async () => {
+    const artifactType = 'application/vnd.example.statement+json';
+    const manifest = imageIndex([], { artifactType, subject: descriptor(OCI_MANIFEST, 'of the plus') });
+    assert.equal((await putManifest(setup.client, 'plus', 'v1', manifest)).status, 201);
+    for (const written of [artifactType, encodeURIComponent(artifactType)]) {
+      const answer = await setup.client.get(`/v2/plus/referrers/${digestOf('of the plus')}?artifactType=${written}`);
+      assert.equal(answer.header('OCI-Filters-Applied'), 'artifactType');
+      assert.deepEqual(digestsOf(answer), [digestOf(manifest)]);
+    }
+  });
+
   for (const n of [1, 2, 5, 6]) {
     it(`gives them in pages of ${n}`, async () => {
       const pages = await follow(setup.client, `/v2/referrers/referrers/${subject.digest}?n=${n}`);
