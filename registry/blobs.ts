@@ -30,7 +30,7 @@ export class Blobs {
   /**
    * end-2, HEAD.
    *
-   * @throws RegistryError `NAME_UNKNOWN` or `BLOB_UNKNOWN`
+   * @throws RegistryError `BLOB_UNKNOWN`
    */
   async get(name: RepositoryName, digest: Digest): Promise<Blob> {
     const blob = await this.find(name, digest);

@@ -106,12 +106,15 @@ export class BlobRecords {
     return changed > 0;
   }
 
-  /** The digest of one manifest of the repository that needs the blob as config or layer; pending ones count. */
+  /**
+   * The digest of one manifest of the repository that needs the blob; pending ones count. An index needs blobs where it
+   * lists them among its manifests, as the caches of BuildKit do.
+   */
   async neededBy(tx: Transaction, repository: RepositoryName, digest: Digest): Promise<string | undefined> {
     const row = await tx.get(
       `SELECT m.digest FROM manifest_reference e JOIN manifest m ON m.id = e.manifest_id
        WHERE e.repository_id = (SELECT id FROM repository WHERE name = ?) AND e.digest = ?
-         AND e.kind IN ('config', 'layer') LIMIT 1`,
+         AND e.kind IN ('config', 'layer', 'manifest') LIMIT 1`,
       repository,
       digest,
     );

@@ -1,6 +1,17 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { bytesOf, digestOf, imageManifest, NOWHERE, pushBlob, pushImage, putManifest } from './content.ts';
+import {
+  bytesOf,
+  descriptor,
+  digestOf,
+  imageIndex,
+  imageManifest,
+  LAYER_TYPE,
+  NOWHERE,
+  pushBlob,
+  pushImage,
+  putManifest,
+} from './content.ts';
 import { assertHeadRefused, assertRefused } from './refusal.ts';
 import { describeOnDrivers } from './suite.ts';
 
@@ -113,6 +124,9 @@ describeOnDrivers('ranges of blobs', (setup) => {
     ['bytes=-70000', size - 70_000, size - 1],
     ['bytes=-999999999', 0, size - 1],
     ['bytes=199990-999999999', 199_990, size - 1],
+    // "To the end" in the words of those who count in 64 bits.
+    ['bytes=199990-9223372036854775807', 199_990, size - 1],
+    [`bytes=-${'9'.repeat(30)}`, 0, size - 1],
     [' bytes=10-19 ', 10, 19],
     ['BYTES=10-19', 10, 19],
     ['bytes=300000-300001,5-9', 5, 9],
@@ -127,7 +141,13 @@ describeOnDrivers('ranges of blobs', (setup) => {
     });
   }
 
-  const unsatisfiable = ['bytes=200000-', 'bytes=200000-200010', 'bytes=-0', 'bytes=300000-300001,400000-'];
+  const unsatisfiable = [
+    'bytes=200000-',
+    'bytes=200000-200010',
+    'bytes=-0',
+    'bytes=300000-300001,400000-',
+    'bytes=18446744073709551615-',
+  ];
   const excessive = ['bytes=0-,0-', `bytes=${Array.from({ length: 1025 }, () => '0-0').join(',')}`];
   for (const range of [...unsatisfiable, ...excessive]) {
     it(`refuses ${range.slice(0, 40)}`, async () => {
@@ -272,6 +292,17 @@ describeOnDrivers('end-10, deleting blobs', (setup) => {
     for (const blob of image.blobs) {
       assert.equal((await setup.client.delete(`/v2/delete/needed/blobs/${blob}`)).status, 202);
     }
+  });
+
+  it('refuses while an index lists it, as the caches of BuildKit list their layers', async () => {
+    const name = 'delete/listed';
+    const layer = await pushBlob(setup.client, name, 'cached');
+    const index = imageIndex([], { manifests: [descriptor(LAYER_TYPE, 'cached')] });
+    assert.equal((await putManifest(setup.client, name, 'cache', index)).status, 201);
+    const answer = await setup.client.delete(`/v2/${name}/blobs/${layer}`);
+    assert.equal(assertRefused(answer, 409, 'DENIED').detail['manifest'], digestOf(index));
+    assert.equal((await setup.client.delete(`/v2/${name}/manifests/${digestOf(index)}`)).status, 202);
+    assert.equal((await setup.client.delete(`/v2/${name}/blobs/${layer}`)).status, 202);
   });
 
   it('counts a layer that two manifests need until both are gone', async () => {
