@@ -1,8 +1,10 @@
 import type { Digest } from '../oci/digest.ts';
 import { isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
+import { isJsonObject, type JsonObject } from '../oci/json-field.ts';
 import { parseManifest, type Manifest } from '../oci/manifest.ts';
 import { MEDIA_TYPES } from '../oci/media-types.ts';
+import { readOtherManifest } from '../oci/other-manifest.ts';
 import { INDEXED_MANIFEST_MAX_BYTES } from '../storage/metadata/metadata.ts';
 import type { NewManifest, ReferenceKind } from '../storage/metadata/manifests.ts';
 
@@ -51,23 +53,25 @@ function rowOfForeign(digest: Digest, bytes: Uint8Array): NewManifest | undefine
   } catch {
     return undefined;
   }
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) return undefined;
+  if (!isJsonObject(body)) return undefined;
+  // What can be read without a fault counts: it is still a referrer of its subject.
+  const { artifactType, annotations, config, subject } = readOtherManifest(body);
   return {
     digest,
     size: bytes.length,
     mediaType: foreignMediaType(body),
-    artifactType: undefined,
-    subject: undefined,
-    annotations: undefined,
+    artifactType: artifactType ?? config?.mediaType,
+    subject: subject?.digest,
+    annotations,
     bytes: bytes.length <= INDEXED_MANIFEST_MAX_BYTES ? bytes : undefined,
     references: digestsIn(body).map((found) => ({ kind: 'layer', digest: found })),
   };
 }
 
-function foreignMediaType(body: object): string {
-  if ('mediaType' in body && typeof body.mediaType === 'string') return body.mediaType;
+function foreignMediaType(body: JsonObject): string {
+  if (typeof body['mediaType'] === 'string') return body['mediaType'];
   if ('fsLayers' in body) return 'signatures' in body ? MEDIA_TYPES.dockerSchema1Signed : MEDIA_TYPES.dockerSchema1;
-  return MEDIA_TYPES.imageManifest;
+  return Array.isArray(body['manifests']) ? MEDIA_TYPES.imageIndex : MEDIA_TYPES.imageManifest;
 }
 
 /** Every digest anywhere in the document: what it needs must not be taken for garbage. Documents may be nested deep. */

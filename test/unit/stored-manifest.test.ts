@@ -4,6 +4,7 @@ import { rowOfStored } from '../../registry/stored-manifest.ts';
 import { digestOfText } from '../harness/registry.ts';
 
 const digest = digestOfText('whatever');
+const descriptor = (mediaType: string) => ({ mediaType, digest: digestOfText('{}'), size: 2 });
 
 describe('manifests that another server took', () => {
   test('schema 1 keeps its media type and the blobs that it needs', () => {
@@ -12,6 +13,36 @@ describe('manifests that another server took', () => {
     const row = rowOfStored(digest, Buffer.from(body));
     assert.equal(row?.mediaType, 'application/vnd.docker.distribution.manifest.v1+prettyjws');
     assert.deepEqual(row?.references, [{ kind: 'layer', digest: layer }]);
+  });
+
+  test('one that would be refused today is still a referrer of its subject', () => {
+    const subject = digestOfText('subject');
+    const body = {
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      config: descriptor('application/vnd.example.config'),
+      layers: [descriptor('text/plain; charset=utf-8')],
+      subject: { mediaType: 'application/vnd.oci.image.manifest.v1+json', digest: subject, size: 3 },
+      annotations: { key: 'value' },
+    };
+    const row = rowOfStored(digest, Buffer.from(JSON.stringify(body)));
+    assert.equal(row?.subject, subject);
+    assert.equal(row?.artifactType, 'application/vnd.example.config');
+    assert.deepEqual(row?.annotations, { key: 'value' });
+    const typed = rowOfStored(
+      digest,
+      Buffer.from(JSON.stringify({ ...body, artifactType: 'application/vnd.example' })),
+    );
+    assert.equal(typed?.artifactType, 'application/vnd.example');
+    const unusable = { ...body, subject: { ...body.subject, digest: 'sha256:abc' } };
+    assert.equal(rowOfStored(digest, Buffer.from(JSON.stringify(unusable)))?.subject, undefined);
+  });
+
+  test('an index that does not say so is one all the same', () => {
+    const manifests = [{ mediaType: 'no media type', digest: digestOfText('child'), size: 5 }];
+    const row = rowOfStored(digest, Buffer.from(JSON.stringify({ schemaVersion: 2, manifests })));
+    assert.equal(row?.mediaType, 'application/vnd.oci.image.index.v1+json');
+    assert.equal(row?.artifactType, undefined);
   });
 
   test('what is no JSON object is no manifest', () => {
