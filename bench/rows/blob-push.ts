@@ -37,7 +37,8 @@ export const BLOB_PUSH_ROWS: readonly Row[] = SIZES.flatMap(({ name, size, blobs
         isHeavy: push.blobs !== undefined,
         isQuick: size < GIB && !push.isChunked,
         needs: [],
-        sample: (side) => side.withFresh((running) => sampleOf(side, running, push)),
+        sample: (side) =>
+          side.withFresh((running) => sampleOf(side, running, push), push.blobs === undefined ? 'kept' : 'removed'),
       };
     }),
   ),

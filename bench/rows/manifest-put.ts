@@ -16,7 +16,7 @@ export const MANIFEST_PUT_ROWS: readonly Row[] = CONNECTIONS.map((connections) =
   isHeavy: false,
   isQuick: connections === 8,
   needs: [],
-  sample: (side) => side.withFresh((running) => sampleOf(side, running, connections)),
+  sample: (side) => side.withFresh((running) => sampleOf(side, running, connections), 'kept'),
 }));
 
 async function sampleOf(side: Side, running: Running, connections: number): Promise<Sample> {

@@ -17,7 +17,10 @@ export const START_UP_ROWS: readonly Row[] = [
     isQuick: true,
     needs: [],
     sample: (side) =>
-      side.withFresh((running) => Promise.resolve({ value: running.startMs, requests: 0, usage: undefined })),
+      side.withFresh(
+        (running) => Promise.resolve({ value: running.startMs, requests: 0, usage: undefined }),
+        'removed',
+      ),
   },
   {
     id: 'start-up-idle-memory',
@@ -26,7 +29,7 @@ export const START_UP_ROWS: readonly Row[] = [
     isHeavy: false,
     isQuick: true,
     needs: [],
-    sample: (side) => side.withFresh(idle),
+    sample: (side) => side.withFresh(idle, 'removed'),
   },
 ];
 
