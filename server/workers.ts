@@ -31,6 +31,10 @@ interface Forked {
   readonly report: Promise<WorkerReport>;
 }
 
+// Twice 16 MiB and a third of it, by default, fill up with what requests leave behind before V8 looks at any of it. With
+// half of that it looks twice as often, finds as little alive, and a worker is some 30 MiB smaller under load.
+const YOUNG_HEAP = '--max-semi-space-size=8';
+
 const RESTART_DELAY_MS = 500;
 
 /** The serving processes of a server. One that dies is replaced. */
@@ -49,7 +53,8 @@ export class Workers {
     this.#log = log;
     this.#onDeath = onDeath;
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    cluster.setupPrimary({ exec: fileURLToPath(new URL(`./worker.${extension}`, import.meta.url)), args: [] });
+    const exec = fileURLToPath(new URL(`./worker.${extension}`, import.meta.url));
+    cluster.setupPrimary({ exec, args: [], execArgv: [...process.execArgv, YOUNG_HEAP] });
   }
 
   /** Starts processes ahead of time: they load what they need while this one still makes the store ready. */
