@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RegistryError } from '../oci/errors.ts';
-import type { Buffers } from './http/blob-sender.ts';
+import type { Buffers } from './http/buffers.ts';
 import { ResponseClosed } from './http/blob-sender.ts';
 import type { ClientAddress } from './http/client-address.ts';
 import { asRegistryError, errorReply } from './http/error-reply.ts';

@@ -6,7 +6,7 @@ import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import { endpoints } from './endpoints.ts';
 import { createHttpServer } from './http-server.ts';
-import { Buffers } from './http/blob-sender.ts';
+import { Buffers } from './http/buffers.ts';
 import { createClientAddress } from './http/client-address.ts';
 import { RequestBody } from './http/request-body.ts';
 import { Router } from './http/router.ts';
@@ -42,6 +42,7 @@ export async function createService(config: Config, identity: Identity, parts: S
   const opened = await openRegistry(config, identity, parts);
   const budget = new TransferBudget(config.storage.transferMemoryBytes);
   metrics.measureTransferMemory(() => config.storage.transferMemoryBytes - budget.free);
+  const buffers = new Buffers(budget);
   const watchdog = new Watchdog(config.http.minimumRate);
   let isDraining = false;
   const readOnly = createReadOnly(config, opened);
@@ -63,7 +64,7 @@ export async function createService(config: Config, identity: Identity, parts: S
     log,
     metrics,
     budget,
-    buffers: new Buffers(budget),
+    buffers,
     watchdog,
     clientAddress: createClientAddress(config.http.trustedProxies),
     sendTimeoutMs: config.http.sendTimeoutMs,
@@ -71,7 +72,7 @@ export async function createService(config: Config, identity: Identity, parts: S
     idPrefix: `${identity.run.slice(0, 6)}${identity.worker}-`,
   });
   const server = await createHttpServer(config, log, listener.handle);
-  const housekeeping = startHousekeeping(opened, log);
+  const housekeeping = startHousekeeping(opened, buffers, log);
   return {
     ...opened,
     listen: () => listen(server, config),
@@ -132,8 +133,9 @@ function lazyApp(
 }
 
 /** What each process has to do for itself from time to time. */
-function startHousekeeping({ registry }: OpenRegistry, log: Log): NodeJS.Timeout {
+function startHousekeeping({ registry }: OpenRegistry, buffers: Buffers, log: Log): NodeJS.Timeout {
   const keepHouse = async () => {
+    buffers.trim();
     await registry.uploads.detachIdle();
     await registry.uploads.settle();
     await registry.maintenance.giveUpUnsettled();

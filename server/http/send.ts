@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { HeaderValue, Reply, ReplyPiece } from './exchange.ts';
-import { sendBlob, type Buffers } from './blob-sender.ts';
+import { sendBlob } from './blob-sender.ts';
+import type { Buffers } from './buffers.ts';
 
 const COMMON_HEADERS = {
   'Docker-Distribution-API-Version': 'registry/2.0',

@@ -3,9 +3,11 @@
  * with small buffers, so a thousand slow clients make nobody fail and nobody rich.
  */
 export class TransferBudget {
+  readonly #whole: number;
   #free: number;
 
   constructor(bytes: number) {
+    this.#whole = bytes;
     this.#free = bytes;
   }
 
@@ -18,6 +20,10 @@ export class TransferBudget {
 
   give(bytes: number): void {
     this.#free += bytes;
+  }
+
+  get isHalfFree(): boolean {
+    return this.#free * 2 > this.#whole;
   }
 
   get free(): number {
