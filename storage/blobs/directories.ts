@@ -1,8 +1,8 @@
 import fs from 'node:fs';
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { isMissing, settleAll, storageErrorAt } from './failure.ts';
 import { OpenFile } from './open-file.ts';
+import { SharedRun } from '../shared-run.ts';
 
 const { O_DIRECTORY, O_RDONLY } = fs.constants;
 
@@ -18,6 +18,7 @@ const REMEMBERED_MAX = 16_384;
 export class Directories {
   readonly #root: string;
   readonly #durable = new Map<string, string>();
+  readonly #syncs = new Map<string, SharedRun>();
 
   /** @param root everything above it is taken to be on the disk */
   constructor(root: string) {
@@ -33,7 +34,7 @@ export class Directories {
   /** `make` for whoever saw that the directory is not there, whatever was remembered. */
   async makeAnew(directory: string): Promise<void> {
     try {
-      await mkdir(directory, { recursive: true });
+      fs.mkdirSync(directory, { recursive: true });
     } catch (error) {
       throw storageErrorAt(directory, error);
     }
@@ -46,7 +47,7 @@ export class Directories {
   async sync(directory: string): Promise<void> {
     const unsure = this.#unsureUpwards(directory);
     try {
-      await settleAll([directory, ...unsure.map((each) => path.dirname(each.path))].map(syncDirectory));
+      await settleAll([directory, ...unsure.map((each) => path.dirname(each.path))].map((each) => this.#sync(each)));
     } catch (error) {
       throw storageErrorAt(directory, error);
     }
@@ -56,10 +57,21 @@ export class Directories {
   /** Puts on the disk that something is gone from `directory`, which may be gone as well: then from what was above it. */
   async syncRemoval(directory: string): Promise<void> {
     try {
-      await syncDirectory(directory);
+      await this.#sync(directory);
     } catch (error) {
       if (directory === this.#root || !isMissing(error)) throw storageErrorAt(directory, error);
       await this.syncRemoval(path.dirname(directory));
+    }
+  }
+
+  /** Pushes to one repository share most of their directories, and those at the same time an fsync of each. */
+  async #sync(directory: string): Promise<void> {
+    const shared = this.#syncs.get(directory) ?? new SharedRun(() => syncDirectory(directory));
+    this.#syncs.set(directory, shared);
+    try {
+      await shared.join();
+    } finally {
+      if (shared.isIdle && this.#syncs.get(directory) === shared) this.#syncs.delete(directory);
     }
   }
 

@@ -2,6 +2,9 @@ import fs from 'node:fs';
 import { storageErrorAt } from './failure.ts';
 import { StorageError } from './driver.ts';
 
+// To hand so few bytes to a thread costs more than to hand them to the kernel, which keeps them until the sync.
+const SYNCHRONOUS_MAX_BYTES = 64 * 1024;
+
 type Done<T> = (error: Error | null, value: T) => void;
 
 /**
@@ -37,8 +40,9 @@ export class OpenFile {
   async write(chunks: readonly Uint8Array[], position: number): Promise<void> {
     let left = chunks.filter((chunk) => chunk.length > 0);
     let at = position;
+    const isSmall = left.reduce((sum, chunk) => sum + chunk.length, 0) <= SYNCHRONOUS_MAX_BYTES;
     while (left.length > 0) {
-      const count = await this.#writeSome(left, at);
+      const count = isSmall ? this.#writeNow(left, at) : await this.#writeSome(left, at);
       // A disk that takes nothing and reports nothing would hold us here for ever.
       if (count === 0) throw new StorageError('unavailable', `${this.path}: a write of no bytes`);
       at += count;
@@ -49,6 +53,15 @@ export class OpenFile {
   // A write may be short without an error: on a full disk, over 2 GiB, or after a signal.
   #writeSome(chunks: readonly Uint8Array[], position: number): Promise<number> {
     return this.#call((descriptor, done: Done<number>) => fs.writev(descriptor, chunks, position, done));
+  }
+
+  #writeNow(chunks: readonly Uint8Array[], position: number): number {
+    this.#refuseClosed();
+    try {
+      return fs.writevSync(this.#descriptor, chunks, position);
+    } catch (error) {
+      throw storageErrorAt(this.path, error);
+    }
   }
 
   /** Puts the bytes, and the size that finds them, on the disk. */

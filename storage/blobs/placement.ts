@@ -1,4 +1,4 @@
-import { access, rename } from 'node:fs/promises';
+import fs from 'node:fs';
 import path from 'node:path';
 import type { Directories } from './directories.ts';
 import { StorageError } from './driver.ts';
@@ -47,21 +47,28 @@ async function discard(placement: Placement, source: Promise<string>): Promise<v
 
 async function move(source: string, target: string, directories: Directories): Promise<void> {
   try {
-    await rename(source, target).catch(async (error: unknown) => {
-      if (!isMissing(error)) throw error;
-      await promiseIsThere(source);
-      // Another process removed the directory since we made it or remembered it.
-      await directories.makeAnew(path.dirname(target));
-      await rename(source, target);
-    });
+    if (renameWhereDirectoryIs(source, target)) return;
+    promiseIsThere(source);
+    // Another process removed the directory since we made it or remembered it.
+    await directories.makeAnew(path.dirname(target));
+    fs.renameSync(source, target);
   } catch (error) {
     throw storageErrorAt(target, error);
   }
 }
 
-async function promiseIsThere(source: string): Promise<void> {
-  await access(source).catch((error: unknown) => {
-    if (!isMissing(error)) throw error;
-    throw new StorageError('not-found', `${source}: gone before it was committed`, error);
-  });
+/** False when one of the two is not there. */
+function renameWhereDirectoryIs(source: string, target: string): boolean {
+  try {
+    fs.renameSync(source, target);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+}
+
+function promiseIsThere(source: string): void {
+  if (fs.existsSync(source)) return;
+  throw new StorageError('not-found', `${source}: gone before it was committed`);
 }

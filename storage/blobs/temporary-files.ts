@@ -43,7 +43,7 @@ export class TemporaryFiles {
 
   async #create(): Promise<OpenFile> {
     const name = path.join(this.#directory, randomUUID());
-    const open = () => OpenFile.open(name, O_WRONLY | O_CREAT | O_EXCL);
+    const open = async () => new OpenFile(name, fs.openSync(name, O_WRONLY | O_CREAT | O_EXCL, 0o666));
     try {
       return await open().catch(async (error: unknown) => {
         if (codeOf(error) !== 'ENOENT') throw error;

@@ -3,6 +3,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { StorageError } from '../blobs/driver.ts';
 import { markAsDamaged, removeDamageMark } from './damage-mark.ts';
+import { SharedRun } from '../shared-run.ts';
 import type { ColumnTypes, Database, Durability, Row, Transaction, Value } from './database.ts';
 
 export const SQLITE_TYPES: ColumnTypes = {
@@ -160,9 +161,8 @@ function settle(job: Job, outcome: Outcome | undefined, synced: Promise<void> | 
  */
 class LogFile {
   readonly #path: string;
+  readonly #syncs = new SharedRun(() => this.#sync());
   #descriptor: number | undefined;
-  #running: Promise<void> | undefined;
-  #next: Promise<void> | undefined;
 
   constructor(path: string) {
     this.#path = path;
@@ -175,15 +175,7 @@ class LogFile {
    *   count as failed, and after a crash the index is compared with the tree anyway
    */
   sync(): Promise<void> {
-    // The one that runs may have begun before the commit.
-    this.#next ??= (this.#running ?? Promise.resolve()).catch(() => {}).then(() => this.#begin());
-    return this.#next;
-  }
-
-  #begin(): Promise<void> {
-    this.#next = undefined;
-    this.#running = this.#sync();
-    return this.#running;
+    return this.#syncs.join();
   }
 
   #sync(): Promise<void> {
@@ -201,8 +193,7 @@ class LogFile {
   }
 
   async close(): Promise<void> {
-    await this.#next?.catch(() => {});
-    await this.#running?.catch(() => {});
+    while (!this.#syncs.isIdle) await this.#syncs.settled();
     if (this.#descriptor !== undefined) closeSync(this.#descriptor);
     this.#descriptor = undefined;
   }

@@ -8,8 +8,9 @@ import { openFilesystemDriver } from '../../storage/blobs/filesystem.ts';
 import { assertFails, drain, keyOf, namesBelow, smallWrite, textAt } from '../contracts/blob-bytes.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { systemError } from './filesystem-syncs.ts';
+import { replaceWrites } from './filesystem-writes.ts';
 
-type WriteDone = (error: NodeJS.ErrnoException | null, count?: number) => void;
+type Done = (error: NodeJS.ErrnoException | null) => void;
 
 /** A driver whose key `in/the/way` cannot be written: a directory with something in it is there. */
 async function openBlocked(root: string): Promise<BlobDriver> {
@@ -23,7 +24,7 @@ async function temporariesOf(root: string): Promise<string[]> {
 
 /** Makes the next sync of a file fail, as the kernel does once for pages that it lost. */
 function failNextDatasync(context: TestContext): void {
-  context.mock.method(fs, 'fdatasync', (_: number, done: WriteDone) => setImmediate(done, systemError('EIO')), {
+  context.mock.method(fs, 'fdatasync', (_: number, done: Done) => setImmediate(done, systemError('EIO')), {
     times: 1,
   });
 }
@@ -108,7 +109,7 @@ describe('filesystem failures', () => {
   it('does not take a sync of a directory that failed for done', async (t) => {
     await using directory = await temporaryDirectory();
     const driver = await openFilesystemDriver({ root: directory.path });
-    const failing = t.mock.method(fs, 'fsync', (_: number, done: WriteDone) => setImmediate(done, systemError('EIO')));
+    const failing = t.mock.method(fs, 'fsync', (_: number, done: Done) => setImmediate(done, systemError('EIO')));
     await assertFails(driver.writeAll([smallWrite('a/b', 'x')]), 'unavailable');
     failing.mock.restore();
     const syncing = t.mock.method(fs, 'fsync');
@@ -116,54 +117,55 @@ describe('filesystem failures', () => {
     assert.equal(syncing.mock.callCount(), 2);
   });
 
-  it('writes on after short writes', async (t) => {
-    await using directory = await temporaryDirectory();
-    const driver = await openFilesystemDriver({ root: directory.path });
-    const writev = fs.writev.bind(fs);
-    const short = (descriptor: number, chunks: readonly Uint8Array[], position: number, done: WriteDone) =>
-      writev(descriptor, [chunks[0]?.subarray(0, 3) ?? Buffer.alloc(0)], position, done);
-    const mocked = t.mock.method(fs, 'writev', short);
-    const stage = await driver.stage(keyOf('up/1'));
-    await stage.append([Buffer.from('one two '), Buffer.from('three'), Buffer.from(' four')]);
-    assert.ok(mocked.mock.callCount() > 5);
-    assert.equal((await drain(await stage.read())).toString(), 'one two three four');
-    await stage.abort();
-  });
-
-  for (const [code, failure] of [
-    ['ENOSPC', 'full'],
-    ['EDQUOT', 'full'],
-    ['EIO', 'unavailable'],
+  for (const [what, bytes] of [
+    ['few', Buffer.from('a few bytes')],
+    ['many', Buffer.alloc(200_000, 'many bytes')],
   ] as const) {
-    it(`tells how much it holds after ${code} in the midst of an append`, async (t) => {
+    it(`writes on after short writes of ${what} bytes`, async (t) => {
       await using directory = await temporaryDirectory();
       const driver = await openFilesystemDriver({ root: directory.path });
-      const stage = await driver.stage(keyOf('up/1'));
-      await stage.append([Buffer.from('12345')]);
-      t.mock.method(
-        fs,
-        'writev',
-        (descriptor: number, chunks: readonly Uint8Array[], position: number, done: WriteDone) => {
-          fs.writeSync(descriptor, chunks[0] ?? Buffer.alloc(0), 0, 2, position);
-          setImmediate(done, systemError(code));
-        },
-        { times: 1 },
+      const part = Math.ceil(bytes.length / 4);
+      const writes = replaceWrites(t, (descriptor, [first], position) =>
+        fs.writeSync(descriptor, first ?? Buffer.alloc(0), 0, Math.min(part, first?.length ?? 0), position),
       );
-      await assertFails(stage.append([Buffer.from('6789')]), failure);
-      assert.equal(stage.size, 7);
-      await stage.append([Buffer.from('89')]);
-      assert.equal((await drain(await stage.read())).toString(), '123456789');
+      const stage = await driver.stage(keyOf('up/1'));
+      await stage.append([bytes.subarray(0, 5), bytes.subarray(5)]);
+      assert.ok(writes.count() >= 4);
+      assert.deepEqual(await drain(await stage.read()), bytes);
       await stage.abort();
     });
-  }
 
-  it('gives up on a disk that takes nothing and reports nothing', async (t) => {
-    await using directory = await temporaryDirectory();
-    const driver = await openFilesystemDriver({ root: directory.path });
-    t.mock.method(fs, 'writev', (...args: unknown[]) => setImmediate(args.at(-1) as WriteDone, null, 0));
-    await assertFails(driver.writeAll([smallWrite('a', 'x')]), 'unavailable');
-    assert.deepEqual(await temporariesOf(directory.path), []);
-  });
+    for (const [code, failure] of [
+      ['ENOSPC', 'full'],
+      ['EDQUOT', 'full'],
+      ['EIO', 'unavailable'],
+    ] as const) {
+      it(`tells how much it holds after ${code} in the midst of an append of ${what} bytes`, async (t) => {
+        await using directory = await temporaryDirectory();
+        const driver = await openFilesystemDriver({ root: directory.path });
+        const stage = await driver.stage(keyOf('up/1'));
+        await stage.append([Buffer.from('12345')]);
+        replaceWrites(t, (descriptor, chunks, position) => {
+          fs.writeSync(descriptor, chunks[0] ?? Buffer.alloc(0), 0, 2, position);
+          throw systemError(code);
+        });
+        await assertFails(stage.append([bytes]), failure);
+        t.mock.restoreAll();
+        assert.equal(stage.size, 7);
+        await stage.append([bytes.subarray(2)]);
+        assert.deepEqual(await drain(await stage.read()), Buffer.concat([Buffer.from('12345'), bytes]));
+        await stage.abort();
+      });
+    }
+
+    it(`gives up on a disk that takes nothing of ${what} bytes and reports nothing`, async (t) => {
+      await using directory = await temporaryDirectory();
+      const driver = await openFilesystemDriver({ root: directory.path });
+      replaceWrites(t, () => 0);
+      await assertFails(driver.writeAll([smallWrite('a', bytes.toString())]), 'unavailable');
+      assert.deepEqual(await temporariesOf(directory.path), []);
+    });
+  }
 
   it('never takes an error for absence', async () => {
     await using directory = await temporaryDirectory();
