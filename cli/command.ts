@@ -92,6 +92,7 @@ const EXPECTED = new Set([
   'UsageError',
   'RootIsTaken',
   'RootUnusable',
+  'RootIsWithinStore',
   'WorkerFailed',
   'CannotListen',
   'StorageError',

@@ -11,6 +11,7 @@ import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
 import { createMetricsAggregator, type MetricsAggregator } from './observe/metrics-cluster.ts';
 import { openRegistry, type OpenRegistry } from './open-registry.ts';
+import { checkRootLevel } from './root-level.ts';
 import { lockRoot } from './root-lock.ts';
 import { tuneHeap } from './tune-heap.ts';
 import { Workers } from './workers.ts';
@@ -38,10 +39,12 @@ interface Parts {
  * Composition root: takes the root's lock, makes the store ready, starts what serves, then the background jobs. When it
  * throws, nothing of it is left running.
  *
- * @throws RootIsTaken, RootUnusable, CannotListen, WorkerFailed or StorageError
+ * @throws RootIsTaken, RootUnusable, RootIsWithinStore, CannotListen, WorkerFailed or StorageError
  */
 export async function startServer(config: Config): Promise<RunningServer> {
   await using starting = new AsyncDisposableStack();
+  // Before the lock, which makes a directory.
+  if (config.storage.driver !== 'memory') checkRootLevel(config.root);
   const lock = config.storage.driver === 'memory' ? undefined : lockRoot(config.root);
   starting.defer(() => lock?.release());
   const run = randomUUID();

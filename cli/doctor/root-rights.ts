@@ -1,5 +1,6 @@
 import { access, constants, mkdtemp, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import { rootMeantBy } from '../../server/root-level.ts';
 import { BLOBS_PREFIX, REPOSITORIES_PREFIX } from '../../storage/layout.ts';
 import { about, type Check, type Finding } from './finding.ts';
 import { codeOf, nearestExisting } from './nearest.ts';
@@ -13,6 +14,8 @@ export const checkRootRights: Check = async ({ config: { root }, isServing }) =>
   if (!(await stat(where)).isDirectory()) {
     return [rights.problem(`${where} is a file`, 'Set root to a directory, or to a name that does not exist yet.')];
   }
+  const meant = rootMeantBy(root);
+  if (meant !== undefined) return [rights.problem(`${root} lies within a store`, `Set root to ${meant}.`)];
   const failure = await rehearsePush(where);
   if (failure !== undefined) return [failure];
   return [(await foreignPart(root)) ?? rights.ok(describe(root, where))];
