@@ -4,23 +4,15 @@ import { RegistryError } from '../oci/errors.ts';
 import { parseManifest, type Manifest } from '../oci/manifest.ts';
 import { isNonDistributable } from '../oci/media-types.ts';
 import type { Reference, RepositoryName, Tag } from '../oci/names.ts';
-import type { SmallWrite } from '../storage/blobs/driver.ts';
-import {
-  blobKey,
-  linkBytes,
-  revisionKey,
-  revisionLinkKey,
-  tagIndexLinkKey,
-  tagKey,
-  tagLinkKey,
-} from '../storage/layout.ts';
+import { blobKey, revisionKey, tagKey } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import type { ManifestRecord } from '../storage/metadata/manifests.ts';
 import type { Adoption } from './adoption.ts';
 import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precondition.ts';
 import type { Context } from './context.ts';
 import { changing, type Subject } from './intents.ts';
-import { rowOf } from './stored-manifest.ts';
+import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
+import { rowOf, STORED_MANIFEST_MAX_BYTES } from './stored-manifest.ts';
 import { manifestUnknown } from './unknown.ts';
 
 export type StoredManifest = ManifestRecord;
@@ -56,6 +48,8 @@ interface Prepared {
   readonly manifestId: number;
   /** Was there before: its bytes and its revision are in the tree. */
   readonly isKnown: boolean;
+  /** Has any blob, so that its `_layers` is in the tree. */
+  readonly hasLayers: boolean;
   /** Those that do not point to it yet. */
   readonly tagsToMove: readonly Tag[];
 }
@@ -133,7 +127,8 @@ export class Manifests {
     const relyingOn = requiredBlobs(manifest).map((layer) => ({ layer }));
     const prepare = (tx: Transaction) => this.#prepare(tx, plan, run);
     await changing(this.#context, { name, subjects, relyingOn, know, prepare }, async (held, prepared) => {
-      const [writes, last] = [writesOf(plan, prepared), tagWritesOf(plan, prepared)];
+      const placed = { ...plan, ...prepared };
+      const [writes, last] = [writesBeforeTags(placed), tagWrites(placed)];
       const isChange = writes.length > 0 || last.length > 0;
       if (isChange) await this.#context.driver.writeAll(writes, last);
       await held.finish(isChange ? 'durable' : 'relaxed', (tx) => this.#commit(tx, plan, prepared));
@@ -167,7 +162,8 @@ export class Manifests {
     for (const tag of plan.tags) {
       if ((await metadata.tags.digest(tx, repositoryId, tag)) !== plan.digest) tagsToMove.push(tag);
     }
-    return { manifestId, isKnown: known?.committed === true, tagsToMove };
+    const hasLayers = await metadata.blobs.isAnyIn(tx, repositoryId);
+    return { manifestId, isKnown: known?.committed === true, hasLayers, tagsToMove };
   }
 
   /** The blobs are here, and as large as the manifest says: no client takes them otherwise. */
@@ -278,22 +274,4 @@ function hasWrongSize(digest: Digest, actual: number, claimed: number): Registry
 function missesBlobs(missing: readonly Digest[]): RegistryError {
   const reason = 'push these blobs to this repository (or mount them) before the manifest';
   return new RegistryError('MANIFEST_BLOB_UNKNOWN', { detail: { digest: missing[0], missing, reason } });
-}
-
-/** In the order in which a reader may see them. */
-function writesOf(plan: Plan, prepared: Prepared): readonly SmallWrite[] {
-  const { name, digest, bytes } = plan;
-  const link = linkBytes(digest);
-  const image = [
-    { key: blobKey(digest), bytes },
-    { key: revisionLinkKey(name, digest), bytes: link },
-  ];
-  const history = prepared.tagsToMove.map((tag) => ({ key: tagIndexLinkKey(name, tag, digest), bytes: link }));
-  return prepared.isKnown ? history : [...image, ...history];
-}
-
-/** A tag that pointed elsewhere must not, after a power cut, point to a manifest that is not there. */
-function tagWritesOf(plan: Plan, prepared: Prepared): readonly SmallWrite[] {
-  const link = linkBytes(plan.digest);
-  return prepared.tagsToMove.map((tag) => ({ key: tagLinkKey(plan.name, tag), bytes: link }));
 }

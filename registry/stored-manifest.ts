@@ -8,6 +8,12 @@ import { readOtherManifest } from '../oci/other-manifest.ts';
 import { INDEXED_MANIFEST_MAX_BYTES } from '../storage/metadata/metadata.ts';
 import type { NewManifest, ReferenceKind } from '../storage/metadata/manifests.ts';
 
+/**
+ * The largest manifest that is read from the tree. Not what is accepted today: Distribution once took any size, and the
+ * limit of `manifests.maxSize` may have been higher when the manifest came in, up to this.
+ */
+export const STORED_MANIFEST_MAX_BYTES = 64 * 1024 * 1024;
+
 /** The row for a manifest that was parsed. */
 export function rowOf(manifest: Manifest, digest: Digest, bytes: Uint8Array): NewManifest {
   return {

@@ -8,7 +8,7 @@ import type { Key } from './blobs/driver.ts';
  *   docker/registry/v2/
  *     blobs/<algorithm>/<first two of hex>/<hex>/data
  *     repositories/<name>/
- *       _layers/<algorithm>/<hex>/link
+ *       _layers/<algorithm>/<hex>/link, no-blobs
  *       _manifests/revisions/<algorithm>/<hex>/link
  *       _manifests/tags/<tag>/current/link
  *       _manifests/tags/<tag>/index/<algorithm>/<hex>/link
@@ -42,6 +42,15 @@ export function repositoryPartKeys(name: RepositoryName): readonly Key[] {
 
 export function layersPrefix(name: RepositoryName, algorithm?: string): Key {
   return key(`${repositoryKey(name)}/_layers${algorithm === undefined ? '' : `/${algorithm}`}`);
+}
+
+/**
+ * What makes a `_layers` where a repository has no blob: a sparse index alone, or an artifact without. Distribution 2
+ * takes only what has one for a repository, and its collector would remove the manifest; that of version 3 stops there.
+ * Both look at nothing in it but links.
+ */
+export function layersMarkerKey(name: RepositoryName): Key {
+  return key(`${layersPrefix(name)}/no-blobs`);
 }
 
 export function layerKey(name: RepositoryName, digest: Digest): Key {

@@ -132,8 +132,15 @@ export class BlobRecords {
     return row === undefined ? undefined : Number(row['size']);
   }
 
-  /** Digests of the repository's blobs behind `after`, at most `limit`. */
-  async page(repositoryId: number, after: string, limit: number): Promise<readonly string[]> {
+  async isAnyIn(tx: Transaction, repositoryId: number): Promise<boolean> {
+    return (await tx.get('SELECT 1 FROM repository_blob WHERE repository_id = ? LIMIT 1', repositoryId)) !== undefined;
+  }
+
+  /**
+   * The repository's blobs whose rows are behind `after`, at most `limit`. In the order of their ids, which has an index:
+   * in that of the digests each page would sort all of them.
+   */
+  async page(repositoryId: number, after: number, limit: number): Promise<readonly { id: number; digest: string }[]> {
     const rows = await this.#database.all(
       `SELECT b.digest FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
        WHERE rb.repository_id = ? AND b.digest > ? ORDER BY b.digest LIMIT ?`,

@@ -2,8 +2,10 @@ import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { distributionConfig } from '../harness/distribution.ts';
+import { tool } from '../clients/tools.ts';
+import { DISTRIBUTION_ENV, distributionConfig } from '../harness/distribution.ts';
 import { temporaryDirectory } from '../harness/process.ts';
+import type { Store } from './stores.ts';
 
 /** What Distribution's garbage collector found. */
 export interface Garbage {
@@ -13,15 +15,22 @@ export interface Garbage {
   readonly eligible: readonly string[];
 }
 
-/** Runs `docker-registry garbage-collect` on a store that nothing serves. @throws Error with its words when it fails */
-export async function collectGarbage(root: string, mode: 'dry-run' | 'for real'): Promise<Garbage> {
+/**
+ * Runs the garbage collector of the store's Distribution while nothing serves it.
+ *
+ * @throws Error with its words when it fails
+ */
+export async function collectGarbage(
+  { root, distribution }: Store,
+  mode: 'dry-run' | 'for real',
+  ...flags: readonly string[]
+): Promise<Garbage> {
   await using directory = await temporaryDirectory('distribution-gc-');
   const config = path.join(directory.path, 'config.yml');
   await writeFile(config, distributionConfig(root, '127.0.0.1:0'));
-  const flags = mode === 'dry-run' ? ['--dry-run'] : [];
-  const { stdout } = await promisify(execFile)('docker-registry', ['garbage-collect', ...flags, config], {
-    maxBuffer: 1 << 26,
-  });
+  const args = ['garbage-collect', ...(mode === 'dry-run' ? ['--dry-run'] : []), ...flags, config];
+  const env = { ...process.env, ...DISTRIBUTION_ENV };
+  const { stdout } = await promisify(execFile)(tool(distribution.program), args, { env, maxBuffer: 1 << 26 });
   return parseGarbage(stdout);
 }
 

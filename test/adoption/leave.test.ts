@@ -5,62 +5,64 @@ import { image, indexOf } from './documents.ts';
 import { collectGarbage, parseGarbage } from './garbage.ts';
 import { Holdings } from './holdings.ts';
 import { Pusher } from './pusher.ts';
-import { Store, WITHOUT_DISTRIBUTION } from './stores.ts';
+import { DISTRIBUTIONS, Store } from './stores.ts';
 import { verifyHoldings } from './verify.ts';
 
-describe('a store that Entrepot wrote', { skip: WITHOUT_DISTRIBUTION }, () => {
-  const holdings = new Holdings();
-  let store: Store;
-  // In the order in which they are needed: each test starts from what the one before it left.
-  let garbage: readonly string[];
+for (const distribution of DISTRIBUTIONS) {
+  describe(`a store that Entrepot wrote, with ${distribution.title}`, { skip: distribution.missing }, () => {
+    const holdings = new Holdings();
+    let store: Store;
+    // In the order in which they are needed: each test starts from what the one before it left.
+    let garbage: readonly string[];
 
-  before(async () => {
-    store = await Store.create();
-    garbage = await store.withEntrepot((server) => fill(server, new Pusher(server, holdings)));
-  });
-  after(() => store[Symbol.asyncDispose]());
+    before(async () => {
+      store = await Store.create(distribution);
+      garbage = await store.withEntrepot((server) => fill(server, new Pusher(server, holdings)));
+    });
+    after(() => store[Symbol.asyncDispose]());
 
-  it('is served whole by Distribution, without what was deleted', async (t) => {
-    const answers = await store.withDistribution((server) => verifyHoldings(server, holdings, 'distribution'));
-    t.diagnostic(`${answers} answers held against what was pushed`);
-    assert.ok(answers > 100, `only ${answers}`);
-  });
+    it('is served whole by Distribution, without what was deleted', async (t) => {
+      const answers = await store.withDistribution((server) => verifyHoldings(server, holdings, 'distribution'));
+      t.diagnostic(`${answers} answers held against what was pushed`);
+      assert.ok(answers > 100, `only ${answers}`);
+    });
 
-  it("loses nothing to Distribution's garbage collector, which finds what was deleted", async () => {
-    const { marked, eligible } = await collectGarbage(store.root, 'dry-run');
-    const inUse = holdings.inUse();
-    assert.ok(inUse.size > 40 && marked >= inUse.size, `${marked} marked, ${inUse.size} in use`);
-    assert.deepEqual(
-      eligible.filter((digest) => inUse.has(digest)),
-      [],
-    );
-    assert.deepEqual(
-      garbage.filter((digest) => !eligible.includes(digest)),
-      [],
-      'garbage that it does not find',
-    );
-  });
+    it("loses nothing to Distribution's garbage collector, which finds what was deleted", async () => {
+      const { marked, eligible } = await collectGarbage(store, 'dry-run');
+      const inUse = holdings.inUse();
+      assert.ok(inUse.size > 40 && marked >= inUse.size, `${marked} marked, ${inUse.size} in use`);
+      assert.deepEqual(
+        eligible.filter((digest) => inUse.has(digest)),
+        [],
+      );
+      assert.deepEqual(
+        garbage.filter((digest) => !eligible.includes(digest)),
+        [],
+        'garbage that it does not find',
+      );
+    });
 
-  it('is served whole by both after garbage was collected for real', async () => {
-    holdings.forgetUnused();
-    const { eligible } = await collectGarbage(store.root, 'for real');
-    assert.notEqual(eligible.length, 0);
-    await store.withDistribution((server) => verifyHoldings(server, holdings, 'distribution'));
-    await store.withEntrepot(async (server) => {
-      await verifyHoldings(server, holdings, 'entrepot');
-      for (const digest of garbage) await request(server, 'GET', `/v2/edited/blobs/${digest}`, { status: 404 });
+    it('is served whole by both after garbage was collected for real', async () => {
+      holdings.forgetUnused();
+      const { eligible } = await collectGarbage(store, 'for real');
+      assert.notEqual(eligible.length, 0);
+      await store.withDistribution((server) => verifyHoldings(server, holdings, 'distribution'));
+      await store.withEntrepot(async (server) => {
+        await verifyHoldings(server, holdings, 'entrepot');
+        for (const digest of garbage) await request(server, 'GET', `/v2/edited/blobs/${digest}`, { status: 404 });
+      });
+    });
+
+    it('takes collected content anew', async () => {
+      await store.withEntrepot(async (server) => {
+        const pusher = new Pusher(server, holdings);
+        await pusher.image('edited', image('edited deleted'), 'again');
+        await verifyHoldings(server, holdings, 'entrepot');
+      });
+      await store.withDistribution((server) => verifyHoldings(server, holdings, 'distribution'));
     });
   });
-
-  it('takes collected content anew', async () => {
-    await store.withEntrepot(async (server) => {
-      const pusher = new Pusher(server, holdings);
-      await pusher.image('edited', image('edited deleted'), 'again');
-      await verifyHoldings(server, holdings, 'entrepot');
-    });
-    await store.withDistribution((server) => verifyHoldings(server, holdings, 'distribution'));
-  });
-});
+}
 
 describe("the words of Distribution's garbage collector", () => {
   it('are understood', () => {
@@ -94,6 +96,8 @@ async function fill(server: Endpoint, pusher: Pusher): Promise<readonly string[]
     for (const child of children) await pusher.image('platforms', child);
     await pusher.manifest('platforms', indexOf(children, { docker }), docker ? 'list' : 'index');
   }
+  // An index may be sparse, and then its repository has no layer at all.
+  await pusher.manifest('platforms/elsewhere', indexOf([image('elsewhere')]), 'v1');
   await pusher.seeded('plain', { artifactType: 'application/vnd.example.sbom' }, 'sbom');
   await pusher.blob('plain', new Uint8Array());
   const sha512 = image('sha512', { algorithm: 'sha512' });

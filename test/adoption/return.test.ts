@@ -6,62 +6,64 @@ import { digestOf, request } from '../harness/push.ts';
 import { image } from './documents.ts';
 import { Holdings } from './holdings.ts';
 import { Pusher } from './pusher.ts';
-import { Store, WITHOUT_DISTRIBUTION } from './stores.ts';
+import { DISTRIBUTIONS, Store } from './stores.ts';
 import { verifyHoldings } from './verify.ts';
 
-describe('a store that goes to Distribution and back', { skip: WITHOUT_DISTRIBUTION }, () => {
-  for (const workers of [1, 2]) {
-    it(`is served as Distribution left it, with ${workers} worker${workers > 1 ? 's' : ''}`, async () => {
-      await using store = await Store.create();
-      const holdings = new Holdings();
-      const doomed = image('doomed');
-      await store.withEntrepot(async (server) => {
-        const pusher = new Pusher(server, holdings);
-        await pusher.image('app', image('old'), 'moved', 'stays');
-        await pusher.image('app', doomed, 'doomed', 'doomed-too');
-        await pusher.seeded('untouched', {}, 'v1');
-        await verifyHoldings(server, holdings, 'entrepot');
-      }, workers);
-      await store.withDistribution(async (server) => {
-        const pusher = new Pusher(server, holdings);
-        await pusher.image('app', image('new'), 'moved', 'added');
-        await pusher.deleteManifest('app', doomed);
-        await pusher.seeded('new/repository', {}, 'v1');
+for (const distribution of DISTRIBUTIONS) {
+  describe(`a store that goes to ${distribution.title} and back`, { skip: distribution.missing }, () => {
+    for (const workers of [1, 2]) {
+      it(`is served as Distribution left it, with ${workers} worker${workers > 1 ? 's' : ''}`, async () => {
+        await using store = await Store.create(distribution);
+        const holdings = new Holdings();
+        const doomed = image('doomed');
+        await store.withEntrepot(async (server) => {
+          const pusher = new Pusher(server, holdings);
+          await pusher.image('app', image('old'), 'moved', 'stays');
+          await pusher.image('app', doomed, 'doomed', 'doomed-too');
+          await pusher.seeded('untouched', {}, 'v1');
+          await verifyHoldings(server, holdings, 'entrepot');
+        }, workers);
+        await store.withDistribution(async (server) => {
+          const pusher = new Pusher(server, holdings);
+          await pusher.image('app', image('new'), 'moved', 'added');
+          await pusher.deleteManifest('app', doomed);
+          await pusher.seeded('new/repository', {}, 'v1');
+        });
+        await store.withEntrepot((server) => verifyHoldings(server, holdings, 'entrepot'), workers);
+        await store.withDistribution((server) => verifyHoldings(server, holdings, 'distribution'));
       });
-      await store.withEntrepot((server) => verifyHoldings(server, holdings, 'entrepot'), workers);
-      await store.withDistribution((server) => verifyHoldings(server, holdings, 'distribution'));
-    });
-  }
-
-  it('is served as Distribution left it to whoever asks first for what changed', async () => {
-    await using store = await Store.create();
-    const [old, moved, doomed] = [image('old'), image('moved'), image('doomed')];
-    await store.withEntrepot(async (server) => {
-      await new Pusher(server, new Holdings()).image('app', old, 'tag');
-      await new Pusher(server, new Holdings()).image('app', doomed, 'doomed');
-    });
-    await store.withDistribution(async (server) => {
-      await new Pusher(server, new Holdings()).image('app', moved, 'tag');
-      await new Pusher(server, new Holdings()).deleteManifest('app', doomed);
-    });
-    const first: [string, string, number][] = [
-      ['GET', '/v2/app/manifests/doomed', 404],
-      ['HEAD', `/v2/app/manifests/${digestOf(doomed.bytes)}`, 404],
-      ['GET', `/v2/app/manifests/${digestOf(moved.bytes)}`, 200],
-    ];
-    for (const [method, target, status] of first) {
-      await store.withEntrepot(async (server) => void (await request(server, method, target, { status })));
     }
-    await store.withEntrepot(async (server) => {
-      const { headers } = await request(server, 'HEAD', '/v2/app/manifests/tag', { status: 200 });
-      assert.equal(headers.get('docker-content-digest'), digestOf(moved.bytes));
-    });
-    await store.withEntrepot(async (server) => {
-      const answer = await request(server, 'GET', '/v2/app/tags/list', { status: 200 });
-      assert.deepEqual(JSON.parse(await answer.text()), { name: 'app', tags: ['tag'] });
+
+    it('is served as Distribution left it to whoever asks first for what changed', async () => {
+      await using store = await Store.create(distribution);
+      const [old, moved, doomed] = [image('old'), image('moved'), image('doomed')];
+      await store.withEntrepot(async (server) => {
+        await new Pusher(server, new Holdings()).image('app', old, 'tag');
+        await new Pusher(server, new Holdings()).image('app', doomed, 'doomed');
+      });
+      await store.withDistribution(async (server) => {
+        await new Pusher(server, new Holdings()).image('app', moved, 'tag');
+        await new Pusher(server, new Holdings()).deleteManifest('app', doomed);
+      });
+      const first: [string, string, number][] = [
+        ['GET', '/v2/app/manifests/doomed', 404],
+        ['HEAD', `/v2/app/manifests/${digestOf(doomed.bytes)}`, 404],
+        ['GET', `/v2/app/manifests/${digestOf(moved.bytes)}`, 200],
+      ];
+      for (const [method, target, status] of first) {
+        await store.withEntrepot(async (server) => void (await request(server, method, target, { status })));
+      }
+      await store.withEntrepot(async (server) => {
+        const { headers } = await request(server, 'HEAD', '/v2/app/manifests/tag', { status: 200 });
+        assert.equal(headers.get('docker-content-digest'), digestOf(moved.bytes));
+      });
+      await store.withEntrepot(async (server) => {
+        const answer = await request(server, 'GET', '/v2/app/tags/list', { status: 200 });
+        assert.deepEqual(JSON.parse(await answer.text()), { name: 'app', tags: ['tag'] });
+      });
     });
   });
-});
+}
 
 describe('a store whose index is lost', () => {
   const lost = {

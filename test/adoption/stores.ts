@@ -1,31 +1,48 @@
-import { spawnSync } from 'node:child_process';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
+import { missingTools, tool } from '../clients/tools.ts';
 import { startDistribution } from '../harness/distribution.ts';
 import { startEntrepot, temporaryDirectory, type RunningServer } from '../harness/process.ts';
 
-/** Why these suites are skipped; false when Debian's docker-registry is there. For node:test's `skip`. */
-export const WITHOUT_DISTRIBUTION =
-  spawnSync('docker-registry', ['--version']).status !== 0 && 'not installed: docker-registry (Debian package)';
+/** A version of Distribution that may own a store before and after Entrepot. */
+export interface Distribution {
+  readonly title: string;
+  /** The name of its program. */
+  readonly program: string;
+  /** Why its suites are skipped; false when it is there. For node:test's `skip`. */
+  readonly missing: string | false;
+}
+
+/** What is in the images `registry:2` and `registry:3`. */
+export const [DISTRIBUTION_2, DISTRIBUTION_3] = [
+  { title: 'Distribution 2.8', program: 'docker-registry', missing: missingTools('docker-registry') },
+  { title: 'Distribution 3', program: 'registry', missing: missingTools('registry') },
+] as const satisfies readonly Distribution[];
+export const DISTRIBUTIONS: readonly Distribution[] = [DISTRIBUTION_2, DISTRIBUTION_3];
+
+/** Why a suite that needs any Distribution is skipped. */
+export const WITHOUT_DISTRIBUTION = DISTRIBUTION_2.missing;
 
 /** A directory that one registry after the other serves. */
 export class Store implements AsyncDisposable {
   readonly root: string;
+  readonly distribution: Distribution;
   readonly #directory: AsyncDisposable;
 
-  private constructor(root: string, directory: AsyncDisposable) {
+  private constructor(root: string, distribution: Distribution, directory: AsyncDisposable) {
     this.root = root;
+    this.distribution = distribution;
     this.#directory = directory;
   }
 
-  static async create(): Promise<Store> {
+  static async create(distribution: Distribution = DISTRIBUTION_2): Promise<Store> {
     const directory = await temporaryDirectory('entrepot-adoption-');
-    return new Store(path.join(directory.path, 'root'), directory);
+    return new Store(path.join(directory.path, 'root'), distribution, directory);
   }
 
   /** Distribution serves it for as long as `work` takes. */
   async withDistribution<T>(work: (server: RunningServer) => Promise<T>): Promise<T> {
-    await using server = await startDistribution({ root: this.root });
+    await using server = await startDistribution({ root: this.root, program: tool(this.distribution.program) });
     const result = await work(server);
     await server.stop();
     return result;

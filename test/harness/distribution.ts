@@ -2,14 +2,20 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { freePort, startServer, temporaryDirectory, type RunningServer } from './process.ts';
 
-/** Starts Debian's `docker-registry` (CNCF Distribution 2.8) on `root`, with deletion on. */
-export async function startDistribution(options: { root: string; port?: number }): Promise<RunningServer> {
+/** Starts CNCF Distribution on `root`, with deletion on: Debian's `docker-registry` (2.8) unless `program` is another. */
+export async function startDistribution(options: {
+  root: string;
+  port?: number;
+  program?: string;
+}): Promise<RunningServer> {
   const port = options.port ?? (await freePort());
   const host = `127.0.0.1:${port}`;
   const directory = await temporaryDirectory('distribution-');
   const file = path.join(directory.path, 'config.yml');
   await writeFile(file, distributionConfig(options.root, host));
-  const server = await startServer('docker-registry', ['serve', file], host);
+  const server = await startServer(options.program ?? 'docker-registry', ['serve', file], host, {
+    env: DISTRIBUTION_ENV,
+  });
   return {
     ...server,
     [Symbol.asyncDispose]: async () => {
@@ -18,6 +24,9 @@ export async function startDistribution(options: { root: string; port?: number }
     },
   };
 }
+
+/** Version 3 traces to a collector on localhost unless it is told not to. */
+export const DISTRIBUTION_ENV = { OTEL_TRACES_EXPORTER: 'none' };
 
 /** The configuration file that serves `root` at `host`; also what `docker-registry garbage-collect` takes. */
 export function distributionConfig(root: string, host: string): string {
