@@ -12,7 +12,6 @@ export interface RegistryLog {
 export interface RegistrySettings {
   /** Accept image manifests whose config or layers the repository does not have. */
   readonly allowSparseImages: boolean;
-  readonly maxManifestBytes: number;
   readonly maxUploadSessions: number;
   readonly uploadExpiryMs: number;
 }

@@ -96,12 +96,12 @@ export class Manifests {
 
   /** The bytes of a manifest that was found, exactly as they were pushed. */
   async bytes(name: RepositoryName, manifest: StoredManifest): Promise<Uint8Array> {
-    const { cache, metadata, driver, settings } = this.#context;
+    const { cache, metadata, driver } = this.#context;
     const cached = cache.get(manifest.digest);
     if (cached !== undefined) return cached;
     const bytes =
       (await metadata.manifests.bytes(name, manifest.digest)) ??
-      (await driver.readSmall(blobKey(manifest.digest), settings.maxManifestBytes));
+      (await driver.readSmall(blobKey(manifest.digest), STORED_MANIFEST_MAX_BYTES));
     if (bytes === undefined || bytes.length !== manifest.size) {
       this.#context.log.warn('a manifest is gone from the store', { repository: name, digest: manifest.digest });
       await this.#adoption.manifest(name, manifest.digest);

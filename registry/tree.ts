@@ -19,16 +19,16 @@ import {
 } from '../storage/layout.ts';
 import type { NewManifest } from '../storage/metadata/manifests.ts';
 import type { Context } from './context.ts';
-import { rowOfStored } from './stored-manifest.ts';
+import { rowOfStored, STORED_MANIFEST_MAX_BYTES } from './stored-manifest.ts';
 
 const LINK_MAX_BYTES = 1024;
 
 /** Reads Distribution's tree: the truth that the index is compared with. Everything foreign in it is passed over. */
 export class Tree {
   readonly #driver: BlobDriver;
-  readonly #context: Pick<Context, 'log' | 'settings'>;
+  readonly #context: Pick<Context, 'log'>;
 
-  constructor(context: Pick<Context, 'driver' | 'log' | 'settings'>) {
+  constructor(context: Pick<Context, 'driver' | 'log'>) {
     this.#driver = context.driver;
     this.#context = context;
   }
@@ -42,7 +42,7 @@ export class Tree {
   /** A manifest that the repository links and the store has, whole and right. */
   async manifest(name: RepositoryName, digest: Digest): Promise<NewManifest | undefined> {
     if ((await this.#link(revisionLinkKey(name, digest))) !== digest) return undefined;
-    const bytes = await this.#driver.readSmall(blobKey(digest), this.#context.settings.maxManifestBytes);
+    const bytes = await this.#small(blobKey(digest), STORED_MANIFEST_MAX_BYTES);
     if (bytes === undefined) return undefined;
     const algorithm = algorithmOf(digest);
     const actual = digestOf(algorithm, createHash(algorithm).update(bytes).digest('hex'));
@@ -102,15 +102,20 @@ export class Tree {
 
   /** The digest in a link file; undefined when it is not there or damaged. */
   async #link(key: Key): Promise<Digest | undefined> {
+    const bytes = await this.#small(key, LINK_MAX_BYTES);
+    if (bytes === undefined) return undefined;
+    const digest = parseLink(bytes);
+    if (digest === undefined) this.#context.log.warn('a link file holds no digest, it counts as absent', { key });
+    return digest;
+  }
+
+  /** What is too large to be what it should be must not keep the repository from being compared. */
+  async #small(key: Key, maxBytes: number): Promise<Uint8Array | undefined> {
     try {
-      const bytes = await this.#driver.readSmall(key, LINK_MAX_BYTES);
-      if (bytes === undefined) return undefined;
-      const digest = parseLink(bytes);
-      if (digest === undefined) this.#context.log.warn('a link file holds no digest, it counts as absent', { key });
-      return digest;
+      return await this.#driver.readSmall(key, maxBytes);
     } catch (error) {
       if (!(error instanceof StorageError) || error.failure !== 'too-large') throw error;
-      this.#context.log.warn('a link file is too large to be one, it counts as absent', { key });
+      this.#context.log.warn('a link or manifest is too large to be one, it counts as absent', { key, maxBytes });
       return undefined;
     }
   }

@@ -50,7 +50,6 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
     cache: new ContentCache(config.storage.cacheBytes, parts.metrics.cache('content')),
     settings: {
       allowSparseImages: config.manifests.allowSparseImages,
-      maxManifestBytes: config.manifests.maxSizeBytes,
       maxUploadSessions: config.uploads.maxSessions,
       uploadExpiryMs: config.uploads.expireAfterMs,
     },

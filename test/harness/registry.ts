@@ -43,7 +43,6 @@ export async function openTestRegistry(options: RegistryOptions): Promise<Opened
     cache: new ContentCache(1024 * 1024),
     settings: {
       allowSparseImages: false,
-      maxManifestBytes: 4 * 1024 * 1024,
       maxUploadSessions: 100,
       uploadExpiryMs: 3_600_000,
       ...options.settings,
