@@ -3,6 +3,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName, Tag } from '../oci/names.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import type { NewManifest } from '../storage/metadata/manifests.ts';
+import { ComparisonFailures } from './comparison-failures.ts';
 import type { Context } from './context.ts';
 import { changing, type Subject } from './intents.ts';
 import { Tree } from './tree.ts';
@@ -64,8 +65,13 @@ export class Adoption {
     await this.#compare(name, digest === undefined ? [{ tag }] : [{ manifest: digest }, { tag }]);
   }
 
-  /** Compares everything in the repository, unless this run has done so. */
-  async repository(name: RepositoryName): Promise<void> {
+  /**
+   * Compares everything in the repository, unless this run has done so.
+   *
+   * @param pause awaited from time to time: where tree and index agree nothing waits for anything, and a large
+   *   repository would hold up all requests
+   */
+  async repository(name: RepositoryName, pause: () => Promise<void> = nextTurn): Promise<void> {
     const { metadata, run, now } = this.#context;
     let known = await metadata.repositories.find(name);
     if (known === undefined ? await this.isWholeTreeVerified() : this.isVerified(known.verifiedRun)) return;
@@ -77,8 +83,7 @@ export class Adoption {
     }
     for await (const batch of this.#subjects(name)) {
       await this.#compare(name, batch);
-      // Where both agree nothing waits for anything, and ten thousand tags would hold up every request.
-      await nextTurn();
+      await pause();
     }
     if (known !== undefined) await metadata.repositories.endVerification(known, run);
     if (!isInTree) await this.#dropIfEmpty(name);
@@ -94,23 +99,30 @@ export class Adoption {
     await this.#enumeration;
   }
 
-  /** Compares the whole tree in the background; `pause` is awaited between repositories. */
-  async wholeTree(pause: () => Promise<void>): Promise<{ repositories: number }> {
-    const { metadata, run } = this.#context;
+  /**
+   * Compares the whole tree in the background; `pause` is awaited often.
+   *
+   * @returns how many repositories there are, and how many of them could not be compared: these stay unverified
+   */
+  async wholeTree(pause: () => Promise<void>): Promise<{ repositories: number; failed: number }> {
+    const { metadata, run, log } = this.#context;
     await this.enumerated();
+    const failures = new ComparisonFailures();
     let repositories = 0;
     for (let after = ''; ;) {
       const names = await metadata.repositories.page(after, BATCH);
       if (names.length === 0) break;
       for (const name of names) {
-        await this.repository(name);
+        await failures.spare(name, () => this.repository(name, pause));
         await pause();
       }
       repositories += names.length;
       after = names.at(-1) ?? after;
     }
+    failures.tell(log);
+    // Each of them has a row now, which says whether it is verified.
     await metadata.state.set('verified-run', run);
-    return { repositories };
+    return { repositories, failed: failures.count };
   }
 
   async #enumerate(): Promise<void> {
@@ -148,7 +160,12 @@ export class Adoption {
       new Set(await this.tree.tags(name)),
     ];
     if (id !== undefined) {
-      for await (const digest of pages<Digest>((after) => metadata.blobs.page(id, after, BATCH))) layers.add(digest);
+      for (let after = 0; ;) {
+        const blobs = await metadata.blobs.page(id, after, BATCH);
+        for (const { digest } of blobs) layers.add(digest as Digest);
+        if (blobs.length < BATCH) break;
+        after = blobs.at(-1)?.id ?? after;
+      }
       for await (const digest of pages<Digest>((after) => metadata.manifests.page(id, after, BATCH)))
         manifests.add(digest);
     }

@@ -1,6 +1,7 @@
 import { uploadKey } from '../storage/layout.ts';
 import type { UploadRecord } from '../storage/metadata/uploads.ts';
 import type { Adoption } from './adoption.ts';
+import { ComparisonFailures } from './comparison-failures.ts';
 import type { Context } from './context.ts';
 import { giveUpUnsettled } from './intents.ts';
 import { UploadHolds } from './upload-holds.ts';
@@ -12,6 +13,7 @@ export class Maintenance {
   readonly #context: Context;
   readonly #adoption: Adoption;
   readonly #holds: UploadHolds;
+  #toldFailures = '';
 
   constructor(context: Context, adoption: Adoption) {
     this.#context = context;
@@ -19,23 +21,29 @@ export class Maintenance {
     this.#holds = new UploadHolds(context);
   }
 
-  /** Compares the whole tree with the index, once a run. `pause` is awaited between repositories. */
-  async verifyTree(pause: () => Promise<void>): Promise<{ repositories: number }> {
+  /** Compares the whole tree with the index, once a run. `pause` is awaited often, and may throw to end it. */
+  async verifyTree(pause: () => Promise<void>): Promise<{ repositories: number; failed: number }> {
     return this.#adoption.wholeTree(pause);
   }
 
-  /** Compares the repositories that a failed change or a dead process put in doubt. */
-  async verifyDoubted(): Promise<number> {
-    const { metadata, run } = this.#context;
+  /** Compares the repositories that a failed change or a dead process put in doubt; `pause` as above. */
+  async verifyDoubted(pause: () => Promise<void>): Promise<number> {
+    const { metadata, run, log } = this.#context;
+    const failures = new ComparisonFailures();
     let compared = 0;
     for (let after = ''; ;) {
       const names = await metadata.repositories.unverified(run, after, BATCH);
-      for (const name of names) await this.#adoption.repository(name);
+      for (const name of names) {
+        await failures.spare(name, () => this.#adoption.repository(name, pause));
+        await pause();
+      }
       compared += names.length;
       const last = names.at(-1);
-      if (last === undefined) return compared;
+      if (last === undefined) break;
       after = last;
     }
+    this.#toldFailures = failures.tell(log, this.#toldFailures);
+    return compared - failures.count;
   }
 
   /** Tries again to give up failed changes whose intents are still held by this process, and sessions it held. */

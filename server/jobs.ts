@@ -27,14 +27,16 @@ export function startJobs(config: Config, { registry }: OpenRegistry, log: Log):
   const runner = new JobRunner(log);
   runner.once('compare the tree with the index', async () => {
     const startedAt = performance.now();
-    const { repositories } = await maintenance.verifyTree(() => runner.breathe());
+    const { repositories, failed } = await maintenance.verifyTree(() => runner.breathe());
     // Nobody waited for it in a small store, and a start says one line.
     const isNews = performance.now() - startedAt > SLOW_COMPARISON_MS;
-    log[isNews ? 'info' : 'debug']('the index agrees with the tree', { repositories });
+    if (failed === 0) log[isNews ? 'info' : 'debug']('the index agrees with the tree', { repositories });
     await removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages());
   });
   runner.every(10 * SECOND_MS, 'give up failed changes', () => maintenance.giveUpUnsettled());
-  runner.every(10 * SECOND_MS, 'compare doubted repositories', async () => void (await maintenance.verifyDoubted()));
+  runner.every(10 * SECOND_MS, 'compare doubted repositories', async () => {
+    await maintenance.verifyDoubted(() => runner.breathe());
+  });
   runner.every(60 * SECOND_MS, 'expire uploads', () =>
     removed(log, 'expired uploads were removed', maintenance.expireUploads()),
   );

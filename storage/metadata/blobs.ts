@@ -142,12 +142,12 @@ export class BlobRecords {
    */
   async page(repositoryId: number, after: number, limit: number): Promise<readonly { id: number; digest: string }[]> {
     const rows = await this.#database.all(
-      `SELECT b.digest FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
-       WHERE rb.repository_id = ? AND b.digest > ? ORDER BY b.digest LIMIT ?`,
+      `SELECT b.id, b.digest FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
+       WHERE rb.repository_id = ? AND rb.blob_id > ? ORDER BY rb.blob_id LIMIT ?`,
       repositoryId,
       after,
       limit,
     );
-    return rows.map((row: Row) => String(row['digest']));
+    return rows.map((row: Row) => ({ id: Number(row['id']), digest: String(row['digest']) }));
   }
 }

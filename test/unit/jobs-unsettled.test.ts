@@ -11,7 +11,7 @@ test('the process that runs the jobs gives up its own failed changes, also when 
   t.mock.timers.enable({ apis: ['setInterval'] });
   let calls = 0;
   const maintenance = {
-    verifyTree: async () => ({ repositories: 0 }),
+    verifyTree: async () => ({ repositories: 0, failed: 0 }),
     expireOrphanedStages: async () => 0,
     verifyDoubted: async () => 0,
     giveUpUnsettled: async () => void (calls += 1),
