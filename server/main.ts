@@ -26,7 +26,8 @@ export interface RunningServer {
 /** What serves the requests: this process, or workers of it. */
 interface Front {
   readonly port: number;
-  drain(): Promise<void>;
+  /** @param jobs the end of the background jobs, which may need the store as long as they run */
+  drain(jobs: Promise<void>): Promise<void>;
 }
 
 interface Parts {
@@ -66,7 +67,8 @@ export async function startServer(config: Config): Promise<RunningServer> {
     port: front.port,
     stop: async () => {
       log.info('draining: no new connections, running requests may finish', { timeoutMs: config.http.drainTimeoutMs });
-      await Promise.all([front.drain(), jobs.stop()]);
+      const jobsEnd = jobs.stop();
+      await Promise.all([front.drain(jobsEnd), jobsEnd]);
       await close();
       log.info('stopped', {});
       await started.disposeAsync();
@@ -91,7 +93,7 @@ async function startOne(config: Config, run: string, parts: Parts): Promise<Star
   await beginRun({ ...service, log: parts.log }, run, bootId(run));
   const port = await service.listen();
   starting.move();
-  return { front: { port, drain: () => service.drain() }, opened: service, close: async () => {} };
+  return { front: { port, drain: (jobsEnd) => service.drain(jobsEnd) }, opened: service, close: async () => {} };
 }
 
 async function startMany(config: Config, run: string, parts: Parts): Promise<Started> {

@@ -30,8 +30,10 @@ export interface Service extends OpenRegistry {
   /**
    * Takes no new connections, lets running requests finish for as long as the configuration says, then closes
    * everything.
+   *
+   * @param until what else needs the store: it is closed after that
    */
-  drain(): Promise<void>;
+  drain(until?: Promise<void>): Promise<void>;
 }
 
 const HOUSEKEEPING_MS = 5_000;
@@ -76,11 +78,12 @@ export async function createService(config: Config, identity: Identity, parts: S
   return {
     ...opened,
     listen: () => listen(server, config),
-    drain: async () => {
+    drain: async (until) => {
       isDraining = true;
       clearInterval(housekeeping);
       await closeServer(server, config.http.drainTimeoutMs, log);
       watchdog.close();
+      await until;
       await opened.registry.close();
     },
   };
