@@ -4,6 +4,7 @@ import { RegistryError } from '../oci/errors.ts';
 import type { Config, TlsConfig } from '../config/config.ts';
 import { errorReply } from './http/error-reply.ts';
 import { createSecureServer, createServer } from './http/node-http.ts';
+import { Turns, type Turn } from './http/turns.ts';
 import type { Log } from './observe/log.ts';
 
 type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
@@ -12,12 +13,19 @@ type RequestListener = (request: IncomingMessage, response: ServerResponse) => v
 export async function createHttpServer(config: Config, log: Log, handle: RequestListener): Promise<Server> {
   const options = serverOptions(config);
   const { tls } = config.http;
-  const server = tls === undefined ? createServer(options, handle) : await createTlsServer(tls, options, log, handle);
-  server.on('checkExpectation', handle);
-  server.on('connect', (_request, socket: Socket) => answer(socket, NO_PROXY));
-  const latest = watchResponses(server);
+  const turns = new Turns(handle);
+  const server =
+    tls === undefined ? createServer(options, turns.take) : await createTlsServer(tls, options, log, turns.take);
+  server.on('checkExpectation', turns.take);
+  server.on('connect', ({ socket }: IncomingMessage) => refuseProxying(socket, turns.latest(socket)));
+  const refused = new WeakSet<Socket>();
   // A part of a request that an HTTP client could not have written: the answer goes to the bare socket.
-  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => refuse(error, socket, latest.get(socket)));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+    // Node calls again for each piece that it still reads. Closing now would take the answer away from who sends it.
+    if (refused.has(socket)) return;
+    refused.add(socket);
+    refuse(error, socket, turns.latest(socket));
+  });
   return server;
 }
 
@@ -44,7 +52,9 @@ async function createTlsServer(
   const { loadTls, watchTls } = await import('./http/tls.ts');
   const loaded = await loadTls(files);
   for (const warning of loaded.warnings) log.warn(warning, {});
-  const server = createSecureServer({ ...options, ...loaded.context }, handle);
+  // Whoever does not even begin to speak TLS is waited for no longer than for a header.
+  const { headersTimeout: handshakeTimeout } = options;
+  const server = createSecureServer({ ...options, handshakeTimeout, ...loaded.context }, handle);
   const watch = watchTls({
     files,
     loaded,
@@ -56,15 +66,6 @@ async function createTlsServer(
   });
   server.once('close', () => watch.close());
   return server;
-}
-
-/** The response to the latest request of each connection. */
-function watchResponses(server: Server): WeakMap<Socket, ServerResponse> {
-  const latest = new WeakMap<Socket, ServerResponse>();
-  server.prependListener('request', ({ socket }: IncomingMessage, response: ServerResponse) => {
-    latest.set(socket, response);
-  });
-  return latest;
 }
 
 interface Fault {
@@ -94,16 +95,28 @@ const MALFORMED: Fault = {
   reason: 'not an HTTP/1.1 request (is this TLS on a plain port?)',
 };
 
-/** @param latest what the last whole request before the fault is being answered with, or the faulty one itself */
-function refuse(error: NodeJS.ErrnoException, socket: Socket, latest: ServerResponse | undefined): void {
+/** @param latest the last whole request before the fault, or the faulty one itself */
+function refuse(error: NodeJS.ErrnoException, socket: Socket, latest: Turn | undefined): void {
   const fault = FAULTS[error.code ?? ''] ?? MALFORMED;
-  const isUnderWay = latest !== undefined && !latest.writableFinished && !latest.destroyed;
   // ECONNRESET: nobody is there to read it.
   if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy();
+  else if (latest === undefined || isOver(latest)) answer(socket, fault);
   // The fault lies behind a whole request: its answer comes first, nothing may stand in the middle of it.
-  else if (isUnderWay && latest.req.complete) latest.once('close', () => answer(socket, fault));
-  else if (isUnderWay && latest.headersSent) socket.destroy();
-  else answer(socket, fault);
+  else if (latest.request.complete) latest.response.once('close', () => answer(socket, fault));
+  else if (latest.isWaiting) latest.replace(() => answer(socket, fault));
+  // One whose answer has begun already gets all of it, and with it the end of the connection.
+  else if (!latest.response.headersSent) answer(socket, fault);
+}
+
+function isOver({ response }: Turn): boolean {
+  return response.writableFinished || response.destroyed;
+}
+
+/** Node hands the bare socket over for a CONNECT, with nobody left who listens for its errors and its timeout. */
+function refuseProxying(socket: Socket, latest: Turn | undefined): void {
+  socket.on('error', () => {}).on('timeout', () => socket.destroy());
+  if (latest === undefined || isOver(latest)) answer(socket, NO_PROXY);
+  else latest.response.once('close', () => answer(socket, NO_PROXY));
 }
 
 function answer(socket: Socket, { status, phrase, reason, ...more }: Fault): void {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { before, it } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { bytesOf, digestOf, openUpload, pushBlob, pushImage, repositoriesOf, tagsOf, withQuery } from './content.ts';
@@ -102,6 +103,23 @@ describeService('requests that no HTTP client sends', {}, (setup) => {
   it('405 to CONNECT names what is allowed', async () => {
     const answer = await rawAnswer(setup.service.port, 'CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n');
     assert.match(answer.header('Allow'), /GET, HEAD/);
+  });
+
+  it('a CONNECT whose client is gone harms nobody', async () => {
+    // The test runner catches what would have ended a server.
+    const fatal: unknown[] = [];
+    const note = (error: unknown) => fatal.push(error);
+    process.on('uncaughtExceptionMonitor', note);
+    for (let i = 0; i < 20; i++) {
+      await using connection = new RawConnection(setup.service.port);
+      await once(connection.socket, 'connect');
+      connection.write('CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n');
+      if (i % 2 === 0) await connection.receive((bytes) => bytes.length > 0);
+      connection.socket.resetAndDestroy();
+      assert.equal((await setup.client.get('/v2/')).status, 200);
+    }
+    process.off('uncaughtExceptionMonitor', note);
+    assert.deepEqual(fatal, []);
   });
 
   it('answers TLS on the plain port at once', async () => {
