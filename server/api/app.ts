@@ -11,6 +11,7 @@ import { parseRepositoryName } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { asRegistryError, errorReply } from '../http/error-reply.ts';
 import type { Reply } from '../http/exchange.ts';
+import { endAnswer } from '../http/linger.ts';
 import { ClientGone } from '../http/request-body.ts';
 import type { Health } from '../observe/health.ts';
 import { METRICS_CONTENT_TYPE } from '../observe/metrics-cluster.ts';
@@ -157,9 +158,8 @@ function ofExpress(error: unknown): unknown {
 function send(response: Response, reply: Reply): void {
   const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : undefined;
   const length = body === undefined ? {} : { 'Content-Length': body.length };
-  // A body that nobody wanted is not waited for.
   const close = response.req.complete ? {} : { Connection: 'close' };
   const headers = { 'X-Content-Type-Options': 'nosniff', ...reply.headers, ...length, ...close };
   response.writeHead(reply.status, headers as Record<string, string | number>);
-  response.end(body);
+  void endAnswer(response.req, response, body);
 }

@@ -14,10 +14,10 @@ export interface Exchange<P> {
 
 export type HeaderValue = string | number | readonly string[];
 
-/** Bytes to send: in memory, or pieces that are opened one after the other. */
+/** Bytes to send: in memory, or pieces that follow one another, open already or to be opened when it is their turn. */
 export type ReplyBody = Uint8Array | string | { readonly pieces: readonly ReplyPiece[] };
 
-export type ReplyPiece = Uint8Array | (() => Promise<BlobReader>);
+export type ReplyPiece = Uint8Array | BlobReader | (() => Promise<BlobReader>);
 
 /** An answer. With a HEAD request the body is not sent; its length is. */
 export interface Reply {

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { HeaderValue, Reply, ReplyPiece } from './exchange.ts';
 import { sendBlob } from './blob-sender.ts';
 import type { Buffers } from './buffers.ts';
+import type { HeaderValue, Reply, ReplyPiece } from './exchange.ts';
+import { endAnswer } from './linger.ts';
 
 const COMMON_HEADERS = {
   'Docker-Distribution-API-Version': 'registry/2.0',
@@ -9,12 +10,9 @@ const COMMON_HEADERS = {
   'X-Content-Type-Options': 'nosniff',
 } as const;
 
-// What is read and thrown away of a body that was not wanted, so that the client gets to read the answer.
-const LINGER_BYTES = 4 * 1024 * 1024;
-const LINGER_MS = 5_000;
-
 /**
- * Writes the answer. Resolves when it is on its way or the connection is gone.
+ * Writes the answer. Resolves when it is on its way and the client has sent all of its request, or the connection is
+ * gone.
  *
  * @throws the error of a piece that cannot be read, after the connection was destroyed: a client never takes a part for
  *   the whole
@@ -25,7 +23,7 @@ export async function send(
   reply: Reply,
   settings: { readonly buffers: Buffers; readonly sendTimeoutMs: number; readonly isDraining: () => boolean },
 ): Promise<void> {
-  if (response.destroyed) return;
+  if (response.destroyed) return discard(reply);
   const isUnread = !request.complete;
   const headers: Record<string, HeaderValue> = { ...COMMON_HEADERS, ...reply.headers };
   if (isUnread || settings.isDraining()) headers['Connection'] = 'close';
@@ -33,15 +31,22 @@ export async function send(
     headers['Content-Length'] ??= 0;
   }
   response.writeHead(reply.status, headers as Record<string, string | number | string[]>);
-  if (isUnread) linger(request, response);
-  if (reply.body === undefined || request.method === 'HEAD') response.end();
+  if (reply.body === undefined || request.method === 'HEAD') await endAnswer(request, response);
   else if (typeof reply.body === 'string' || reply.body instanceof Uint8Array) {
-    response.end(reply.body);
+    const ended = endAnswer(request, response, reply.body);
     if (request.socket.writableLength > 0) cutWhenStuck(request, response, settings.sendTimeoutMs);
+    await ended;
   } else {
     cutWhenStuck(request, response, settings.sendTimeoutMs);
     await sendPieces(response, reply.body.pieces, settings.buffers);
+    await endAnswer(request, response);
   }
+}
+
+/** Nobody is there to take it: what was opened for it is closed. */
+async function discard({ body }: Reply): Promise<void> {
+  if (typeof body !== 'object' || !('pieces' in body)) return;
+  for (const piece of body.pieces) if ('close' in piece) await piece.close();
 }
 
 /**
@@ -62,33 +67,15 @@ async function sendPieces(response: ServerResponse, pieces: readonly ReplyPiece[
         response.write(piece);
         continue;
       }
-      const reader = await piece();
+      const reader = typeof piece === 'function' ? await piece() : piece;
       try {
         await sendBlob(response, reader, buffers);
       } finally {
         await reader.close();
       }
     }
-    response.end();
   } catch (error) {
     response.destroy();
     throw error;
   }
-}
-
-/**
- * The client is still sending. Closing at once would reset the connection and take the answer away from it, so some
- * more is read; then it ends.
- */
-function linger(request: IncomingMessage, response: ServerResponse): void {
-  let bytes = 0;
-  const { socket } = request;
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS).unref();
-  request.on('data', (chunk: Buffer) => {
-    bytes += chunk.length;
-    if (bytes > LINGER_BYTES) socket.destroy();
-  });
-  request.on('error', () => {});
-  request.resume();
-  response.once('close', () => clearTimeout(timer));
 }

@@ -133,6 +133,61 @@ describeService('bodies that nobody wants', {}, (setup) => {
   }
 });
 
+// Larger than the buffers of both sockets together: without a reader at the other end it cannot be sent.
+const UNWANTED = bytesOf(32 * 1024 * 1024, 'unwanted');
+
+describeService('clients that read their answer when they have sent everything', {}, (setup) => {
+  const nowhere = '/v2/unwanted/blobs/uploads/00000000-0000-4000-8000-000000000000';
+  for (const [method, path, status] of [
+    ['PATCH', nowhere, 404],
+    ['PUT', '/v2/unwanted/manifests/v1', 413],
+    ['GET', '/v2/', 200],
+    ['HEAD', '/v2/', 200],
+    ['POST', '/v2//', 400],
+    ['POST', '/api/v1/read-only', 405],
+    ['PUT', '/api/v1/read-only', 413],
+    ['PUT', '/nothing/here', 404],
+  ] as const) {
+    for (const [how, framing, rest] of [
+      ['by length', `Content-Length: ${UNWANTED.length}`, ''],
+      ['in chunks', `Transfer-Encoding: chunked\r\n\r\n${UNWANTED.length.toString(16)}`, '\r\n0\r\n\r\n'],
+    ] as const) {
+      it(`get it: ${method} ${path.slice(0, 30)} ${how}`, async () => {
+        await using connection = new RawConnection(setup.service.port);
+        connection.socket.pause();
+        const head = `${method} ${path} HTTP/1.1\r\nHost: a\r\n${framing}\r\n`;
+        connection.write(framing.includes('chunked') ? head : `${head}\r\n`);
+        connection.write(UNWANTED);
+        await new Promise<void>((resolve, reject) => {
+          connection.socket.once('error', reject).write(rest, (error) => (error ? reject(error) : resolve()));
+        });
+        connection.socket.resume();
+        const received = await connection.untilClosed();
+        assert.match(received.toString('latin1'), new RegExp(`^HTTP/1.1 ${status} `));
+        assert.match(received.toString('latin1'), /\r\nConnection: close\r\n/);
+      });
+    }
+  }
+
+  for (const [what, bytes, status] of [
+    ['a header without end', `GET /v2/ HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(4_000_000)}`, 431],
+    ['megabytes of nonsense', '\x16\x03\x01'.repeat(1_500_000), 400],
+  ] as const) {
+    it(`get it: ${what}`, async () => {
+      await using connection = new RawConnection(setup.service.port);
+      connection.socket.pause();
+      await new Promise<void>((resolve, reject) => {
+        connection.socket
+          .once('error', reject)
+          .write(Buffer.from(bytes, 'latin1'), (error) => (error ? reject(error) : resolve()));
+      });
+      connection.socket.resume();
+      const [answer] = parseAnswers(await connection.receive((received) => parseAnswers(received).length > 0));
+      assert.equal(answer?.status, status);
+    });
+  }
+});
+
 // Each of them waits for a timeout: they wait together.
 describe('time limits', { concurrency: true }, () => {
   const SLOW = { ENTREPOT_HTTP_MINIMUM_RATE_BYTES_PER_SECOND: '1KiB', ENTREPOT_HTTP_MINIMUM_RATE_OVER: '1s' };
