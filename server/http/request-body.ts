@@ -7,6 +7,12 @@ import type { Transfer, Watchdog } from './watchdog.ts';
 const GATHER_BYTES = 1024 * 1024;
 const SMALL_GATHER_BYTES = 128 * 1024;
 
+// A chunk of one byte costs 150 times as much memory as its byte. From the 17th of a batch on, small ones are copied
+// together.
+const SMALL_CHUNK_BYTES = 4 * 1024;
+const LOOSE_CHUNKS = 16;
+const TRAY_BYTES = 64 * 1024;
+
 /** The client closed the connection before the end of its request. */
 export class ClientGone extends Error {
   override readonly name = 'ClientGone';
@@ -93,6 +99,9 @@ class Gathering {
   readonly #request: IncomingMessage;
   readonly #target: number;
   #chunks: Uint8Array[] = [];
+  /** Small chunks, one behind the other, that follow those in `#chunks`. */
+  #tray: Buffer | undefined;
+  #trayLength = 0;
   #gathered = 0;
   #isEnded = false;
   #error: Error | undefined;
@@ -115,6 +124,7 @@ class Gathering {
     while (this.#gathered < this.#target && !this.#isEnded && this.#error === undefined) {
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
+    this.#emptyTray();
     if (this.#chunks.length > 0) {
       const chunks = this.#chunks;
       this.#chunks = [];
@@ -140,13 +150,30 @@ class Gathering {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.#chunks.push(chunk);
+    if (chunk.length < SMALL_CHUNK_BYTES && this.#chunks.length >= LOOSE_CHUNKS) this.#gatherSmall(chunk);
+    else {
+      this.#emptyTray();
+      this.#chunks.push(chunk);
+    }
     this.#gathered += chunk.length;
     this.bytes += chunk.length;
     if (this.#gathered < this.#target) return;
     this.#request.pause();
     this.#wake?.();
   };
+
+  #gatherSmall(chunk: Buffer): void {
+    if (this.#trayLength + chunk.length > TRAY_BYTES) this.#emptyTray();
+    this.#tray ??= Buffer.allocUnsafeSlow(TRAY_BYTES);
+    this.#trayLength += chunk.copy(this.#tray, this.#trayLength);
+  }
+
+  #emptyTray(): void {
+    if (this.#tray === undefined) return;
+    this.#chunks.push(this.#tray.subarray(0, this.#trayLength));
+    this.#tray = undefined;
+    this.#trayLength = 0;
+  }
 
   readonly #onEnd = (): void => {
     this.#isEnded = true;
