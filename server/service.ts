@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
@@ -74,6 +74,7 @@ export async function createService(config: Config, identity: Identity, parts: S
     idPrefix: `${identity.run.slice(0, 6)}${identity.worker}-`,
   });
   const server = await createHttpServer(config, log, listener.handle);
+  const connections = watchConnections(server);
   const housekeeping = startHousekeeping(opened, buffers, log);
   return {
     ...opened,
@@ -81,7 +82,7 @@ export async function createService(config: Config, identity: Identity, parts: S
     drain: async (until) => {
       isDraining = true;
       clearInterval(housekeeping);
-      await closeServer(server, config.http.drainTimeoutMs, log);
+      await closeServer(server, connections, config.http.drainTimeoutMs, log);
       watchdog.close();
       await until;
       await opened.registry.close();
@@ -158,7 +159,22 @@ async function listen(server: Server, config: Config): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-async function closeServer(server: Server, timeoutMs: number, log: Log): Promise<void> {
+/** The open connections, those that have not said anything yet among them: Node's server does not know them. */
+function watchConnections(server: Server): ReadonlySet<Socket> {
+  const connections = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    connections.add(socket);
+    socket.once('close', () => connections.delete(socket));
+  });
+  return connections;
+}
+
+async function closeServer(
+  server: Server,
+  connections: ReadonlySet<Socket>,
+  timeoutMs: number,
+  log: Log,
+): Promise<void> {
   if (!server.listening) return;
   const closed = once(server, 'close').then(() => true);
   // Every answer from now on tells its connection to end; idle ones end at once.
@@ -173,6 +189,6 @@ async function closeServer(server: Server, timeoutMs: number, log: Log): Promise
   clearInterval(sweep);
   if (isDrained) return;
   log.warn('requests were still running at the end of the drain timeout and are cut', { timeoutMs });
-  server.closeAllConnections();
+  for (const socket of connections) socket.destroy();
   await closed;
 }
