@@ -74,8 +74,12 @@ function rowOfForeign(digest: Digest, bytes: Uint8Array): NewManifest | undefine
   };
 }
 
+// Parameters and all, as long as it can stand in a header.
+const CAN_BE_SENT = /^[!-~](?:[ -~]{0,253}[!-~])?$/;
+
 function foreignMediaType(body: JsonObject): string {
-  if (typeof body['mediaType'] === 'string') return body['mediaType'];
+  const { mediaType } = body;
+  if (typeof mediaType === 'string' && CAN_BE_SENT.test(mediaType)) return mediaType;
   if ('fsLayers' in body) return 'signatures' in body ? MEDIA_TYPES.dockerSchema1Signed : MEDIA_TYPES.dockerSchema1;
   return Array.isArray(body['manifests']) ? MEDIA_TYPES.imageIndex : MEDIA_TYPES.imageManifest;
 }

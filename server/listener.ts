@@ -77,6 +77,8 @@ export class Listener {
       if (error instanceof ResponseClosed) return;
       observed.error = asRegistryError(error);
       this.#logFault(request, observed.error);
+      // A header that cannot be written: something has to be said, or the client waits for ever.
+      if (!response.headersSent) await send(request, response, errorReply(observed.error), this.#parts);
     }
   }
 

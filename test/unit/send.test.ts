@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import { test } from 'node:test';
-import { Buffers } from '../../server/http/blob-sender.ts';
+import { Buffers } from '../../server/http/buffers.ts';
 import { send } from '../../server/http/send.ts';
 import { TransferBudget } from '../../server/http/transfer-budget.ts';
 import type { BlobReader } from '../../storage/blobs/driver.ts';

@@ -45,6 +45,15 @@ describe('manifests that another server took', () => {
     assert.equal(row?.artifactType, undefined);
   });
 
+  test('a media type that no header can carry is not kept', () => {
+    for (const mediaType of ['text/plain\r\nSet-Cookie: a=b', 'text/\u00fcml', 'a\u0000b', '', ' ', 'x'.repeat(300)]) {
+      const row = rowOfStored(digest, Buffer.from(JSON.stringify({ mediaType })));
+      assert.equal(row?.mediaType, 'application/vnd.oci.image.manifest.v1+json', JSON.stringify(mediaType));
+    }
+    const mediaType = 'application/x.a+json; charset="utf-8"';
+    assert.equal(rowOfStored(digest, Buffer.from(JSON.stringify({ mediaType })))?.mediaType, mediaType);
+  });
+
   test('what is no JSON object is no manifest', () => {
     for (const body of ['', 'layer data', '[]', '"text"', 'null']) {
       assert.equal(rowOfStored(digest, Buffer.from(body)), undefined, body);
