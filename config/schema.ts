@@ -34,7 +34,7 @@ const http = z.strictObject(
   {
     host: origin('How clients reach this server, for absolute Location headers; unset, they are relative.').optional(),
     trustedProxies: list(
-      'Reverse proxies whose X-Forwarded-* and Forwarded headers count.',
+      'Reverse proxies whose X-Forwarded-For header counts.',
       'IP addresses or ranges, such as 10.0.0.0/8',
       (expected) => z.string(expected).refine(isNetwork, expected),
     ).default([]),
