@@ -74,10 +74,6 @@ export class Workers {
   async #serve(config: Config): Promise<number> {
     const number = this.#next++;
     const { worker, report: reported } = this.#early.pop() ?? fork();
-    // It may die at any moment, with a message on its way to it: that it is gone is told by its exit.
-    worker.on('error', (error) =>
-      this.#log.warn('a worker could not be told something', { worker: number, err: error }),
-    );
     let isServing = false;
     worker.once('exit', (code, signal) => {
       // One that never served ends the start, or the attempt to replace another.
@@ -154,7 +150,8 @@ function firstReport(worker: Worker): Promise<WorkerReport> {
     };
     worker.on('message', hear);
     worker.once('exit', () => resolve({}));
-    // No process, for want of memory, files or processes. Nobody listening would be the end of this one.
+    // No process, for want of memory, files or processes; later, a message on its way to one that died, which its exit
+    // tells. Nobody listening would be the end of this process.
     worker.on('error', (error) => resolve({ failed: `a worker cannot be started: ${error.message}` }));
     // One that was started ahead of time may have ended meanwhile.
     if (worker.isDead()) resolve({});

@@ -15,4 +15,5 @@ test('a worker that died before it was told what to serve ends the start, and no
   worker.process.kill('SIGKILL');
   await once(worker, 'exit');
   await assert.rejects(workers.start(config), WorkerFailed);
+  await workers.kill();
 });
