@@ -107,7 +107,9 @@ export class Workers {
   /** Resolves when all have finished their requests and ended. */
   async drain(): Promise<void> {
     this.#isDraining = true;
-    await Promise.all(living().map(drainOne));
+    const workers = living();
+    for (const worker of workers) refuseConnections(worker);
+    await Promise.all(workers.map(drainOne));
   }
 
   /** Ends all of them, whatever they are at. */
@@ -133,6 +135,28 @@ function living(): Worker[] {
 function fork(): Forked {
   const worker = cluster.fork();
   return { worker, report: firstReport(worker) };
+}
+
+/**
+ * From now on ends each connection that would be handed to `worker`.
+ *
+ * One that was on its way when the worker stopped listening comes back to node:cluster here. When no other worker is left
+ * to take it, it is forgotten there, and its client hangs until this process ends.
+ */
+function refuseConnections(worker: Worker): void {
+  const child = worker.process;
+  const send = child.send.bind(child) as (...message: unknown[]) => boolean;
+  child.send = (message: unknown, handle?: unknown, ...rest: unknown[]): boolean => {
+    if (!isConnection(message, handle)) return send(message, handle, ...rest);
+    handle.close();
+    return true;
+  };
+}
+
+/** As node:cluster hands it over: a connection that was accepted, without a socket around it. */
+function isConnection(message: unknown, handle: unknown): handle is { close(): void } {
+  const { act } = message as { act?: unknown };
+  return act === 'newconn' && typeof handle === 'object' && handle !== null && 'close' in handle;
 }
 
 async function drainOne(worker: Worker): Promise<void> {

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import http from 'node:http';
+import net from 'node:net';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
@@ -148,7 +149,7 @@ test('SIGTERM lets the requests of every worker finish, and takes no new ones', 
   // The workers take turns: both have one.
   const pushes = await Promise.all([beginPush(target, content), beginPush(target, content)]);
   const stopped = server.stop();
-  await until('a refused connection', async () => await isRefused(server.url));
+  await Promise.all(Array.from({ length: 30 }, () => untilRefused(server.url)));
   for (const push of pushes) push.end(content.slice(10));
   for (const push of pushes) assert.equal(await push.status, 201);
   assert.equal(await stopped, 0);
@@ -183,9 +184,18 @@ async function beginPush(target: string, content: string) {
   return { status, end: (rest: string) => void request.end(rest) };
 }
 
-async function isRefused(url: string): Promise<boolean> {
-  return fetch(`${url}/v2/`, { headers: { Connection: 'close' } }).then(
-    () => false,
-    () => true,
-  );
+/** Connects again and again until that is refused. Fails when a connection gets neither an answer nor an end. */
+async function untilRefused(url: string): Promise<void> {
+  const { hostname: host, port } = new URL(url);
+  for (;;) {
+    const socket = net.connect({ host, port: Number(port) });
+    socket.setTimeout(10_000, () => socket.destroy(new Error('neither an answer nor an end')));
+    socket.end('GET /v2/ HTTP/1.1\r\nHost: entrepot\r\nConnection: close\r\n\r\n').resume();
+    const error = await once(socket, 'close').then(
+      () => undefined,
+      (reason: NodeJS.ErrnoException) => reason,
+    );
+    if (error?.code === 'ECONNREFUSED') return;
+    if (error !== undefined && error.code !== 'ECONNRESET' && error.code !== 'EPIPE') throw error;
+  }
 }
