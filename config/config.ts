@@ -37,6 +37,7 @@ export interface HttpConfig {
   readonly keepAliveTimeoutMs: number;
   readonly minimumRate: MinimumRate;
   readonly sendTimeoutMs: number;
+  readonly sendfile: boolean;
 }
 
 /** Files in PEM form. */

@@ -48,6 +48,7 @@ function httpConfig(http: Settings['http'], cwd: string): HttpConfig {
       overMs: milliseconds(http.minimumRate.over),
     },
     sendTimeoutMs: milliseconds(http.sendTimeout),
+    sendfile: http.sendfile,
   };
 }
 

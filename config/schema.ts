@@ -46,6 +46,7 @@ const http = z.strictObject(
     sendTimeout: duration('A response of which the client takes nothing for this long is cut.', '1s', '1d').default(
       '120s',
     ),
+    sendfile: flag('Whether large blobs go out inside the kernel where it can (Linux, no TLS).').default(true),
   },
   SECTION,
 );

@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RegistryError } from '../oci/errors.ts';
-import type { Buffers } from './http/buffers.ts';
-import { ResponseClosed } from './http/blob-sender.ts';
+import { ResponseClosed, type SendingParts } from './http/blob-sender.ts';
 import type { ClientAddress } from './http/client-address.ts';
 import { asRegistryError, errorReply } from './http/error-reply.ts';
 import type { Endpoint } from './http/endpoint.ts';
@@ -9,13 +8,14 @@ import type { Reply } from './http/exchange.ts';
 import { ClientGone, RequestBody } from './http/request-body.ts';
 import type { Router } from './http/router.ts';
 import { send } from './http/send.ts';
+import { bytesSent } from './http/sendfile.ts';
 import { parseTarget, type Target } from './http/target.ts';
 import type { TransferBudget } from './http/transfer-budget.ts';
 import type { Watchdog } from './http/watchdog.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 
-export interface ListenerParts {
+export interface ListenerParts extends SendingParts {
   readonly router: Router;
   /** Everything that is not below `/v2/`. */
   readonly others: (request: IncomingMessage, response: ServerResponse) => void;
@@ -23,7 +23,6 @@ export interface ListenerParts {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly budget: TransferBudget;
-  readonly buffers: Buffers;
   readonly watchdog: Watchdog;
   readonly clientAddress: ClientAddress;
   readonly sendTimeoutMs: number;
@@ -109,7 +108,7 @@ export class Listener {
     const requestId = idPrefix + (this.#count++).toString(36);
     const remoteAddress = clientAddress(request);
     const { socket } = request;
-    const alreadySent = socket.bytesWritten;
+    const alreadySent = bytesSent(socket);
     response.setHeader('X-Request-Id', requestId);
     metrics.requestStarted();
     response.once('close', () => {
@@ -120,7 +119,7 @@ export class Listener {
       // 499 as nginx has it: the client closed before there was an answer.
       const status = response.headersSent ? response.statusCode : 499;
       const bytesIn = observed.body?.received ?? 0;
-      const bytesOut = aborted ? socket.bytesWritten - alreadySent : bodyBytes(method, response);
+      const bytesOut = aborted ? bytesSent(socket) - alreadySent : bodyBytes(method, response);
       metrics.request(endpoint, method, status, durationMs / 1000, bytesIn, bytesOut);
       log.access({
         requestId,

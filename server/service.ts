@@ -10,6 +10,7 @@ import { Buffers } from './http/buffers.ts';
 import { createClientAddress } from './http/client-address.ts';
 import { RequestBody } from './http/request-body.ts';
 import { Router } from './http/router.ts';
+import { lazySendfile } from './http/sendfile.ts';
 import { TransferBudget } from './http/transfer-budget.ts';
 import { Watchdog } from './http/watchdog.ts';
 import { CannotListen } from './cannot-listen.ts';
@@ -67,6 +68,7 @@ export async function createService(config: Config, identity: Identity, parts: S
     metrics,
     budget,
     buffers,
+    sendfile: config.http.sendfile ? lazySendfile() : () => undefined,
     watchdog,
     clientAddress: createClientAddress(config.http.trustedProxies),
     sendTimeoutMs: config.http.sendTimeoutMs,

@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { sendBlob } from './blob-sender.ts';
-import type { Buffers } from './buffers.ts';
+import { sendBlob, type SendingParts } from './blob-sender.ts';
 import type { HeaderValue, Reply, ReplyPiece } from './exchange.ts';
 import { endAnswer } from './linger.ts';
 
@@ -21,7 +20,7 @@ export async function send(
   request: IncomingMessage,
   response: ServerResponse,
   reply: Reply,
-  settings: { readonly buffers: Buffers; readonly sendTimeoutMs: number; readonly isDraining: () => boolean },
+  settings: SendingParts & { readonly sendTimeoutMs: number; readonly isDraining: () => boolean },
 ): Promise<void> {
   if (response.destroyed) return discard(reply);
   const isUnread = !request.complete;
@@ -38,7 +37,7 @@ export async function send(
     await ended;
   } else {
     cutWhenStuck(request, response, settings.sendTimeoutMs);
-    await sendPieces(response, reply.body.pieces, settings.buffers);
+    await sendPieces(response, reply.body.pieces, settings);
     await endAnswer(request, response);
   }
 }
@@ -60,7 +59,7 @@ function cutWhenStuck(request: IncomingMessage, response: ServerResponse, ms: nu
   response.prependOnceListener('finish', () => socket.setTimeout(0));
 }
 
-async function sendPieces(response: ServerResponse, pieces: readonly ReplyPiece[], buffers: Buffers): Promise<void> {
+async function sendPieces(response: ServerResponse, pieces: readonly ReplyPiece[], parts: SendingParts): Promise<void> {
   try {
     for (const piece of pieces) {
       if (piece instanceof Uint8Array) {
@@ -69,7 +68,7 @@ async function sendPieces(response: ServerResponse, pieces: readonly ReplyPiece[
       }
       const reader = typeof piece === 'function' ? await piece() : piece;
       try {
-        await sendBlob(response, reader, buffers);
+        await sendBlob(response, reader, parts);
       } finally {
         await reader.close();
       }

@@ -32,7 +32,20 @@ export interface BlobReader {
    * @throws StorageError `truncated` when the bytes end before `size`, `unavailable` otherwise
    */
   fill(buffer: Uint8Array): Promise<number>;
+  /** The open file behind it, where there is one: for who moves bytes without looking at them. */
+  readonly file?: ReadableFile | undefined;
   close(): Promise<void>;
+}
+
+/** A file of which some bytes are still to be read. Belongs to its reader, and is closed with it. */
+export interface ReadableFile {
+  readonly descriptor: number;
+  /** Where in the file the next `fill` begins. */
+  readonly position: number;
+  /** How many bytes are left from there. */
+  readonly left: number;
+  /** The next `fill` begins `count` bytes later; never called while one runs. */
+  skip(count: number): void;
 }
 
 /** A small object of `writeAll`. */

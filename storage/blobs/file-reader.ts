@@ -1,6 +1,6 @@
 import fs from 'node:fs';
 import { BytesReader } from './bytes-reader.ts';
-import { StorageError, type BlobReader, type ByteRange } from './driver.ts';
+import { StorageError, type BlobReader, type ByteRange, type ReadableFile } from './driver.ts';
 import { isMissing, storageErrorAt } from './failure.ts';
 import { closeQuietly, OpenFile } from './open-file.ts';
 
@@ -69,7 +69,7 @@ function readAndClose(path: string, descriptor: number, start: number, size: num
   }
 }
 
-class FileReader implements BlobReader {
+class FileReader implements BlobReader, ReadableFile {
   readonly size: number;
   readonly #file: OpenFile;
   #position: number;
@@ -82,8 +82,28 @@ class FileReader implements BlobReader {
     this.size = size;
   }
 
+  get file(): ReadableFile {
+    return this;
+  }
+
+  get descriptor(): number {
+    return this.#file.descriptor;
+  }
+
+  get position(): number {
+    return this.#position;
+  }
+
+  get left(): number {
+    return this.#end - this.#position;
+  }
+
+  skip(count: number): void {
+    this.#position += count;
+  }
+
   async fill(buffer: Uint8Array): Promise<number> {
-    const wanted = Math.min(buffer.length, this.#end - this.#position);
+    const wanted = Math.min(buffer.length, this.left);
     if (wanted === 0) return 0;
     const count = await this.#file.read(buffer, wanted, this.#position);
     if (count === 0) {

@@ -137,6 +137,10 @@ class MeasuredReader implements BlobReader {
     return this.#watch.time('fill', () => this.#reader.fill(buffer));
   }
 
+  get file() {
+    return this.#reader.file;
+  }
+
   close() {
     return this.#reader.close();
   }

@@ -13,13 +13,13 @@ type Done<T> = (error: Error | null, value: T) => void;
  */
 export class OpenFile {
   readonly path: string;
-  readonly #descriptor: number;
+  readonly descriptor: number;
   readonly #calls = new Set<Promise<unknown>>();
   #closed: Promise<void> | undefined;
 
   constructor(path: string, descriptor: number) {
     this.path = path;
-    this.#descriptor = descriptor;
+    this.descriptor = descriptor;
   }
 
   static open(path: string, flags: number): Promise<OpenFile> {
@@ -58,7 +58,7 @@ export class OpenFile {
   #writeNow(chunks: readonly Uint8Array[], position: number): number {
     this.#refuseClosed();
     try {
-      return fs.writevSync(this.#descriptor, chunks, position);
+      return fs.writevSync(this.descriptor, chunks, position);
     } catch (error) {
       throw storageErrorAt(this.path, error);
     }
@@ -77,19 +77,19 @@ export class OpenFile {
   /** In bytes, as it is now. */
   size(): number {
     this.#refuseClosed();
-    return fs.fstatSync(this.#descriptor).size;
+    return fs.fstatSync(this.descriptor).size;
   }
 
   /** After the calls under way: a number that is closed under a running call may be another file's by then. */
   close(): Promise<void> {
-    this.#closed ??= Promise.allSettled(this.#calls).then(() => closeQuietly(this.#descriptor));
+    this.#closed ??= Promise.allSettled(this.#calls).then(() => closeQuietly(this.descriptor));
     return this.#closed;
   }
 
   async #call<T>(start: (descriptor: number, done: Done<T>) => void): Promise<T> {
     this.#refuseClosed();
     const call = new Promise<T>((resolve, reject) => {
-      start(this.#descriptor, (error, value) => {
+      start(this.descriptor, (error, value) => {
         this.#calls.delete(call);
         if (error) reject(storageErrorAt(this.path, error));
         else resolve(value);

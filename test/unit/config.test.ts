@@ -38,6 +38,7 @@ test('nothing configured gives the documented defaults', async () => {
     keepAliveTimeoutMs: 75_000,
     minimumRate: { bytesPerSecond: 1024, overMs: 60_000 },
     sendTimeoutMs: 120_000,
+    sendfile: true,
   });
   assert.deepEqual(config.storage, {
     driver: 'filesystem',

@@ -17,7 +17,12 @@ test('what was opened for a client that is gone is closed', async () => {
     fill: async () => assert.fail('nobody is there to read it'),
     close: async () => void (closed += 1),
   };
-  const settings = { buffers: new Buffers(new TransferBudget(0)), sendTimeoutMs: 1000, isDraining: () => false };
+  const settings = {
+    buffers: new Buffers(new TransferBudget(0)),
+    sendfile: () => undefined,
+    sendTimeoutMs: 1000,
+    isDraining: () => false,
+  };
   await send(request, response, { status: 200, body: { pieces: [Buffer.from('a'), reader] } }, settings);
   assert.equal(closed, 1);
 });
