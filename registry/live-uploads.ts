@@ -4,7 +4,9 @@ import type { StagedWrite } from '../storage/blobs/driver.ts';
 import { uploadKey } from '../storage/layout.ts';
 import type { UploadRecord } from '../storage/metadata/uploads.ts';
 import type { Context } from './context.ts';
-import { digestOfReader, RunningDigest } from './hashing.ts';
+import { digestOfReader } from './hashing.ts';
+import type { HashThread } from './hash-thread.ts';
+import { UploadDigest } from './upload-digest.ts';
 
 // Descriptors that idle sessions may keep open in one process.
 const MAX_LIVE = 256;
@@ -19,17 +21,20 @@ const IDLE_MS = 60_000;
 export class LiveUpload {
   readonly staged: StagedWrite;
   readonly holds: number;
-  #running: RunningDigest | undefined;
+  readonly #thread: HashThread;
+  #running: UploadDigest | undefined;
   #known: { readonly size: number; readonly digest: Digest } | undefined;
   #state: 'open' | 'broken' | 'discarded' | 'closed' = 'open';
 
   constructor(
     staged: StagedWrite,
     record: Pick<UploadRecord, 'algorithm' | 'digestSoFar' | 'holds'> & { readonly size?: number },
+    thread: HashThread,
   ) {
     this.staged = staged;
+    this.#thread = thread;
     this.holds = record.holds;
-    if (staged.size === 0) this.#running = new RunningDigest(record.algorithm);
+    if (staged.size === 0) this.#running = new UploadDigest(record.algorithm, thread);
     if (record.digestSoFar !== undefined && record.size === staged.size) {
       this.#known = { size: staged.size, digest: record.digestSoFar };
     }
@@ -67,15 +72,14 @@ export class LiveUpload {
 
   /** The digest will be asked for in this algorithm: nothing has been hashed yet, so it can be this one at once. */
   expect(algorithm: DigestAlgorithm): void {
-    if (this.size === 0 && this.#running?.algorithm !== algorithm) this.#running = new RunningDigest(algorithm);
+    if (this.size === 0 && this.#running?.algorithm !== algorithm)
+      this.#running = new UploadDigest(algorithm, this.#thread);
   }
 
   async append(chunks: readonly Uint8Array[]): Promise<void> {
     try {
-      const written = this.staged.append(chunks);
-      // While the thread pool writes.
-      this.#running?.update(chunks);
-      await written;
+      const write = async () => this.staged.append(chunks);
+      await (this.#running === undefined ? write() : this.#running.append(chunks, write));
     } catch (error) {
       this.fail();
       throw error;
@@ -83,7 +87,7 @@ export class LiveUpload {
   }
 
   /** Undefined when it is not known without reading everything again. */
-  digestSoFar(): Digest | undefined {
+  async digestSoFar(): Promise<Digest | undefined> {
     if (this.isBroken) return undefined;
     if (this.#running !== undefined) return this.#running.current();
     return this.#known?.size === this.size ? this.#known.digest : undefined;
@@ -91,19 +95,32 @@ export class LiveUpload {
 
   /** The digest of everything, hashed again where it has to be. */
   async digest(algorithm: DigestAlgorithm): Promise<Digest> {
-    const soFar = this.digestSoFar();
+    const soFar = await this.digestSoFar();
     if (soFar?.startsWith(`${algorithm}:`)) return soFar;
     return digestOfReader(algorithm, await this.staged.read());
+  }
+
+  /** This process has done with it. */
+  async detach(): Promise<void> {
+    this.end();
+    await this.staged.detach();
+  }
+
+  /** No more digests will be asked for. */
+  end(): void {
+    this.#running?.end();
   }
 }
 
 /** The sessions that this process has open. */
 export class LiveUploads {
   readonly #context: Context;
+  readonly #thread: HashThread;
   readonly #sessions = new Map<UploadId, { live: LiveUpload; holds: number; usedAt: number }>();
 
-  constructor(context: Context) {
+  constructor(context: Context, thread: HashThread) {
     this.#context = context;
+    this.#thread = thread;
   }
 
   /**
@@ -114,7 +131,7 @@ export class LiveUploads {
     // Another process had it in between: what this one holds is out of date.
     if (known !== undefined && known.holds + 1 !== record.holds) {
       this.#sessions.delete(record.id);
-      await known.live.staged.detach();
+      await known.live.detach();
     }
     const live = this.#sessions.get(record.id)?.live ?? (await this.#open(record));
     if (live === undefined) return undefined;
@@ -127,10 +144,11 @@ export class LiveUploads {
     const key = uploadKey(record.repository, record.id);
     const resumed = await this.#context.driver.resume(key);
     if (resumed === undefined && record.size > 0) return undefined;
-    return new LiveUpload(resumed ?? (await this.#context.driver.stage(key)), record);
+    return new LiveUpload(resumed ?? (await this.#context.driver.stage(key)), record, this.#thread);
   }
 
   forget(id: UploadId): void {
+    this.#sessions.get(id)?.live.end();
     this.#sessions.delete(id);
   }
 
@@ -142,12 +160,12 @@ export class LiveUploads {
       // A request may have taken it up while we asked.
       if (record?.holder === this.#context.owner || this.#sessions.get(id) !== session) continue;
       this.#sessions.delete(id);
-      await session.live.staged.detach();
+      await session.live.detach();
     }
   }
 
   async close(): Promise<void> {
-    for (const { live } of this.#sessions.values()) await live.staged.detach();
+    for (const { live } of this.#sessions.values()) await live.detach();
     this.#sessions.clear();
   }
 }

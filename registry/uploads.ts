@@ -9,6 +9,7 @@ import type { Adoption } from './adoption.ts';
 import { commitBlob } from './blob-commit.ts';
 import type { Blob } from './blobs.ts';
 import type { Context } from './context.ts';
+import { HashThread } from './hash-thread.ts';
 import { RunningDigest } from './hashing.ts';
 import { LiveUpload, LiveUploads } from './live-uploads.ts';
 import { UploadHolds } from './upload-holds.ts';
@@ -38,13 +39,14 @@ const SMALL_BODY_BYTES = 256 * 1024;
 export class Uploads {
   readonly #context: Context;
   readonly #adoption: Adoption;
+  readonly #hashThread = new HashThread();
   readonly #live: LiveUploads;
   readonly #holds: UploadHolds;
 
   constructor(context: Context, adoption: Adoption) {
     this.#context = context;
     this.#adoption = adoption;
-    this.#live = new LiveUploads(context);
+    this.#live = new LiveUploads(context, this.#hashThread);
     this.#holds = new UploadHolds(context);
   }
 
@@ -113,11 +115,13 @@ export class Uploads {
   async pushWhole(name: RepositoryName, digest: Digest, claim: ChunkClaim, body: Body): Promise<Blob> {
     if (isSmall(claim)) return this.#pushSmall(name, digest, claim, body, undefined);
     const staged = await this.#context.driver.stage(uploadKey(name, newUploadId()));
-    const live = new LiveUpload(staged, { algorithm: algorithmOf(digest), digestSoFar: undefined, holds: 0 });
+    const record = { algorithm: algorithmOf(digest), digestSoFar: undefined, holds: 0 };
+    const live = new LiveUpload(staged, record, this.#hashThread);
     try {
       await this.#receive(live, claim, body);
       return await this.#commit(name, digest, live, undefined);
     } finally {
+      live.end();
       await staged.abort();
     }
   }
@@ -130,6 +134,7 @@ export class Uploads {
   /** Closes what this process has open. */
   async close(): Promise<void> {
     await this.#live.close();
+    await this.#hashThread.close();
   }
 
   /** Lets go of sessions that nobody used in this process for a while: their descriptors, not their bytes. */
@@ -269,7 +274,7 @@ export class Uploads {
       this.#live.forget(id);
       await live.staged.detach();
     }
-    await this.#holds.release(id, live.size, live.digestSoFar(), this.#context.now());
+    await this.#holds.release(id, live.size, await live.digestSoFar(), this.#context.now());
   }
 
   async #releaseRow(record: UploadRecord): Promise<void> {
