@@ -19,6 +19,7 @@ import {
 } from '../storage/layout.ts';
 import type { NewManifest } from '../storage/metadata/manifests.ts';
 import type { Context } from './context.ts';
+import { placeUnderOwnDigest } from './linked-elsewhere.ts';
 import { rowOfStored, STORED_MANIFEST_MAX_BYTES } from './stored-manifest.ts';
 
 const LINK_MAX_BYTES = 1024;
@@ -35,8 +36,15 @@ export class Tree {
 
   /** The size of a blob that the repository links and the store has. */
   async layer(name: RepositoryName, digest: Digest): Promise<number | undefined> {
-    if ((await this.#link(layerLinkKey(name, digest))) !== digest) return undefined;
-    return (await this.#driver.stat(blobKey(digest)))?.size;
+    const stored = await this.#link(layerLinkKey(name, digest));
+    if (stored === undefined) return undefined;
+    const size = (await this.#driver.stat(blobKey(digest)))?.size;
+    if (size !== undefined || stored === digest) return size;
+    const placed = await placeUnderOwnDigest(this.#driver, name, digest, stored);
+    if (placed === undefined) {
+      this.#context.log.warn('a link leads to another blob, it counts as absent', { repository: name, digest, stored });
+    }
+    return placed;
   }
 
   /** A manifest that the repository links and the store has, whole and right. */
