@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { mkdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { digestOf, mountBlob, request, seededBytes, type Endpoint } from '../harness/push.ts';
 import { descriptorOf, image, indexOf, type ImageDocument } from './documents.ts';
@@ -85,6 +87,20 @@ for (const distribution of DISTRIBUTIONS) {
       await store.withDistribution(isServed);
       await store.withEntrepot(isServed);
     });
+
+    it('does not take a link to another blob for the blob', async () => {
+      const [name, here, other] = ['misled', seededBytes('here', 1000), seededBytes('other', 1000)];
+      await store.withDistribution((server) => new Pusher(server, new Holdings()).blob(name, here));
+      const wanted = digestOf(other, 'sha512');
+      const link = path.join(store.root, `docker/registry/v2/repositories/${name}/_layers/${wanted.replace(':', '/')}`);
+      await mkdir(link, { recursive: true });
+      await writeFile(path.join(link, 'link'), digestOf(here));
+      await store.forgetMetadata();
+      await store.withEntrepot(async (server) => {
+        await hasStatus(server, `/v2/${name}/blobs/${wanted}`, 404);
+        await hasStatus(server, `/v2/${name}/blobs/${digestOf(here)}`);
+      });
+    });
   });
 }
 
@@ -130,7 +146,7 @@ async function fillReferrers(pusher: Pusher): Promise<ImageDocument> {
   return subject;
 }
 
-async function hasStatus(server: Endpoint, path: string): Promise<void> {
-  const response = await request(server, 'GET', path, { status: 200 });
+async function hasStatus(server: Endpoint, target: string, status = 200): Promise<void> {
+  const response = await request(server, 'GET', target, { status });
   await response.arrayBuffer();
 }

@@ -24,11 +24,11 @@ clientSuite('buildah', missingToolsOrRoot('buildah'), () => {
     (await buildah('inspect', '--type=image', '--format', LAYERS, reference)).trim().split(' ');
 
   /** Pulls into an empty storage, so that every blob comes over the wire. */
-  async function pullAfresh(reference: string): Promise<void> {
+  async function pullAfresh(reference: string, ...options: readonly string[]): Promise<void> {
     await buildah('rm', '--all');
     await buildah('rmi', '--all', '--force');
     assert.equal(await buildah('images', '--quiet'), '');
-    await buildah('pull', '--quiet', reference);
+    await buildah('pull', '--quiet', ...options, reference);
   }
 
   before(async () => {
@@ -53,16 +53,24 @@ clientSuite('buildah', missingToolsOrRoot('buildah'), () => {
     });
   }
 
-  it('pushes an index of two platforms', async () => {
+  it('pushes an index of two platforms, and pulls either by tag and by digest', async () => {
     const image = await multiPlatformImage();
     await buildah('manifest', 'create', 'both');
     await buildah('manifest', 'add', '--all', 'both', `oci:${image.directory}:${TAG}`);
     await buildah('manifest', 'push', '--all', 'both', `docker://${remote('buildah/both')}`);
-    const { manifest } = await verifyPushed(registry, 'buildah/both', image, { sameDigest: false });
+    const { manifest, digest } = await verifyPushed(registry, 'buildah/both', image, { sameDigest: false });
+    const platforms = ['amd64', 'arm64'];
     assert.deepEqual(
       manifest.manifests?.map(({ platform }) => platform?.architecture),
-      ['amd64', 'arm64'],
+      platforms,
     );
+    await buildah('manifest', 'rm', 'both');
+    for (const [i, platform] of platforms.entries()) {
+      for (const reference of [`:${TAG}`, `@${digest}`]) {
+        await pullAfresh(remote('buildah/both', reference), `--platform=linux/${platform}`);
+        assert.deepEqual(await layersOf(remote('buildah/both', reference)), image.diffIds[i]);
+      }
+    }
   });
 
   it('mounts blobs into a second repository', { skip: lackedByDistribution('access log here') }, async () => {

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { rename, writeFile } from 'node:fs/promises';
 import http from 'node:http';
 import net from 'node:net';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import tls from 'node:tls';
+import { promisify } from 'node:util';
 import { Client } from '../http/client.ts';
 import { digestOf, pushBlob } from '../http/content.ts';
 import { until } from '../http/until.ts';
@@ -159,6 +161,41 @@ test('SIGTERM lets the requests of every worker finish, and takes no new ones', 
   client.close();
 });
 
+test('a server with TLS takes up a new certificate while it runs, in every worker', async () => {
+  await using directory = await temporaryDirectory();
+  const files = await makeCertificate(directory.path, 'before');
+  const port = await freePort();
+  const args = [
+    'serve',
+    '--address',
+    `127.0.0.1:${port}`,
+    '--root',
+    path.join(directory.path, 'root'),
+    '--workers',
+    '2',
+  ];
+  const child = spawn(ENTREPOT, args, {
+    env: { ...process.env, ENTREPOT_HTTP_TLS_CERTIFICATE: files.certificate, ENTREPOT_HTTP_TLS_KEY: files.key },
+    stdio: 'ignore',
+  });
+  const ended = once(child, 'exit');
+  try {
+    await until('the first certificate', async () => (await nameSeen(port)) === 'before');
+    const next = await makeCertificate(directory.path, 'after');
+    await rename(next.key, files.key);
+    await rename(next.certificate, files.certificate);
+    // The workers take turns: eight in a row are both of them.
+    await until('the new certificate', async () => {
+      const names = [];
+      for (let i = 0; i < 8; i++) names.push(await nameSeen(port));
+      return names.every((name) => name === 'after');
+    });
+  } finally {
+    child.kill('SIGTERM');
+    assert.deepEqual(await ended, [0, null]);
+  }
+});
+
 test('a blob that was acknowledged is served after a restart', async () => {
   await using directory = await temporaryDirectory();
   const options = { root: directory.path, args: ['--workers', '1'] };
@@ -172,6 +209,28 @@ test('a blob that was acknowledged is served after a restart', async () => {
   await using server = await startEntrepot(options);
   assert.equal(await (await fetch(`${server.url}/v2/kept/blobs/${digestOf('content')}`)).text(), 'content');
 });
+
+/** A self-signed certificate for `name`. */
+async function makeCertificate(directory: string, name: string): Promise<{ certificate: string; key: string }> {
+  const files = { certificate: path.join(directory, `${name}.crt`), key: path.join(directory, `${name}.key`) };
+  const kind = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-subj', `/CN=${name}`];
+  const out = ['-keyout', files.key, '-out', files.certificate];
+  await promisify(execFile)('openssl', ['req', '-x509', '-batch', ...kind, ...out]);
+  return files;
+}
+
+/** The name in the certificate that a new connection gets; undefined as long as there is none to be had. */
+async function nameSeen(port: number): Promise<unknown> {
+  const socket = tls.connect({ host: '127.0.0.1', port, rejectUnauthorized: false });
+  try {
+    await once(socket, 'secureConnect');
+    return socket.getPeerCertificate().subject.CN;
+  } catch {
+    return undefined;
+  } finally {
+    socket.destroy();
+  }
+}
 
 /** A push of which the first ten characters are sent, and which the server has in its hands. */
 async function beginPush(target: string, content: string) {
