@@ -3,13 +3,13 @@ import { cpuMicroseconds, memory, resetPeak } from './process-tree.ts';
 /** What the server's processes used while some work ran. */
 export interface Usage {
   readonly cpuMicroseconds: number;
-  /** The largest sum of proportional set sizes that was seen, every 250 ms. */
-  readonly peakPssBytes: number;
+  /** The most memory that was seen, every half second. */
+  readonly peakBytes: number;
   /** The sum of VmHWM, started again at the beginning. */
   readonly peakResidentBytes: number;
 }
 
-const SAMPLE_MS = 250;
+const SAMPLE_MS = 500;
 
 /** Runs `work` and says what the tree below `pid` used meanwhile; no usage for a registry whose process is unknown. */
 export async function measured<Result>(
@@ -18,9 +18,9 @@ export async function measured<Result>(
 ): Promise<{ result: Result; usage: Usage | undefined }> {
   if (pid === undefined) return { result: await work(), usage: undefined };
   resetPeak(pid);
-  let peakPssBytes = 0;
+  let peakBytes = 0;
   const look = () => {
-    peakPssBytes = Math.max(peakPssBytes, memory(pid).pssBytes);
+    peakBytes = Math.max(peakBytes, memory(pid).bytes);
   };
   const timer = setInterval(look, SAMPLE_MS);
   try {
@@ -29,7 +29,7 @@ export async function measured<Result>(
     const used = cpuMicroseconds(pid) - before;
     look();
     const { peakResidentBytes } = memory(pid);
-    return { result, usage: { cpuMicroseconds: used, peakPssBytes, peakResidentBytes } };
+    return { result, usage: { cpuMicroseconds: used, peakBytes, peakResidentBytes } };
   } finally {
     clearInterval(timer);
   }

@@ -7,7 +7,7 @@ export interface SideResult {
   readonly value: number;
   readonly cpuMicrosecondsPerRequest: number | undefined;
   /** The largest of all rounds, in bytes. */
-  readonly peakPssBytes: number | undefined;
+  readonly peakBytes: number | undefined;
   readonly peakResidentBytes: number | undefined;
   /** Every round's value. */
   readonly values: readonly number[];
@@ -54,7 +54,7 @@ function sideResult(samples: readonly Sample[]): SideResult {
   return {
     value: median(values),
     cpuMicrosecondsPerRequest: cpu.length === 0 ? undefined : median(cpu),
-    peakPssBytes: largest(usages.map((usage) => usage.peakPssBytes)),
+    peakBytes: largest(usages.map((usage) => usage.peakBytes)),
     peakResidentBytes: largest(usages.map((usage) => usage.peakResidentBytes)),
     values,
   };

@@ -14,7 +14,7 @@ export function renderTable(results: readonly (RowResult | RowFailure)[], subjec
     peer,
     'CPU µs/request',
     '(peer)',
-    'PSS MiB',
+    'memory MiB',
     '(peer)',
     'HWM MiB',
     '(peer)',
@@ -33,7 +33,7 @@ function cells(result: RowResult | RowFailure): string[] {
     formatNumber(subject.value),
     formatNumber(peer.value),
     ...both(subject, peer, (side) => side.cpuMicrosecondsPerRequest),
-    ...both(subject, peer, (side) => inMebibytes(side.peakPssBytes)),
+    ...both(subject, peer, (side) => inMebibytes(side.peakBytes)),
     ...both(subject, peer, (side) => inMebibytes(side.peakResidentBytes)),
   ];
 }

@@ -32,5 +32,5 @@ async function sample(side: Side): Promise<Sample> {
     }),
   );
   if (result.progressing !== PULLERS) throw new Error(`only ${result.progressing} of ${PULLERS} pullers progressed`);
-  return { value: (usage?.peakPssBytes ?? Number.NaN) / MIB, requests: PULLERS, usage };
+  return { value: (usage?.peakBytes ?? Number.NaN) / MIB, requests: PULLERS, usage };
 }

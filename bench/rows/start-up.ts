@@ -35,6 +35,6 @@ export const START_UP_ROWS: readonly Row[] = [
 
 async function idle(running: Running) {
   const { usage } = await measured(running.pid, () => setTimeout(IDLE_AFTER_MS));
-  const value = running.pid === undefined ? Number.NaN : memory(running.pid).pssBytes / MIB;
+  const value = running.pid === undefined ? Number.NaN : memory(running.pid).bytes / MIB;
   return { value, requests: 0, usage };
 }

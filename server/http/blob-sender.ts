@@ -68,13 +68,13 @@ async function sendFile(transfer: FileTransfer): Promise<void> {
 
 /** Only a write tells when the kernel takes bytes again. */
 async function waitForRoom({ response, file, buffered, sendfile, buffers }: FileTransfer): Promise<void> {
-  const buffer = buffers.takeSmall();
+  const buffer = buffers.takeProbe();
   try {
     const length = sendfile.read(file, buffer);
     if (length > 0) await write(response, buffer.subarray(0, length));
     else await buffered.send(1);
   } finally {
-    buffers.giveSmall(buffer);
+    buffers.giveProbe(buffer);
   }
 }
 

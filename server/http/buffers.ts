@@ -2,6 +2,8 @@ import type { TransferBudget } from './transfer-budget.ts';
 
 const SMALL_BYTES = 64 * 1024;
 const LARGE_BYTES = 1024 * 1024;
+// A write for no other reason than to hear when there is room again.
+const PROBE_BYTES = 8 * 1024;
 const IDLE_SMALL = 16;
 // What a socket takes at once says nothing about the client: the kernel's buffer is that large. Only behind it a
 // transfer has shown that it is worth a second large buffer.
@@ -11,6 +13,7 @@ const DOUBLE_AFTER_BYTES = 8 * 1024 * 1024;
 export class Buffers {
   readonly #budget: TransferBudget;
   readonly #idleSmall: Buffer[] = [];
+  readonly #idleProbes: Buffer[] = [];
   readonly #idleLarge: Buffer[] = [];
   /** How many large ones were idle at every moment since the last `trim`. */
   #unneeded = 0;
@@ -25,6 +28,14 @@ export class Buffers {
 
   takeSmall(): Buffer {
     return this.#idleSmall.pop() ?? Buffer.allocUnsafeSlow(SMALL_BYTES);
+  }
+
+  takeProbe(): Buffer {
+    return this.#idleProbes.pop() ?? Buffer.allocUnsafeSlow(PROBE_BYTES);
+  }
+
+  giveProbe(buffer: Buffer): void {
+    if (this.#idleProbes.length < IDLE_SMALL) this.#idleProbes.push(buffer);
   }
 
   /** A transfer that has shown nothing yet gets a large one only while more than half of the budget is free. */

@@ -33,7 +33,7 @@ test('kilobytes takes the named line only', () => {
 
 test('our own process has used time and memory, and one that is gone is an error', () => {
   assert.ok(cpuMicroseconds(process.pid) > 0);
-  assert.ok(memory(process.pid).pssBytes > 1_000_000);
+  assert.ok(memory(process.pid).bytes > 1_000_000);
   assert.ok(memory(process.pid).peakResidentBytes > 1_000_000);
   assert.throws(() => cpuMicroseconds(2 ** 30), /gone/);
 });

@@ -10,7 +10,7 @@ import { targetOf } from '../../bench/targets.ts';
 const MIB = 1024 * 1024;
 
 function sample(value: number, requests: number, cpuMicroseconds: number): Sample {
-  return { value, requests, usage: { cpuMicroseconds, peakPssBytes: value * MIB, peakResidentBytes: 2 * value * MIB } };
+  return { value, requests, usage: { cpuMicroseconds, peakBytes: value * MIB, peakResidentBytes: 2 * value * MIB } };
 }
 
 const ROW = { id: 'manifest-get-tag-c1', unit: 'requests/s', better: 'higher' } as const;
@@ -23,7 +23,7 @@ test('a row says the median of ratios, CPU per request and the largest memory of
   assert.equal(result.subject.value, 200);
   assert.equal(result.subject.cpuMicrosecondsPerRequest, 60);
   assert.equal(result.peer.cpuMicrosecondsPerRequest, 1000);
-  assert.equal(result.subject.peakPssBytes, 300 * MIB);
+  assert.equal(result.subject.peakBytes, 300 * MIB);
   assert.equal(result.subject.peakResidentBytes, 600 * MIB);
   assert.deepEqual([result.target, result.isMet], [{ ratio: 10 }, true]);
 });
@@ -32,7 +32,7 @@ test('a registry whose processes cannot be seen has neither CPU time nor memory'
   const unseen = [{ value: 50, requests: 5, usage: undefined }];
   const result = rowResult(ROW, { subject: [sample(100, 10, 500)], peer: unseen }, 'http://127.0.0.1:1');
   assert.equal(result.peer.cpuMicrosecondsPerRequest, undefined);
-  assert.equal(result.peer.peakPssBytes, undefined);
+  assert.equal(result.peer.peakBytes, undefined);
   assert.equal(result.isMet, undefined);
 });
 
