@@ -9,6 +9,7 @@ import {
   type ConfigInput,
 } from '../config/load.ts';
 import { closest } from '../config/suggestion.ts';
+import { forkEarly } from '../server/fork.ts';
 import { HELP } from './help.ts';
 
 // Written at the end of a process otherwise, and not at all when it is killed.
@@ -127,8 +128,9 @@ async function serve(input: ConfigInput, rest: readonly string[]): Promise<numbe
   const config = await readConfig(input);
   // Before the start, because the workers answer before it is over.
   const told = signalled();
+  const early = forkEarly(config.workers);
   const { startServer } = await import('../server/main.ts');
-  const server = await startServer(config);
+  const server = await startServer(config, early);
   setTimeout(() => flushCompileCache(), COMPILE_CACHE_AFTER_MS).unref();
   await told;
   await server.stop();

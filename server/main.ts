@@ -7,6 +7,7 @@ import type { Config } from '../config/config.ts';
 import { beginRun } from '../registry/store.ts';
 import { startJobs, tidyRoot } from './jobs.ts';
 import { CannotListen } from './cannot-listen.ts';
+import type { Forked } from './fork.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
 import { createMetricsAggregator, type MetricsAggregator } from './observe/metrics-cluster.ts';
@@ -40,10 +41,14 @@ interface Parts {
  * Composition root: takes the root's lock, makes the store ready, starts what serves, then the background jobs. When it
  * throws, nothing of it is left running.
  *
+ * @param early the workers, where they were started ahead of time; they end when it throws
  * @throws RootIsTaken, RootUnusable, RootIsWithinStore, CannotListen, WorkerFailed or StorageError
  */
-export async function startServer(config: Config): Promise<RunningServer> {
+export async function startServer(config: Config, early: readonly Forked[] = []): Promise<RunningServer> {
   await using starting = new AsyncDisposableStack();
+  starting.defer(() => {
+    for (const { worker } of early) worker.process.kill('SIGKILL');
+  });
   // Before the lock, which makes a directory.
   if (config.storage.driver !== 'memory') checkRootLevel(config.root);
   const lock = config.storage.driver === 'memory' ? undefined : lockRoot(config.root);
@@ -58,7 +63,7 @@ export async function startServer(config: Config): Promise<RunningServer> {
   // Before anything is served: its address may be taken.
   starting.defer(await startMetricsServer(config, parts));
   const { front, opened, close } =
-    config.workers > 1 ? await startMany(config, run, parts) : await startOne(config, run, parts);
+    config.workers > 1 ? await startMany(config, run, parts, early) : await startOne(config, run, parts);
   metrics.measureUploadsOpen(() => opened.metadata.uploads.count());
   const jobs = startJobs(config, opened, log);
   sayListening(config, front.port, log);
@@ -96,13 +101,11 @@ async function startOne(config: Config, run: string, parts: Parts): Promise<Star
   return { front: { port, drain: (jobsEnd) => service.drain(jobsEnd) }, opened: service, close: async () => {} };
 }
 
-async function startMany(config: Config, run: string, parts: Parts): Promise<Started> {
-  const workers = new Workers(run, parts.log, async (owner) => {
-    await opened.registry.maintenance.abandonProcess(owner);
-  });
+async function startMany(config: Config, run: string, parts: Parts, early: readonly Forked[]): Promise<Started> {
+  const abandon = async (owner: string) => void (await opened.registry.maintenance.abandonProcess(owner));
+  const workers = new Workers(run, parts.log, abandon, early);
   await using starting = new AsyncDisposableStack();
   starting.defer(() => workers.kill());
-  workers.prepare(config.workers);
   const opened = await openRegistry(config, { run, worker: 0 }, parts);
   starting.defer(() => opened.registry.close());
   await beginRun({ ...opened, log: parts.log }, run, bootId(run));

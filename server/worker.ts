@@ -4,7 +4,7 @@ import { createMetrics } from './observe/metrics.ts';
 import { answerMetricsRequests, type WorkerMetrics } from './observe/metrics-cluster.ts';
 import { createService, type Service } from './service.ts';
 import { tuneHeap } from './tune-heap.ts';
-import type { WorkerOrder, WorkerReport } from './workers.ts';
+import type { WorkerOrder, WorkerReport } from './fork.ts';
 
 const COMPILE_CACHE_AFTER_MS = 2_000;
 

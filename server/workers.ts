@@ -1,39 +1,14 @@
 import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import type { Config } from '../config/config.ts';
+import { fork, type Forked, type WorkerOrder } from './fork.ts';
 import type { Log } from './observe/log.ts';
-
-/*
- *   primary -> worker   { serve: { config, run, worker } }     once, first
- *   worker  -> primary  { listening: port }  or  { failed: message }
- *   primary -> worker   { drain: true }
- */
-export interface WorkerOrder {
-  readonly serve?: { readonly config: Config; readonly run: string; readonly worker: number };
-  readonly drain?: true;
-}
-
-export interface WorkerReport {
-  readonly listening?: number;
-  readonly failed?: string;
-}
 
 /** A worker could not start to serve; the message is for the person at the terminal. */
 export class WorkerFailed extends Error {
   override readonly name = 'WorkerFailed';
 }
-
-/** A process that was started, and what it says first. */
-interface Forked {
-  readonly worker: Worker;
-  readonly report: Promise<WorkerReport>;
-}
-
-// Twice 16 MiB and a third of it, by default, fill up with what requests leave behind before V8 looks at any of it. With
-// half of that it looks twice as often, finds as little alive, and a worker is some 30 MiB smaller under load.
-const YOUNG_HEAP = '--max-semi-space-size=8';
 
 const RESTART_DELAY_MS = 500;
 
@@ -44,22 +19,18 @@ export class Workers {
   readonly #onDeath: (owner: string) => Promise<void>;
   #next = 1;
   #isDraining = false;
-  /** Forked, loading their modules, and waiting for what to serve. */
-  #early: Forked[] = [];
+  /** Started ahead of time, waiting for what to serve. */
+  readonly #early: Forked[];
 
-  /** @param onDeath gets the owner (`<run>/<worker>`) of each process that died, before its successor starts */
-  constructor(run: string, log: Log, onDeath: (owner: string) => Promise<void>) {
+  /**
+   * @param onDeath gets the owner (`<run>/<worker>`) of each process that died, before its successor starts
+   * @param early processes that were started ahead of time
+   */
+  constructor(run: string, log: Log, onDeath: (owner: string) => Promise<void>, early: readonly Forked[] = []) {
+    this.#early = [...early];
     this.#run = run;
     this.#log = log;
     this.#onDeath = onDeath;
-    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-    const exec = fileURLToPath(new URL(`./worker.${extension}`, import.meta.url));
-    cluster.setupPrimary({ exec, args: [], execArgv: [...process.execArgv, YOUNG_HEAP] });
-  }
-
-  /** Starts processes ahead of time: they load what they need while this one still makes the store ready. */
-  prepare(count: number): void {
-    for (let i = 0; i < count; i++) this.#early.push(fork());
   }
 
   /**
@@ -132,11 +103,6 @@ function living(): Worker[] {
     .filter((worker) => !worker.isDead());
 }
 
-function fork(): Forked {
-  const worker = cluster.fork();
-  return { worker, report: firstReport(worker) };
-}
-
 /**
  * From now on ends each connection that would be handed to `worker`.
  *
@@ -163,21 +129,4 @@ async function drainOne(worker: Worker): Promise<void> {
   const ended = once(worker, 'exit');
   if (worker.isConnected()) worker.send({ drain: true } satisfies WorkerOrder, undefined, {}, () => {});
   await ended;
-}
-
-function firstReport(worker: Worker): Promise<WorkerReport> {
-  return new Promise((resolve) => {
-    const hear = (message: unknown) => {
-      if (typeof message !== 'object' || message === null || !('listening' in message || 'failed' in message)) return;
-      worker.off('message', hear);
-      resolve(message as WorkerReport);
-    };
-    worker.on('message', hear);
-    worker.once('exit', () => resolve({}));
-    // No process, for want of memory, files or processes; later, a message on its way to one that died, which its exit
-    // tells. Nobody listening would be the end of this process.
-    worker.on('error', (error) => resolve({ failed: `a worker cannot be started: ${error.message}` }));
-    // One that was started ahead of time may have ended meanwhile.
-    if (worker.isDead()) resolve({});
-  });
 }

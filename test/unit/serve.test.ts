@@ -74,10 +74,11 @@ test('the line about a worker that died names it beside the process that says so
 
 const FORK_NOWHERE = `
   const cluster = (await import('node:cluster')).default;
+  const { forkEarly } = await import('${PROJECT_ROOT}server/fork.ts');
   const { Workers } = await import('${PROJECT_ROOT}server/workers.ts');
-  const workers = new Workers('run', { error: () => {} }, async () => {});
-  cluster.setupPrimary({ ...cluster.settings, execArgv: [], cwd: '/nowhere' });
-  if (process.argv[1] === 'early') workers.prepare(2);
+  cluster.setupPrimary({ cwd: '/nowhere' });
+  const early = process.argv[1] === 'early' ? forkEarly(2) : [];
+  const workers = new Workers('run', { error: () => {} }, async () => {}, early);
   await new Promise((resolve) => setTimeout(resolve, 50));
   await workers.start({ workers: 2, address: {} }).catch((error) => console.log(error.name, error.message));
   await workers.kill();`;
