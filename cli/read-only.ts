@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
+import { createReadOnly } from '../server/read-only.ts';
 import { openSqliteMetadata } from '../storage/metadata/metadata.ts';
 
 /** What was asked for did not happen; the message says why. */
@@ -28,7 +29,7 @@ export async function switchReadOnly(config: Config, verb: 'on' | 'off' | undefi
   }
   const metadata = await openSqliteMetadata(file);
   try {
-    if (verb !== undefined) await metadata.state.set('read-only', verb);
+    if (verb !== undefined) await createReadOnly(metadata.state, false).set(verb === 'on');
     return `read-only: ${(await metadata.state.get('read-only')) ?? 'off'}`;
   } finally {
     await metadata.close();

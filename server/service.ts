@@ -17,6 +17,7 @@ import { CannotListen } from './cannot-listen.ts';
 import { Listener } from './listener.ts';
 import { createHealth, type Health } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
+import { createReadOnly, type ReadOnly } from './read-only.ts';
 import { openRegistry, type Identity, type OpenParts, type OpenRegistry } from './open-registry.ts';
 
 export interface ServiceParts extends OpenParts {
@@ -48,7 +49,7 @@ export async function createService(config: Config, identity: Identity, parts: S
   const buffers = new Buffers(budget);
   const watchdog = new Watchdog(config.http.minimumRate);
   let isDraining = false;
-  const readOnly = createReadOnly(config, opened);
+  const readOnly = createReadOnly(opened.metadata.state, config.readOnly);
   const health = createHealth({
     checks: { index: async () => void (await opened.metadata.state.get('epoch')) },
     isDraining: () => isDraining,
@@ -63,7 +64,7 @@ export async function createService(config: Config, identity: Identity, parts: S
       }),
     ),
     others: lazyApp(config, opened, { ...parts, health, readOnly, budget, watchdog }),
-    isReadOnly: readOnly.get,
+    isReadOnly: () => readOnly.get(),
     log,
     metrics,
     budget,
@@ -92,20 +93,13 @@ export async function createService(config: Config, identity: Identity, parts: S
   };
 }
 
-function createReadOnly(config: Config, { metadata }: OpenRegistry) {
-  return {
-    get: async () => config.readOnly || (await metadata.state.get('read-only')) === 'on',
-    set: async (on: boolean) => metadata.state.set('read-only', on ? 'on' : 'off'),
-  };
-}
-
 /** Express and what hangs on it are loaded with the first request that needs them: a start stays light. */
 function lazyApp(
   config: Config,
   { registry }: OpenRegistry,
   parts: ServiceParts & {
     health: Health;
-    readOnly: ReturnType<typeof createReadOnly>;
+    readOnly: ReadOnly;
     budget: TransferBudget;
     watchdog: Watchdog;
   },

@@ -9,6 +9,8 @@ import type { Sendfile } from './sendfile.ts';
 const SLOW_MS = 500;
 // So much is sent before others get their turn: a tenth of a millisecond.
 const PIECE_BYTES = 1024 * 1024;
+// Node's timer for a stuck connection knows of writes only: even a client that never makes us wait gets one now and then.
+const WRITE_EVERY_BYTES = 256 * 1024 * 1024;
 // What was not in memory will hardly be right behind it.
 const COLD_BYTES = 16 * 1024 * 1024;
 
@@ -53,6 +55,7 @@ interface FileTransfer {
 async function sendFile(transfer: FileTransfer): Promise<void> {
   const { response, socket, file, buffered, sendfile } = transfer;
   response.flushHeaders();
+  let sinceWrite = 0;
   while (file.left > 0) {
     const wanted = Math.min(PIECE_BYTES, file.left);
     if (!sendfile.isCached(file, wanted)) {
@@ -60,8 +63,12 @@ async function sendFile(transfer: FileTransfer): Promise<void> {
       continue;
     }
     const sent = response.writableLength === 0 ? sendfile.send(socket, file, wanted) : 0;
-    if (sent < wanted) await waitForRoom(transfer);
-    else await nextTurn();
+    sinceWrite += sent;
+    if (sent === wanted && sinceWrite < WRITE_EVERY_BYTES) await nextTurn();
+    else {
+      await waitForRoom(transfer);
+      sinceWrite = 0;
+    }
     if (response.destroyed) throw new ResponseClosed();
   }
 }
