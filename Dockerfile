@@ -40,5 +40,5 @@ VOLUME /var/lib/entrepot
 EXPOSE 5000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s CMD ["node", "/opt/entrepot/health-check.ts"]
-ENTRYPOINT ["node", "/opt/entrepot/dist/cli/main.js"]
+ENTRYPOINT ["node", "/opt/entrepot/dist/cli/main.mjs"]
 CMD ["serve"]

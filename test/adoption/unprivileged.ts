@@ -31,6 +31,6 @@ export async function startUnprivileged(store: Store): Promise<RunningServer> {
   if (!isRoot || NOT_UNPRIVILEGED !== false) return startEntrepot({ root: store.root });
   execFileSync('chown', ['-R', '-h', NOBODY, path.dirname(store.root)]);
   const host = `127.0.0.1:${await freePort()}`;
-  const serve = [process.execPath, 'cli/main.ts', 'serve', '--address', host, '--root', store.root];
+  const serve = [process.execPath, 'cli/main.mjs', 'serve', '--address', host, '--root', store.root];
   return startServer('setpriv', [...AS_NOBODY, ...serve], host);
 }

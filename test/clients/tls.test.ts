@@ -69,7 +69,7 @@ clientSuite('TLS', lackedByDistribution('certificate here') || missingTools('ope
 
 // The harness waits for an answer over plain HTTP, which this server never gives.
 async function startWithCertificate(host: string, root: string, files: Certificate): Promise<AsyncDisposable> {
-  const args = [path.join(PROJECT_ROOT, 'cli/main.ts'), 'serve', '--address', host, '--root', root];
+  const args = [path.join(PROJECT_ROOT, 'cli/main.mjs'), 'serve', '--address', host, '--root', root];
   const env = { ENTREPOT_HTTP_TLS_CERTIFICATE: files.certificate, ENTREPOT_HTTP_TLS_KEY: files.key };
   const ca = await readFile(files.authority);
   return startDaemon(process.execPath, args, () => answers(`https://${host}/v2/`, { ca }), env);

@@ -25,7 +25,7 @@ export interface StartedCommand extends AsyncDisposable {
 
 /** Runs `entrepot` with these arguments to its end. */
 export async function runEntrepot(args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
-  await using command = startCommand(process.execPath, ['cli/main.ts', ...args], options);
+  await using command = startCommand(process.execPath, ['cli/main.mjs', ...args], options);
   return await command.result;
 }
 

@@ -56,7 +56,7 @@ export interface ServerOptions {
 export async function startEntrepot(options: ServerOptions): Promise<RunningServer> {
   const port = options.port ?? (await freePort());
   const host = `127.0.0.1:${port}`;
-  const args = ['cli/start.mjs', 'serve', '--address', host, '--root', options.root, ...(options.args ?? [])];
+  const args = ['cli/main.mjs', 'serve', '--address', host, '--root', options.root, ...(options.args ?? [])];
   return startServer(process.execPath, args, host, options);
 }
 

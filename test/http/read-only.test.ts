@@ -73,7 +73,7 @@ describeService('read-only while it runs, by the API', {}, (setup) => {
 
 describeService('read-only while it runs, by the command', {}, (setup) => {
   const command = async (...args: string[]) => {
-    const line = ['cli/main.ts', 'read-only', ...args, '--root', setup.service.root];
+    const line = ['cli/main.mjs', 'read-only', ...args, '--root', setup.service.root];
     return (await run(process.execPath, line, { cwd: PROJECT_ROOT })).stdout.trim();
   };
 

@@ -24,7 +24,7 @@ test('what npm run build makes starts by itself, and takes and gives small and l
   await using dist = await build();
   await using directory = await temporaryDirectory();
   const host = `127.0.0.1:${await freePort()}`;
-  const args = [path.join(dist.path, 'cli/main.js'), 'serve', '--address', host, '--root', directory.path];
+  const args = [path.join(dist.path, 'cli/main.mjs'), 'serve', '--address', host, '--root', directory.path];
   await using server = await startServer(process.execPath, [...args, '--workers', '2'], host);
   const client = new Client(server.url);
   for (const size of [100, 5_000_000]) {

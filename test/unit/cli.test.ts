@@ -57,7 +57,7 @@ async function slowUpload(url: string): Promise<() => Promise<string>> {
 
 test('Ctrl-C that arrives twice, from the terminal and from npm, lets running requests finish', async () => {
   await using directory = await temporaryDirectory();
-  const args = ['cli/main.ts', 'serve', '--address', '127.0.0.1:0', '--root', directory.path];
+  const args = ['cli/main.mjs', 'serve', '--address', '127.0.0.1:0', '--root', directory.path];
   await using server = startCommand(process.execPath, args);
   const [, url = ''] = /(http:\/\/127\.0\.0\.1:\d+)/.exec(await server.until(/listening on .*\n/)) ?? [];
   const finish = await slowUpload(url);

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { rename, writeFile } from 'node:fs/promises';
 import http from 'node:http';
@@ -27,6 +27,15 @@ async function entrepot(args: readonly string[], env: Readonly<Record<string, st
   return { code, stdout, stderr };
 }
 
+/** A Node of the machine that Entrepot does not run on. */
+function oldNode(): string | undefined {
+  const programs = (process.env['PATH'] ?? '').split(path.delimiter).map((directory) => path.join(directory, 'node'));
+  return programs.find((program) => {
+    const { status, stdout } = spawnSync(program, ['--version'], { encoding: 'utf8' });
+    return status === 0 && Number(/^v(\d+)\./.exec(stdout)?.[1]) < 24;
+  });
+}
+
 /** The lines that say that a server listens. */
 function listening(output: string): readonly string[] {
   return output.split('\n').filter((line) => line.includes('listening on'));
@@ -48,6 +57,14 @@ test('a mistake on the command line ends with 2 and one sentence, without a stac
     assert.deepEqual([code, stdout], [2, ''], args.join(' '));
     assert.match(stderr, /^entrepot: .+\n$/);
   }
+});
+
+const OLD_NODE = oldNode();
+
+test('a Node that is too old says so', { skip: OLD_NODE === undefined && 'no Node before 24 is in PATH' }, () => {
+  const { status, stderr } = spawnSync(OLD_NODE ?? '', [path.join(PROJECT_ROOT, 'cli/main.mjs'), 'help']);
+  assert.match(String(stderr), /^entrepot needs Node 24 or newer, this is v\d+\..*npm start.*\n$/);
+  assert.equal(status, 1);
 });
 
 test('config check says what is wrong with a file, config show what is in force', async () => {

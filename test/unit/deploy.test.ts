@@ -109,9 +109,9 @@ test('the command runs the sources rather than a build that may be older, and th
   await copyFile(path.join(PROJECT_ROOT, 'bin/entrepot'), inside('bin/entrepot'));
   await writeFile(inside('node_modules/.bin/node'), '#!/bin/sh\necho "$@"\n');
   await chmod(inside('node_modules/.bin/node'), 0o755);
-  for (const file of ['cli/start.mjs', 'dist/cli/main.js']) await writeFile(inside(file), '');
+  for (const file of ['cli/main.mjs', 'dist/cli/main.mjs']) await writeFile(inside(file), '');
   const run = () => execFileSync(inside('bin/entrepot'), ['help'], { encoding: 'utf8' });
-  assert.match(run(), /\/cli\/start\.mjs help\n$/);
+  assert.match(run(), /\/cli\/main\.mjs help\n$/);
   await rm(inside('cli'), { recursive: true });
-  assert.match(run(), /\/dist\/cli\/main\.js help\n$/);
+  assert.match(run(), /\/dist\/cli\/main\.mjs help\n$/);
 });

@@ -55,7 +55,7 @@ test('two stages on the same base, of a version and never the latest', async () 
 
 test('the image starts the built server in exec form, as somebody else than root', async () => {
   const stage = await image();
-  assert.deepEqual(JSON.parse(only(stage, 'ENTRYPOINT')), ['node', '/opt/entrepot/dist/cli/main.js']);
+  assert.deepEqual(JSON.parse(only(stage, 'ENTRYPOINT')), ['node', '/opt/entrepot/dist/cli/main.mjs']);
   assert.deepEqual(JSON.parse(only(stage, 'CMD')), ['serve']);
   assert.match(only(stage, 'USER'), /^[1-9]\d*:[1-9]\d*$/);
   const names = stage.map(({ name }) => name);

@@ -39,7 +39,7 @@ for (const workers of ['1', '2']) {
 
 test('several workers share the free port that was asked for, and the start says one line', async () => {
   await using directory = await temporaryDirectory();
-  const args = ['cli/main.ts', 'serve', '--address', '127.0.0.1:0', '--root', directory.path, '--workers', '2'];
+  const args = ['cli/main.mjs', 'serve', '--address', '127.0.0.1:0', '--root', directory.path, '--workers', '2'];
   await using server = startCommand(process.execPath, args);
   const [, url = ''] = /(http:\/\/127\.0\.0\.1:\d+)/.exec(await server.until(/listening on .*\n/)) ?? [];
   for (let i = 0; i < 6; i++) assert.equal((await fetch(`${url}/v2/`)).status, 200);
@@ -60,7 +60,7 @@ test('several workers share the free port that was asked for, and the start says
 
 test('the line about a worker that died names it beside the process that says so', async () => {
   await using directory = await temporaryDirectory();
-  const args = ['cli/main.ts', 'serve', '--address', '127.0.0.1:0', '--root', directory.path, '--workers', '2'];
+  const args = ['cli/main.mjs', 'serve', '--address', '127.0.0.1:0', '--root', directory.path, '--workers', '2'];
   const env = { ENTREPOT_LOG_FORMAT: 'json' };
   await using server = startCommand(process.execPath, args, { env });
   await server.until(/listening on .*\n/);
