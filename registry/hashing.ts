@@ -25,15 +25,25 @@ export class RunningDigest {
   }
 }
 
-/** The digest of everything that `reader` gives; closes it. About a gigabyte a second. */
-export async function digestOfReader(algorithm: DigestAlgorithm, reader: BlobReader): Promise<Digest> {
+/**
+ * The digest of everything that `reader` gives; closes it. About a gigabyte a second.
+ *
+ * @param take gets each piece after it was hashed, and has it until it resolves
+ */
+export async function digestOfReader(
+  algorithm: DigestAlgorithm,
+  reader: BlobReader,
+  take: (piece: Uint8Array) => Promise<void> = async () => {},
+): Promise<Digest> {
   const digest = new RunningDigest(algorithm);
   const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(READ_BYTES, reader.size)));
   try {
     for (;;) {
       const length = await reader.fill(buffer);
       if (length === 0) return digest.current();
-      digest.update([buffer.subarray(0, length)]);
+      const piece = buffer.subarray(0, length);
+      digest.update([piece]);
+      await take(piece);
     }
   } finally {
     await reader.close();

@@ -3,9 +3,7 @@ import { algorithmOf, type Digest } from '../oci/digest.ts';
 import { parseUploadId, type RepositoryName } from '../oci/names.ts';
 import type { BlobDriver } from '../storage/blobs/driver.ts';
 import { blobKey, uploadKey } from '../storage/layout.ts';
-import { RunningDigest } from './hashing.ts';
-
-const PIECE_BYTES = 1024 * 1024;
+import { digestOfReader } from './hashing.ts';
 
 /**
  * Gives a blob that the tree has only under another digest a place under its own, if it is that blob.
@@ -22,22 +20,15 @@ export async function placeUnderOwnDigest(
   digest: Digest,
   stored: Digest,
 ): Promise<number | undefined> {
-  const reader = await driver.read(blobKey(stored));
-  if (reader === undefined) return undefined;
   const staged = await driver.stage(uploadKey(name, parseUploadId(randomUUID())));
   try {
-    const hash = new RunningDigest(algorithmOf(digest));
-    const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(PIECE_BYTES, reader.size)));
-    for (let length = await reader.fill(buffer); length > 0; length = await reader.fill(buffer)) {
-      const piece = buffer.subarray(0, length);
-      hash.update([piece]);
-      await staged.append([piece]);
-    }
-    if (hash.current() !== digest) return undefined;
+    const reader = await driver.read(blobKey(stored));
+    if (reader === undefined) return undefined;
+    const actual = await digestOfReader(algorithmOf(digest), reader, async (piece) => staged.append([piece]));
+    if (actual !== digest) return undefined;
     await staged.commit(blobKey(digest), []);
     return reader.size;
   } finally {
-    await reader.close();
     await staged.abort();
   }
 }
