@@ -34,7 +34,7 @@ export function commandRegistry(template: string): Registry {
 function entrepot(args: readonly string[]): Registry {
   return launched('entrepot', (root, host) => ({
     command: process.execPath,
-    args: ['cli/start.mjs', 'serve', '--address', host, '--root', root, ...args],
+    args: ['cli/main.mjs', 'serve', '--address', host, '--root', root, ...args],
   }));
 }
 

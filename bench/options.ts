@@ -14,7 +14,7 @@ export const USAGE = `node bench/main.ts [options]
   --rows ID              only this row, or those whose ids start so; may be repeated
   --rounds N             how often each side is measured (default: 5; rows that write gigabytes: 3 at most)
   --seconds N            how long one measurement lasts (default: 3)
-  --quick                2 rounds of 1 second over fewer rows: under 5 minutes
+  --quick                2 rounds of 1 second over fewer rows
   --json FILE            also write everything that was measured
   --readme               put the table into bench/README.md
   --directory DIR        where programs and data lie, on a disk (default: ~/.cache/entrepot-bench)
