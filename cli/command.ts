@@ -1,4 +1,3 @@
-import { flushCompileCache } from 'node:module';
 import { parseArgs } from 'node:util';
 import {
   checkConfigFile,
@@ -11,9 +10,6 @@ import {
 import { closest } from '../config/suggestion.ts';
 import { forkEarly } from '../server/fork.ts';
 import { HELP } from './help.ts';
-
-// Written at the end of a process otherwise, and not at all when it is killed.
-const COMPILE_CACHE_AFTER_MS = 2_000;
 
 /** A mistake on the command line: the message is all that the person needs. */
 class UsageError extends Error {
@@ -128,10 +124,9 @@ async function serve(input: ConfigInput, rest: readonly string[]): Promise<numbe
   const config = await readConfig(input);
   // Before the start, because the workers answer before it is over.
   const told = signalled();
-  const early = forkEarly(config.workers);
+  const early = forkEarly(config);
   const { startServer } = await import('../server/main.ts');
   const server = await startServer(config, early);
-  setTimeout(() => flushCompileCache(), COMPILE_CACHE_AFTER_MS).unref();
   await told;
   await server.stop();
   // A listener somewhere must not keep an ended server alive.

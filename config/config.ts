@@ -8,8 +8,10 @@
 export interface Config {
   readonly address: ListenAddress;
   readonly root: string;
-  /** How many processes serve; `auto` is settled already. */
+  /** How many processes serve at most; `auto` is settled already. */
   readonly workers: number;
+  /** How many of them serve from the start; the others follow when these have their hands full. */
+  readonly workersAtStart: number;
   readonly readOnly: boolean;
   readonly http: HttpConfig;
   readonly storage: StorageConfig;

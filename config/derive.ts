@@ -14,6 +14,8 @@ export function deriveConfig(settings: Settings, cwd: string): Config {
     address: listenAddress(address),
     root: path.resolve(cwd, root),
     workers: workersOf(settings),
+    // A process that nobody needs yet takes 20 MiB, and its start time from the first one's.
+    workersAtStart: settings.workers === 'auto' ? 1 : settings.workers,
     readOnly,
     http: httpConfig(settings.http, cwd),
     storage: {

@@ -116,7 +116,12 @@ export const settingsSchema = z.strictObject(
   {
     address: address('Where the registry is served.').default('127.0.0.1:5000'),
     root: file('The directory that holds everything.').default('./data'),
-    workers: integerOr('auto', 'How many processes serve; auto is one per core, at most 4.', 1, 64).default('auto'),
+    workers: integerOr(
+      'auto',
+      'How many processes serve; auto starts one, and more under load, up to one per core and at most 4.',
+      1,
+      64,
+    ).default('auto'),
     readOnly: flag('Whether pushes and deletions are refused.').default(false),
     http: http.prefault({}),
     storage: storage.prefault({}),

@@ -5,6 +5,7 @@ import type { Config } from '../config/config.ts';
 /*
  *   primary -> worker   { serve: { config, run, worker } }     once, first
  *   worker  -> primary  { listening: port }  or  { failed: message }
+ *   worker  -> primary  { busy: true }                         as long as it is, where more could be started
  *   primary -> worker   { drain: true }
  */
 export interface WorkerOrder {
@@ -15,6 +16,7 @@ export interface WorkerOrder {
 export interface WorkerReport {
   readonly listening?: number;
   readonly failed?: string;
+  readonly busy?: true;
 }
 
 /** A process that was started, and what it says first. */
@@ -31,8 +33,8 @@ const YOUNG_HEAP = '--max-semi-space-size=8';
  * Starts processes ahead of time: they load what they need while this one does the same, and makes the store ready. So
  * this file needs next to nothing itself.
  */
-export function forkEarly(count: number): readonly Forked[] {
-  return count > 1 ? Array.from({ length: count }, fork) : [];
+export function forkEarly({ workers, workersAtStart }: Config): readonly Forked[] {
+  return workers > 1 ? Array.from({ length: workersAtStart }, fork) : [];
 }
 
 /** Starts a process that serves; it loads its modules, then waits for its orders. */

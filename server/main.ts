@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { formatAddress } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import { beginRun } from '../registry/store.ts';
+import { tidyAfterStart } from './after-start.ts';
 import { startJobs, tidyRoot } from './jobs.ts';
 import { CannotListen } from './cannot-listen.ts';
 import type { Forked } from './fork.ts';
@@ -67,6 +68,7 @@ export async function startServer(config: Config, early: readonly Forked[] = [])
   metrics.measureUploadsOpen(() => opened.metadata.uploads.count());
   const jobs = startJobs(config, opened, log);
   sayListening(config, front.port, log);
+  tidyAfterStart();
   const started = starting.move();
   return {
     port: front.port,

@@ -1,12 +1,11 @@
-import { flushCompileCache } from 'node:module';
+import { tidyAfterStart } from './after-start.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { answerMetricsRequests, type WorkerMetrics } from './observe/metrics-cluster.ts';
 import { createService, type Service } from './service.ts';
+import { watchLoad } from './load-watch.ts';
 import { tuneHeap } from './tune-heap.ts';
 import type { WorkerOrder, WorkerReport } from './fork.ts';
-
-const COMPILE_CACHE_AFTER_MS = 2_000;
 
 /** The entry of a serving process; its orders come from the primary. */
 interface Running {
@@ -35,8 +34,8 @@ async function start(serve: NonNullable<WorkerOrder['serve']>): Promise<Running>
   try {
     const service = await createService(config, { run, worker }, { log, metrics, metricsText: () => channel.text() });
     await report({ listening: await service.listen() });
-    // Written at the end of a process otherwise, and not at all when it is killed.
-    setTimeout(() => flushCompileCache(), COMPILE_CACHE_AFTER_MS).unref();
+    tidyAfterStart();
+    if (config.workersAtStart < config.workers) watchLoad(() => void report({ busy: true }));
     return { service, log, metrics: channel };
   } catch (error) {
     // The primary tells the person; this process has nothing to add.

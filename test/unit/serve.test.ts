@@ -77,10 +77,11 @@ const FORK_NOWHERE = `
   const { forkEarly } = await import('${PROJECT_ROOT}server/fork.ts');
   const { Workers } = await import('${PROJECT_ROOT}server/workers.ts');
   cluster.setupPrimary({ cwd: '/nowhere' });
-  const early = process.argv[1] === 'early' ? forkEarly(2) : [];
+  const config = { workers: 2, workersAtStart: 2, address: {} };
+  const early = process.argv[1] === 'early' ? forkEarly(config) : [];
   const workers = new Workers('run', { error: () => {} }, async () => {}, early);
   await new Promise((resolve) => setTimeout(resolve, 50));
-  await workers.start({ workers: 2, address: {} }).catch((error) => console.log(error.name, error.message));
+  await workers.start(config).catch((error) => console.log(error.name, error.message));
   await workers.kill();`;
 
 test('a worker that cannot be started is an error, and not the end of the process', async () => {
