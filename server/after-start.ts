@@ -4,13 +4,14 @@ const AFTER_MS = 1_000;
 
 /** A second after a start: keeps what was compiled for the next one, and gives back what only this one needed. */
 export function tidyAfterStart(): void {
-  const tidy = () => {
-    // Written at the end of a process otherwise, and not at all when it is killed. First: code that nobody uses any more
-    // would be missing in it.
-    flushCompileCache();
-    void settleHeap();
-  };
   setTimeout(tidy, AFTER_MS).unref();
+}
+
+function tidy(): void {
+  // Written at the end of a process otherwise, and not at all when it is killed. First: code that nobody uses any more
+  // would be missing in it.
+  flushCompileCache();
+  void settleHeap();
 }
 
 /**

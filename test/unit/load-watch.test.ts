@@ -30,11 +30,12 @@ test('auto starts with one worker and adds others when all that serve are busy, 
   const children = async () =>
     (await startCommand('pgrep', ['-P', String(server.child.pid)]).result).stdout.split('\n');
   assert.equal((await children()).filter(Boolean).length, 1);
-  let isEnough = false;
+  const enough = new AbortController();
   const all = RegExp(`"serving":${workers},"atMost":${workers}`);
-  const grown = server.until(all).then(() => (isEnough = true));
+  const grown = server.until(all).then(() => enough.abort());
   const client = async () => {
-    while (!isEnough) assert.equal((await fetch(`${url}/v2/`, { headers: { Connection: 'close' } })).status, 200);
+    while (!enough.signal.aborted)
+      assert.equal((await fetch(`${url}/v2/`, { headers: { Connection: 'close' } })).status, 200);
   };
   await Promise.all([grown, ...Array.from({ length: 8 }, client)]);
   assert.equal((await children()).filter(Boolean).length, workers);
