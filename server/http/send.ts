@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { sendBlob, type SendingParts } from './blob-sender.ts';
 import type { HeaderValue, Reply, ReplyPiece } from './exchange.ts';
 import { endAnswer } from './linger.ts';
+import { turnEnd } from './turn-end.ts';
 
 const COMMON_HEADERS = {
   'Docker-Distribution-API-Version': 'registry/2.0',
@@ -22,6 +23,7 @@ export async function send(
   reply: Reply,
   settings: SendingParts & { readonly sendTimeoutMs: number; readonly isDraining: () => boolean },
 ): Promise<void> {
+  await turnEnd();
   if (response.destroyed) return discard(reply);
   const isUnread = !request.complete;
   const headers: Record<string, HeaderValue> = { ...COMMON_HEADERS, ...reply.headers };
