@@ -117,7 +117,8 @@ async function version(): Promise<string> {
   return `entrepot ${(JSON.parse(file) as { version: string }).version}`;
 }
 
-const STOP_SIGNALS = ['SIGTERM', 'SIGINT'] as const;
+// The last comes from a terminal that is closed.
+const STOP_SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 async function serve(input: ConfigInput, rest: readonly string[]): Promise<number> {
   if (rest.length > 0) throw new UsageError(`serve takes options only, not "${rest.join(' ')}".`);
@@ -137,7 +138,7 @@ async function serve(input: ConfigInput, rest: readonly string[]): Promise<numbe
 const SAME_SIGNAL_MS = 500;
 
 /**
- * Resolves at the first SIGTERM or SIGINT; the second does what it does by itself. Not `once`: the log's listener ends
+ * Resolves at the first of these signals; the second does what it does by itself. Not `once`: the log's listener ends
  * the process when it finds that nobody else listens any more.
  */
 async function signalled(): Promise<void> {

@@ -15,6 +15,9 @@ import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
 import { rowOf, STORED_MANIFEST_MAX_BYTES } from './stored-manifest.ts';
 import { manifestUnknown } from './unknown.ts';
 
+// A manifest may name 50,000 blobs; nobody reads as many in an error.
+const MISSING_NAMED_MAX = 100;
+
 export type StoredManifest = ManifestRecord;
 
 export interface ManifestPush {
@@ -273,5 +276,8 @@ function hasWrongSize(digest: Digest, actual: number, claimed: number): Registry
 
 function missesBlobs(missing: readonly Digest[]): RegistryError {
   const reason = 'push these blobs to this repository (or mount them) before the manifest';
-  return new RegistryError('MANIFEST_BLOB_UNKNOWN', { detail: { digest: missing[0], missing, reason } });
+  const named = missing.slice(0, MISSING_NAMED_MAX);
+  return new RegistryError('MANIFEST_BLOB_UNKNOWN', {
+    detail: { digest: missing[0], missing: named, missingCount: missing.length, reason },
+  });
 }

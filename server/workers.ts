@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import { fork, type Forked, type WorkerOrder, type WorkerReport } from './fork.ts';
+import { Handover } from './handover.ts';
 import { LOOK_EVERY_MS } from './load-watch.ts';
 import type { Log } from './observe/log.ts';
 
@@ -31,6 +32,7 @@ export class Workers {
   #isDraining = false;
   /** The worker numbers of those that serve, with the time until which they count as busy. */
   readonly #serving = new Map<number, number>();
+  readonly #handover = new Handover();
   #replacing = 0;
   #growsNotBefore = 0;
   /** Started ahead of time, waiting for what to serve. */
@@ -60,6 +62,7 @@ export class Workers {
   async #serve(config: Config): Promise<number> {
     const number = this.#next++;
     const { worker, report: reported } = this.#early.pop() ?? fork();
+    this.#handover.watch(worker);
     worker.once('exit', (code, signal) => {
       // One that never served ends the start, or the attempt to replace another.
       if (this.#serving.delete(number)) void this.#replace(config, number, `${code ?? signal}`);
@@ -116,7 +119,7 @@ export class Workers {
   async drain(): Promise<void> {
     this.#isDraining = true;
     const workers = living();
-    for (const worker of workers) refuseConnections(worker);
+    for (const worker of workers) this.#handover.refuse(worker);
     await Promise.all(workers.map(drainOne));
   }
 
@@ -138,28 +141,6 @@ function living(): Worker[] {
   return Object.values(cluster.workers ?? {})
     .filter((worker) => worker !== undefined)
     .filter((worker) => !worker.isDead());
-}
-
-/**
- * From now on ends each connection that would be handed to `worker`.
- *
- * One that was on its way when the worker stopped listening comes back to node:cluster here. When no other worker is left
- * to take it, it is forgotten there, and its client hangs until this process ends.
- */
-function refuseConnections(worker: Worker): void {
-  const child = worker.process;
-  const send = child.send.bind(child) as (...message: unknown[]) => boolean;
-  child.send = (message: unknown, handle?: unknown, ...rest: unknown[]): boolean => {
-    if (!isConnection(message, handle)) return send(message, handle, ...rest);
-    handle.close();
-    return true;
-  };
-}
-
-/** As node:cluster hands it over: a connection that was accepted, without a socket around it. */
-function isConnection(message: unknown, handle: unknown): handle is { close(): void } {
-  const { act } = message as { act?: unknown };
-  return act === 'newconn' && typeof handle === 'object' && handle !== null && 'close' in handle;
 }
 
 async function drainOne(worker: Worker): Promise<void> {

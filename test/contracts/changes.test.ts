@@ -299,6 +299,9 @@ describe('upload sessions', () => {
     await uploads.append(repository, old.id, NO_CLAIM, bodyOf('abandoned'));
     now += 3_000_000;
     const young = await uploads.open(repository, 'sha256');
+    // Neither a question nor an empty chunk is progress.
+    assert.equal((await uploads.status(repository, old.id)).size, 9);
+    assert.equal((await uploads.append(repository, old.id, NO_CLAIM, bodyOf(''))).size, 9);
     now += 1_000_000;
     assert.equal(await maintenance.expireUploads(), 1);
     await assert.rejects(uploads.status(repository, old.id), { code: 'BLOB_UPLOAD_UNKNOWN' });

@@ -103,6 +103,17 @@ describeOnDrivers('end-7, pushing manifests', (setup) => {
     assert.equal((await setup.client.get(`/v2/move/manifests/${first.digest}`)).text, first.manifest);
   });
 
+  it('names a hundred of the blobs that an image misses, and says how many there are', async () => {
+    const manifest = imageManifest(
+      '{}',
+      Array.from({ length: 150 }, (_, i) => `missing ${i}`),
+    );
+    const answer = await putManifest(setup.client, 'misses-many', 'v1', manifest);
+    const { detail } = assertRefused(answer, 404, 'MANIFEST_BLOB_UNKNOWN');
+    assert.equal((detail['missing'] as string[]).length, 100);
+    assert.equal(detail['missingCount'], 151);
+  });
+
   it('refuses an image without its blobs, names them, and shows nothing of it', async () => {
     const name = 'incomplete';
     await pushBlob(setup.client, name, '{}');

@@ -11,6 +11,7 @@ import tls from 'node:tls';
 import { promisify } from 'node:util';
 import { Client } from '../http/client.ts';
 import { digestOf, pushBlob } from '../http/content.ts';
+import { startCommand } from '../harness/entrepot-command.ts';
 import { until } from '../http/until.ts';
 import { freePort, PROJECT_ROOT, startEntrepot, startServer, temporaryDirectory } from '../harness/process.ts';
 
@@ -176,6 +177,39 @@ test('SIGTERM lets the requests of every worker finish, and takes no new ones', 
   const client = new Client(again.url);
   assert.equal((await client.get(`/v2/draining/blobs/${digestOf(content)}`)).text, content);
   client.close();
+});
+
+test('a client whose connection was on its way to a worker that died is told so', async (context) => {
+  if (process.platform !== 'linux') return context.skip('needs SIGSTOP and pgrep');
+  await using directory = await temporaryDirectory();
+  await using server = await startEntrepot({ root: directory.path, args: ['--workers', '2'] });
+  const pids = await startCommand('pgrep', ['-P', String(server.pid)]).result;
+  const worker = Number(pids.stdout.split('\n')[0]);
+  process.kill(worker, 'SIGSTOP');
+  // The workers take turns.
+  const answers = Array.from({ length: 10 }, () =>
+    fetch(`${server.url}/v2/`, { headers: { Connection: 'close' }, signal: AbortSignal.timeout(10_000) }).then(
+      ({ status }) => String(status),
+      ({ name, cause }: Error) => (cause instanceof Error ? 'closed' : name),
+    ),
+  );
+  await Promise.race(answers);
+  process.kill(worker, 'SIGKILL');
+  const seen = await Promise.all(answers);
+  assert.ok(seen.includes('200') && seen.includes('closed'), seen.join());
+  assert.ok(!seen.includes('TimeoutError'), seen.join());
+});
+
+test('SIGHUP, as a terminal sends it when it is closed, lets requests finish as well', async () => {
+  await using directory = await temporaryDirectory();
+  await using server = await startEntrepot({ root: directory.path, args: ['--workers', '2'] });
+  const content = 'sent before and after the terminal went away';
+  const push = await beginPush(`${server.url}/v2/draining/blobs/uploads/?digest=${digestOf(content)}`, content);
+  process.kill(server.pid, 'SIGHUP');
+  await untilRefused(server.url);
+  push.end(content.slice(10));
+  assert.equal(await push.status, 201);
+  await until('the end of the server', async () => server.output().includes('"msg":"stopped"'));
 });
 
 test('a server with TLS takes up a new certificate while it runs, in every worker', async () => {
