@@ -241,7 +241,7 @@ export class Uploads {
 
   /** Gives one request the session; nobody else, in any process, has it meanwhile. */
   async #holding<T>(name: RepositoryName, id: UploadId, work: (live: LiveUpload) => Promise<T>): Promise<T> {
-    const live = await this.#hold(name, id);
+    const { live, record } = await this.#hold(name, id);
     try {
       return await work(live);
     } catch (error) {
@@ -249,18 +249,18 @@ export class Uploads {
       throw error;
     } finally {
       if (live.isClosed) this.#live.forget(id);
-      else await this.#release(id, live);
+      else await this.#release(record, live);
     }
   }
 
-  async #hold(name: RepositoryName, id: UploadId): Promise<LiveUpload> {
+  async #hold(name: RepositoryName, id: UploadId): Promise<{ live: LiveUpload; record: UploadRecord }> {
     const { metadata, owner } = this.#context;
     const { taken, record } = await metadata.uploads.hold(name, id, owner);
     if (record === undefined) throw isUnknown(name, id);
     if (!taken) throw isBusy(id);
     try {
       const live = await this.#live.take(record);
-      if (live !== undefined) return live;
+      if (live !== undefined) return { live, record };
     } catch (error) {
       await this.#releaseRow(record);
       throw error;
@@ -269,12 +269,14 @@ export class Uploads {
     throw isUnknown(name, id);
   }
 
-  async #release(id: UploadId, live: LiveUpload): Promise<void> {
+  async #release({ id, size, updatedAt }: UploadRecord, live: LiveUpload): Promise<void> {
     if (live.isBroken) {
       this.#live.forget(id);
       await live.staged.detach();
     }
-    await this.#holds.release(id, live.size, await live.digestSoFar(), this.#context.now());
+    const digestSoFar = await live.digestSoFar();
+    // Only bytes are progress: it expires however often somebody asks for it.
+    await this.#holds.release(id, live.size, digestSoFar, live.size === size ? updatedAt : this.#context.now());
   }
 
   async #releaseRow(record: UploadRecord): Promise<void> {

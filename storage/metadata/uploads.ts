@@ -96,16 +96,13 @@ export class UploadRecords {
     return { taken: changed > 0, record: row === undefined ? undefined : recordOf(row) };
   }
 
-  /** Leaves the session to whoever asks next. Only bytes are progress: it expires however often it is asked for. */
   async release(id: UploadId, size: number, digestSoFar: Digest | undefined, now: number): Promise<void> {
     await this.#database.write('relaxed', (tx) =>
       tx.run(
-        `UPDATE upload SET holder = NULL, updated_at = CASE WHEN size = ? THEN updated_at ELSE ? END, size = ?,
-           digest_so_far = ? WHERE id = ?`,
-        size,
-        now,
+        'UPDATE upload SET holder = NULL, size = ?, digest_so_far = ?, updated_at = ? WHERE id = ?',
         size,
         digestSoFar ?? null,
+        now,
         id,
       ),
     );
