@@ -95,6 +95,7 @@ const EXPECTED = new Set([
   'StorageError',
   'TlsError',
   'CannotSwitch',
+  'HtpasswdError',
 ]);
 
 /** Errors whose message says what to do; anything else is a fault of the program and shows its stack. */

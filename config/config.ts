@@ -86,4 +86,28 @@ export interface MetricsConfig {
 
 export interface AccessConfig {
   readonly allowAnonymous: boolean;
+  /** File with the accounts. */
+  readonly htpasswd?: string;
+  /** The users of each group. */
+  readonly groups: Readonly<Record<string, readonly string[]>>;
+  /** Empty: access is open. Otherwise everything that no rule allows is denied. */
+  readonly rules: readonly AccessRule[];
+}
+
+/** `push` makes what is new; a tag that is there moves with `overwrite` only. `admin` is about the server. */
+export type AccessAction = 'pull' | 'push' | 'overwrite' | 'delete' | 'admin';
+
+/** Something that is allowed. */
+export interface AccessRule {
+  /** `anonymous` (everyone), `authenticated`, `user:NAME` or `group:NAME`. */
+  readonly who: readonly string[];
+  readonly actions: readonly AccessAction[];
+  /** Patterns: `*` is anything without a slash, `**` anything, `{user}` the caller's name. */
+  readonly repositories: readonly string[];
+  /** Patterns of the same kind. */
+  readonly tags: readonly string[];
+  /** IP addresses and CIDR ranges; absent, any. */
+  readonly from?: readonly string[];
+  /** The last moment, milliseconds since 1970. */
+  readonly untilMs?: number;
 }

@@ -19,7 +19,7 @@ export interface ReadOptions {
 type Broken = Pick<Contradiction, 'keys'> & Pick<ConfigFault, 'wrong' | 'instead'>;
 type Rule = (settings: Settings) => Broken | undefined;
 
-const RULES: readonly Rule[] = [halfTls, workersWithoutStorage, sameAddress];
+const RULES: readonly Rule[] = [halfTls, workersWithoutStorage, sameAddress, openAndClosed, rulesWithoutAccounts];
 
 /** Every rule between keys that `settings` break; each fault is told at the first of its keys. */
 export function contradictions(
@@ -72,8 +72,29 @@ function overlaps(one: ListenAddress, other: ListenAddress): boolean {
   return hosts[0] === hosts[1] || hosts.some((host) => host === '0.0.0.0' || host === '::');
 }
 
+function openAndClosed({ access: { allowAnonymous, htpasswd, rules } }: Settings): Broken | undefined {
+  if (!allowAnonymous || (htpasswd === undefined && rules === undefined)) return undefined;
+  const other = rules === undefined ? 'htpasswd' : 'rules';
+  return {
+    keys: ['access.allowAnonymous', `access.${other}`],
+    wrong: `it opens everything to everyone, and access.${other} does not`,
+    instead: 'Remove it; a rule such as {who: anonymous, actions: pull} lets everyone pull.',
+  };
+}
+
+function rulesWithoutAccounts({ access: { htpasswd, rules = [] } }: Settings): Broken | undefined {
+  const known = rules.flatMap(({ who }) => who).find((who) => who !== 'anonymous');
+  if (htpasswd !== undefined || known === undefined) return undefined;
+  return {
+    keys: ['access.rules', 'access.htpasswd'],
+    wrong: `a rule is for ${shown(known)}, and nobody can log in`,
+    instead: 'Name a file of accounts in access.htpasswd.',
+  };
+}
+
 function exposed({ address, access }: Settings): Broken | undefined {
   const host = parseAddress(address)?.host ?? '';
-  if (!isExposed({ host, allowAnonymous: access.allowAnonymous })) return undefined;
+  const isAccessConfigured = access.htpasswd !== undefined || access.rules !== undefined;
+  if (!isExposed({ host, allowAnonymous: access.allowAnonymous, isAccessConfigured })) return undefined;
   return { keys: ['address', 'access.allowAnonymous'], ...EXPOSED };
 }

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseAddress } from './address.ts';
+import { accessConfig } from './derive-access.ts';
 import type { Config, HttpConfig, ListenAddress, TlsConfig } from './config.ts';
 import { parseDuration, parseSize } from './quantity.ts';
 import type { Settings } from './schema.ts';
@@ -27,7 +28,7 @@ export function deriveConfig(settings: Settings, cwd: string): Config {
     manifests: { maxSizeBytes: bytes(manifests.maxSize), allowSparseImages: manifests.allowSparseImages },
     log,
     metrics: metrics.address === undefined ? {} : { address: listenAddress(metrics.address) },
-    access,
+    access: accessConfig(access, cwd),
   });
 }
 

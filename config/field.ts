@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseAddress } from './address.ts';
+import { parseDate } from './date.ts';
 import { DURATION, parseDuration, parseSize, SIZE } from './quantity.ts';
 
 /*
@@ -82,4 +83,29 @@ function isOrigin(text: string): boolean {
 
 export function list<T extends z.ZodType>(meaning: string, expected: string, item: (expected: string) => T) {
   return described(z.array(item(expected), expected), meaning, expected);
+}
+
+/** One text or a list of them, each of which `isValid`. */
+export function oneOrMore(meaning: string, expected: string, isValid: (text: string) => boolean) {
+  const item = z.string(expected).refine(isValid, expected);
+  return described(z.union([item, z.array(item, expected).min(1, expected)], expected), meaning, expected);
+}
+
+/** A list of sections; each key of theirs has its own meaning. */
+export function sections<T extends z.ZodType>(meaning: string, expected: string, section: T) {
+  return described(z.array(section, expected), meaning, expected);
+}
+
+/** A section whose keys are names that the user gives. */
+export function named<T extends z.ZodType>(meaning: string, expected: string, value: T) {
+  return described(z.record(z.string(expected), value, expected), meaning, expected);
+}
+
+export function date(meaning: string) {
+  const expected = 'a date such as 2027-01-31, or a time such as 2027-01-31T18:00:00Z';
+  return described(
+    z.string(expected).refine((text) => parseDate(text) !== undefined, expected),
+    meaning,
+    expected,
+  );
 }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { isAlias, isMap, isScalar, LineCounter, parseDocument, type Document, type Pair } from 'yaml';
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type Document, type Pair } from 'yaml';
 import { codeOf, type ConfigFault } from './fault.ts';
 import { isSection, type Section } from './section.ts';
 
@@ -76,6 +76,11 @@ function originIn(document: Document, path: readonly string[], placed: (offset: 
   let origin: string | undefined;
   for (const name of path) {
     const section = isAlias(node) ? node.resolve(document) : node;
+    if (isSeq(section)) {
+      node = section.items[Number(name)];
+      if (isNode(node) && node.range) origin = placed(node.range[0]);
+      continue;
+    }
     const pair: Pair | undefined = isMap(section)
       ? section.items.find(({ key }) => isScalar(key) && String(key.value) === name)
       : undefined;

@@ -1,6 +1,22 @@
 import { z } from 'zod';
 import { isNetwork } from './address.ts';
-import { address, choice, duration, file, flag, integer, integerOr, list, origin, size } from './field.ts';
+import { isActionWord, isRepositoryPattern, isTagPattern, isWho } from './access-words.ts';
+import {
+  address,
+  choice,
+  date,
+  duration,
+  file,
+  flag,
+  integer,
+  integerOr,
+  list,
+  named,
+  oneOrMore,
+  origin,
+  sections,
+  size,
+} from './field.ts';
 
 /*
  * Every key there is: its name, its values, its default and its meaning. The documentation, the JSON Schema and the
@@ -103,11 +119,50 @@ const metrics = z.strictObject(
   SECTION,
 );
 
+const rule = z.strictObject(
+  {
+    who: oneOrMore('Who it is for.', 'anonymous, authenticated, a user, group:NAME, or a list of them', isWho),
+    actions: oneOrMore(
+      'What they may do.',
+      'pull, push, overwrite, delete, admin, all, or a list of them',
+      isActionWord,
+    ),
+    repositories: oneOrMore(
+      'Which repositories, by patterns: * is anything without a slash, ** anything, {user} the name of who asks.',
+      'a pattern such as team/**, or a list of them, at most 6 stars in each',
+      isRepositoryPattern,
+    ).default('**'),
+    tags: oneOrMore(
+      'Which tags, by patterns: * is anything.',
+      'a pattern such as v*, or a list of them, at most 6 stars in each',
+      isTagPattern,
+    ).default('*'),
+    from: oneOrMore(
+      'From which addresses.',
+      'an IP address or a range such as 10.0.0.0/8, or a list of them',
+      isNetwork,
+    ).optional(),
+    until: date('Until when it holds, the day included.').optional(),
+  },
+  'a rule, such as {who: authenticated, actions: [pull, push]}',
+);
+
 const access = z.strictObject(
   {
     allowAnonymous: flag(
       'Whether everyone who reaches the server may pull, push and delete; needed for any address but loopback.',
     ).default(false),
+    htpasswd: file('File with the accounts, bcrypt only (htpasswd -B); read again when it changes.').optional(),
+    groups: named(
+      'The users of each group, for rules.',
+      'names of groups, each with a list of users',
+      z.array(z.string('a list of users').refine(isWho, 'the name of a user'), 'a list of users'),
+    ).default({}),
+    rules: sections(
+      'What is allowed to whom; everything else is denied. Unset, with accounts, they may do everything.',
+      'a list of rules, such as {who: authenticated, actions: [pull, push]}',
+      rule,
+    ).optional(),
   },
   SECTION,
 );

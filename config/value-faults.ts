@@ -28,18 +28,27 @@ function pathsOf(issue: Issue): string[][] {
   return issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...path, key]) : [path];
 }
 
+/** Where the keys stand, the places in lists included. */
+function placesOf(issue: Issue): PropertyKey[][] {
+  return issue.code === 'unrecognized_keys' ? issue.keys.map((key) => [...issue.path, key]) : [issue.path];
+}
+
 function faultsOf(
   issue: Issue,
   raw: Pick<RawSettings, 'values' | 'originOf'>,
   keys: readonly SettingKey[],
 ): ConfigFault[] {
-  return pathsOf(issue).map((names) => {
+  const inLists = placesOf(issue);
+  return pathsOf(issue).map((names, index) => {
     const path = names.join('.');
-    const origin = raw.originOf(path);
-    if (issue.code === 'unrecognized_keys') return { path, origin, ...unknownKey(path, keys) };
+    const place = inLists[index] ?? names;
+    const origin = raw.originOf(place.join('.'));
+    const shownPath = place.join('.').replaceAll(/\.(\d+)(?=\.|$)/g, '[$1]');
+    if (issue.code === 'unrecognized_keys') return { path: shownPath, origin, ...unknownKey(path, keys) };
     const isSecret = keys.some((key) => key.secret && key.path === path);
-    const value = isSecret ? 'this value' : shown(valueAt(raw.values, issue.path));
-    return { path, origin, wrong: `${value} will not do`, instead: `Write ${issue.message}.` };
+    const value = valueAt(raw.values, issue.path);
+    const wrong = value === undefined ? 'it is missing' : `${isSecret ? 'this value' : shown(value)} will not do`;
+    return { path: shownPath, origin, wrong, instead: `Write ${issue.message}.` };
   });
 }
 

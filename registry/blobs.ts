@@ -8,7 +8,11 @@ import { CACHED_CONTENT_MAX_BYTES } from './content-cache.ts';
 import type { Context } from './context.ts';
 import { RunningDigest } from './hashing.ts';
 import { changing } from './intents.ts';
+import type { Rights } from './rights.ts';
 import { blobUnknown } from './unknown.ts';
+
+// Base images are in all repositories; most callers may pull from the first that has them.
+const HOLDERS_PAGE = 50;
 
 /** A blob that a repository has. */
 export interface Blob {
@@ -96,14 +100,32 @@ export class Blobs {
    * end-11: makes a blob of another repository one of this.
    *
    * @param from undefined asks for any repository that has it
+   * @param rights only what may be pulled may be mounted: that a blob exists is no right to it
    * @returns undefined when no such blob was found: the client has to upload it
    */
-  async mount(name: RepositoryName, digest: Digest, from: RepositoryName | undefined): Promise<Blob | undefined> {
-    const source = from ?? (await this.#context.metadata.blobs.anyHolder(digest));
-    const blob = source === undefined ? undefined : await this.find(source as RepositoryName, digest);
+  async mount(
+    name: RepositoryName,
+    digest: Digest,
+    from: RepositoryName | undefined,
+    rights: Rights,
+  ): Promise<Blob | undefined> {
+    const source = from ?? (await this.#holder(digest, rights));
+    if (source === undefined || !rights.may('pull', source)) return undefined;
+    const blob = await this.find(source, digest);
     if (blob === undefined || (await this.#context.driver.stat(blobKey(digest)))?.size !== blob.size) return undefined;
     await this.link(name, blob);
     return blob;
+  }
+
+  /** A repository that has the blob and may be pulled from. */
+  async #holder(digest: Digest, rights: Rights): Promise<RepositoryName | undefined> {
+    let after = 0;
+    for (;;) {
+      const holders = await this.#context.metadata.blobs.holders(digest, after, HOLDERS_PAGE);
+      const holder = holders.find(({ name }) => rights.may('pull', name));
+      if (holder !== undefined || holders.length < HOLDERS_PAGE) return holder?.name;
+      after = holders.at(-1)?.id ?? 0;
+    }
   }
 
   /** Links content that lies in the store to a repository. */

@@ -12,6 +12,7 @@ import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precond
 import type { Context } from './context.ts';
 import { changing, type Subject } from './intents.ts';
 import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
+import type { Rights } from './rights.ts';
 import { rowOf, STORED_MANIFEST_MAX_BYTES } from './stored-manifest.ts';
 import { manifestUnknown } from './unknown.ts';
 
@@ -28,6 +29,7 @@ export interface ManifestPush {
   readonly bytes: Uint8Array;
   readonly contentType: string | undefined;
   readonly precondition?: Precondition;
+  readonly rights: Rights;
 }
 
 export interface PushedManifest {
@@ -44,6 +46,7 @@ interface Plan {
   readonly bytes: Uint8Array;
   readonly manifest: Manifest;
   readonly precondition: Precondition;
+  readonly rights: Rights;
 }
 
 /** What the first transaction found. */
@@ -117,8 +120,8 @@ export class Manifests {
   /**
    * end-7a and end-7b.
    *
-   * @throws RegistryError `MANIFEST_INVALID`, `DIGEST_INVALID`, `MANIFEST_BLOB_UNKNOWN`, or `DENIED` (412) when the
-   *   precondition does not hold
+   * @throws RegistryError `MANIFEST_INVALID`, `DIGEST_INVALID`, `MANIFEST_BLOB_UNKNOWN`, `DENIED` when a tag may not be
+   *   moved, or `DENIED` (412) when the precondition does not hold
    */
   async put(push: ManifestPush): Promise<PushedManifest> {
     const plan = judge(push);
@@ -163,7 +166,10 @@ export class Manifests {
     const manifestId = known?.id ?? (await metadata.manifests.insertPending(tx, repositoryId, row, now()));
     const tagsToMove: Tag[] = [];
     for (const tag of plan.tags) {
-      if ((await metadata.tags.digest(tx, repositoryId, tag)) !== plan.digest) tagsToMove.push(tag);
+      const current = await metadata.tags.digest(tx, repositoryId, tag);
+      if (current === plan.digest) continue;
+      if (current !== undefined && !plan.rights.may('overwrite', plan.name, tag)) throw mayNotMove(tag, current);
+      tagsToMove.push(tag);
     }
     const hasLayers = await metadata.blobs.isAnyIn(tx, repositoryId);
     return { manifestId, isKnown: known?.committed === true, hasLayers, tagsToMove };
@@ -211,11 +217,17 @@ export class Manifests {
   }
 
   /**
-   * end-9 with a digest: the manifest and every tag that points to it.
+   * end-9 with a digest: the manifest and every tag that points to it. Takes the right to delete all of these tags; of a
+   * manifest without a tag, the right to delete what has none.
    *
-   * @throws RegistryError `MANIFEST_UNKNOWN`, or `DENIED` (412)
+   * @throws RegistryError `MANIFEST_UNKNOWN`, `DENIED`, or `DENIED` (412)
    */
-  async delete(name: RepositoryName, digest: Digest, precondition: Precondition = NO_PRECONDITION): Promise<void> {
+  async delete(
+    name: RepositoryName,
+    digest: Digest,
+    rights: Rights,
+    precondition: Precondition = NO_PRECONDITION,
+  ): Promise<void> {
     const { driver, metadata, now } = this.#context;
     const know = async () => {
       // Every tag must be known: a tag that stays behind would point to nothing.
@@ -228,6 +240,8 @@ export class Manifests {
       const repositoryId = (await metadata.repositories.id(tx, name)) ?? -1;
       const row = await metadata.manifests.find(tx, repositoryId, digest);
       tags = row === undefined ? [] : await metadata.tags.ofManifest(tx, row.id);
+      const named = tags.length === 0 ? [undefined] : tags;
+      for (const tag of named) if (!rights.may('delete', name, tag)) throw mayNotDelete(digest, tag);
       return [{ manifest: digest }, ...tags.map((tag) => ({ tag }))];
     };
     await changing(this.#context, { name, subjects, know }, async (held) => {
@@ -245,14 +259,14 @@ export class Manifests {
 
 /** Everything about a push that can be said without looking at what is stored. */
 function judge(push: ManifestPush): Plan {
-  const { name, reference, bytes, contentType, precondition = NO_PRECONDITION } = push;
+  const { name, reference, bytes, contentType, rights, precondition = NO_PRECONDITION } = push;
   const digest = digestOfBytes(reference.digest === undefined ? 'sha256' : algorithmOf(reference.digest), bytes);
   if (reference.digest !== undefined && reference.digest !== digest) {
     const reason = 'the digest in the path is not that of the body';
     throw new RegistryError('DIGEST_INVALID', { detail: { expected: reference.digest, computed: digest, reason } });
   }
   const tags = reference.tag === undefined ? [...new Set(push.tags)] : [reference.tag];
-  return { name, digest, tags, bytes, manifest: parseManifest(bytes, contentType), precondition };
+  return { name, digest, tags, bytes, manifest: parseManifest(bytes, contentType), precondition, rights };
 }
 
 function digestOfBytes(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest {
@@ -280,4 +294,17 @@ function missesBlobs(missing: readonly Digest[]): RegistryError {
   return new RegistryError('MANIFEST_BLOB_UNKNOWN', {
     detail: { digest: missing[0], missing: named, missingCount: missing.length, reason },
   });
+}
+
+function mayNotMove(tag: Tag, current: Digest): RegistryError {
+  const reason = `the tag exists, and you may not move it: push under another tag, or delete it first`;
+  return new RegistryError('DENIED', { detail: { action: 'overwrite', tag, digest: current, reason } });
+}
+
+function mayNotDelete(digest: Digest, tag: Tag | undefined): RegistryError {
+  const reason =
+    tag === undefined
+      ? 'you may delete some tags here, but not what has none'
+      : `the tag ${tag} points to it, and you may not delete that`;
+  return new RegistryError('DENIED', { detail: { action: 'delete', digest, tag, reason } });
 }

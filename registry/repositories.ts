@@ -3,7 +3,12 @@ import { repositoryPartKeys } from '../storage/layout.ts';
 import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
 import { changing } from './intents.ts';
+import type { Rights } from './rights.ts';
 import { repositoryUnknown } from './unknown.ts';
+
+const LOOKED_AT_ONCE = 1_000;
+// Who may not see everything is told about the best of what matches.
+const SEARCHED_MAX = 10_000;
 
 export class Repositories {
   readonly #context: Context;
@@ -14,14 +19,24 @@ export class Repositories {
     this.#adoption = adoption;
   }
 
-  /** `_catalog`: names behind `after` in the order of their bytes, at most `limit`. */
-  async page(after: string, limit: number): Promise<readonly RepositoryName[]> {
+  /** `_catalog`: names behind `after` that may be pulled, in the order of their bytes, at most `limit`. */
+  async page(after: string, limit: number, rights: Rights): Promise<readonly RepositoryName[]> {
     await this.#adoption.enumerated();
-    return limit === 0 ? [] : this.#context.metadata.repositories.page(after, limit);
+    const { repositories } = this.#context.metadata;
+    if (rights.seesAll) return limit === 0 ? [] : repositories.page(after, limit);
+    const visible: RepositoryName[] = [];
+    let last = after;
+    while (visible.length < limit) {
+      const names = await repositories.page(last, LOOKED_AT_ONCE);
+      visible.push(...names.filter((name) => rights.may('pull', name)));
+      last = names.at(-1) ?? '';
+      if (names.length < LOOKED_AT_ONCE) break;
+    }
+    return visible.slice(0, limit);
   }
 
   /**
-   * Names that contain `term`, the best matches first.
+   * Names that contain `term` and may be pulled, the best matches first.
    *
    * @returns one page, and how many match in all
    */
@@ -29,9 +44,15 @@ export class Repositories {
     term: string,
     offset: number,
     limit: number,
+    rights: Rights,
   ): Promise<{ readonly names: readonly RepositoryName[]; readonly total: number }> {
     await this.#adoption.enumerated();
     const { repositories } = this.#context.metadata;
+    if (!rights.seesAll) {
+      const matches = await repositories.search(term, 0, SEARCHED_MAX);
+      const visible = matches.filter((name) => rights.may('pull', name));
+      return { names: visible.slice(offset, offset + limit), total: visible.length };
+    }
     const names = limit === 0 ? [] : await repositories.search(term, offset, limit);
     return { names, total: await repositories.countMatches(term) };
   }

@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RegistryError } from '../oci/errors.ts';
+import type { Access } from './auth/access.ts';
+import { authorize } from './auth/authorize.ts';
 import { ResponseClosed, type SendingParts } from './http/blob-sender.ts';
 import type { ClientAddress } from './http/client-address.ts';
 import { asRegistryError, errorReply } from './http/error-reply.ts';
@@ -19,6 +21,7 @@ export interface ListenerParts extends SendingParts {
   readonly router: Router;
   /** Everything that is not below `/v2/`. */
   readonly others: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly access: Access;
   readonly isReadOnly: () => Promise<boolean>;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -35,6 +38,7 @@ export interface ListenerParts extends SendingParts {
 /** What is known about a request when it is over. */
 interface Observed {
   endpoint: string;
+  user: string | undefined;
   error: RegistryError | undefined;
   body: RequestBody | undefined;
 }
@@ -49,7 +53,7 @@ export class Listener {
   }
 
   readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
-    const observed: Observed = { endpoint: 'other', error: undefined, body: undefined };
+    const observed: Observed = { endpoint: 'other', user: undefined, error: undefined, body: undefined };
     this.#observe(request, response, observed);
     void this.#serve(request, response, observed);
   };
@@ -86,9 +90,19 @@ export class Listener {
     const method = request.method ?? '';
     const { endpoint, params } = router.match(method, target);
     observed.endpoint = endpoint.id;
+    const admission = await this.#parts.access.admit(request.headers, this.#parts.clientAddress(request));
+    observed.user = admission.user;
+    authorize(admission, endpoint, params, target.query);
     if (isChange(method, endpoint) && (await this.#parts.isReadOnly())) throw isReadOnly();
     observed.body = new RequestBody(request, budget, watchdog);
-    return endpoint.handle({ method, params, query: target.query, headers: request.headers, body: observed.body });
+    return endpoint.handle({
+      method,
+      params,
+      query: target.query,
+      headers: request.headers,
+      body: observed.body,
+      rights: admission,
+    });
   }
 
   /** Faults of the server are told in full, here and nowhere else. */
@@ -113,7 +127,7 @@ export class Listener {
     metrics.requestStarted();
     response.once('close', () => {
       const durationMs = performance.now() - startedAt;
-      const { error, endpoint } = observed;
+      const { error, endpoint, user } = observed;
       const method = request.method ?? '';
       const aborted = !response.writableFinished;
       // 499 as nginx has it: the client closed before there was an answer.
@@ -124,6 +138,7 @@ export class Listener {
       log.access({
         requestId,
         remoteAddress,
+        user,
         method,
         endpoint,
         path: request.url ?? '',

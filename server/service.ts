@@ -4,6 +4,8 @@ import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
+import type { Admission } from './auth/access.ts';
+import { openAccess, type AccessParts } from './auth/open-access.ts';
 import { endpoints } from './endpoints.ts';
 import { createHttpServer } from './http-server.ts';
 import { Buffers } from './http/buffers.ts';
@@ -23,6 +25,7 @@ import { openRegistry, type Identity, type OpenParts, type OpenRegistry } from '
 export interface ServiceParts extends OpenParts {
   /** The metrics of all processes of the server, as text. */
   readonly metricsText: () => Promise<string>;
+  readonly access?: AccessParts;
 }
 
 /** One process that serves requests: the registry, and the HTTP server in front of it. */
@@ -55,6 +58,8 @@ export async function createService(config: Config, identity: Identity, parts: S
     isDraining: () => isDraining,
     onFailure: (check, reason) => log.warn('a readiness check failed', { check, err: reason }),
   });
+  const access = await openAccess(config.access, log, parts.access);
+  const clientAddress = createClientAddress(config.http.trustedProxies);
   const listener = new Listener({
     router: new Router(
       endpoints({
@@ -63,7 +68,14 @@ export async function createService(config: Config, identity: Identity, parts: S
         location: (path) => `${config.http.host ?? ''}${path}`,
       }),
     ),
-    others: lazyApp(config, opened, { ...parts, health, readOnly, budget, watchdog }),
+    others: lazyApp(config, opened, {
+      ...parts,
+      health,
+      readOnly,
+      budget,
+      watchdog,
+      admit: (request) => access.admit(request.headers, clientAddress(request)),
+    }),
     isReadOnly: () => readOnly.get(),
     log,
     metrics,
@@ -71,7 +83,8 @@ export async function createService(config: Config, identity: Identity, parts: S
     buffers,
     sendfile: config.http.sendfile ? lazySendfile() : () => undefined,
     watchdog,
-    clientAddress: createClientAddress(config.http.trustedProxies),
+    access,
+    clientAddress,
     sendTimeoutMs: config.http.sendTimeoutMs,
     isDraining: () => isDraining,
     idPrefix: `${identity.run.slice(0, 6)}${identity.worker}-`,
@@ -87,6 +100,7 @@ export async function createService(config: Config, identity: Identity, parts: S
       clearInterval(housekeeping);
       await closeServer(server, connections, config.http.drainTimeoutMs, log);
       watchdog.close();
+      access.close();
       await until;
       await opened.registry.close();
     },
@@ -102,6 +116,7 @@ function lazyApp(
     readOnly: ReadOnly;
     budget: TransferBudget;
     watchdog: Watchdog;
+    admit: (request: IncomingMessage) => Promise<Admission>;
   },
 ): (request: IncomingMessage, response: ServerResponse) => void {
   const load = async () => {
@@ -115,6 +130,7 @@ function lazyApp(
       readOnly: parts.readOnly,
       readBody: (request, maxBytes, tooLarge) =>
         new RequestBody(request, parts.budget, parts.watchdog).whole(maxBytes, tooLarge),
+      admit: parts.admit,
       onFault: (error, request) =>
         parts.log.error('a request failed', { path: request.path, err: error.cause ?? error }),
     });

@@ -13,6 +13,7 @@ import { asRegistryError, errorReply } from '../http/error-reply.ts';
 import type { Reply } from '../http/exchange.ts';
 import { endAnswer } from '../http/linger.ts';
 import { ClientGone } from '../http/request-body.ts';
+import type { Admission } from '../auth/access.ts';
 import type { Health } from '../observe/health.ts';
 import { METRICS_CONTENT_TYPE } from '../observe/metrics-cluster.ts';
 import { pingV1, searchV1 } from './docker-search.ts';
@@ -25,6 +26,8 @@ export interface AppParts {
   readonly readOnly: { get(): Promise<boolean>; set(on: boolean): Promise<void> };
   /** The body, bounded in bytes and not allowed to trickle in. */
   readonly readBody: (request: Request, maxBytes: number, tooLarge: () => RegistryError) => Promise<Buffer>;
+  /** Who sent it, and what they may do. */
+  readonly admit: (request: Request) => Promise<Admission>;
   readonly onFault: (error: RegistryError, request: Request) => void;
 }
 
@@ -40,7 +43,12 @@ export function createApp(parts: AppParts): Express {
     route(app, '/metrics', { get: replying(async () => ({ status: 200, headers, body: await metricsText() })) });
   }
   route(app, '/v1/_ping', { get: replying(async () => pingV1()) });
-  route(app, '/v1/search', { get: replying((request) => searchV1(parts.registry, queryOf(request))) });
+  const search = async (request: Request) => {
+    const rights = await parts.admit(request);
+    rights.requireSomewhere('pull');
+    return searchV1(parts.registry, queryOf(request), rights);
+  };
+  route(app, '/v1/search', { get: replying(search) });
   app.use('/api/v1', createApi(parts));
   app.use(replying(async (request) => notHere(request)));
   app.use(failing(parts));
@@ -48,19 +56,25 @@ export function createApp(parts: AppParts): Express {
 }
 
 /** `/api/v1`: administration. */
-function createApi({ registry, readOnly, readBody }: AppParts): express.Router {
+function createApi({ registry, readOnly, readBody, admit }: AppParts): express.Router {
   const api = express.Router({ caseSensitive: true, strict: true });
   route(api, '/repositories/*name', {
     delete: replying(async (request) => {
-      if (await readOnly.get()) throw isReadOnly();
       // As it came: a name needs no encoding, and `params` would be decoded.
-      await registry.repositories.delete(parseRepositoryName(request.path.slice('/repositories/'.length)));
+      const name = parseRepositoryName(request.path.slice('/repositories/'.length));
+      (await admit(request)).require('delete', name);
+      if (await readOnly.get()) throw isReadOnly();
+      await registry.repositories.delete(name);
       return { status: 204 };
     }),
   });
   route(api, '/read-only', {
-    get: replying(async () => readOnlyReply(await readOnly.get())),
+    get: replying(async (request) => {
+      (await admit(request)).require('admin');
+      return readOnlyReply(await readOnly.get());
+    }),
     put: replying(async (request) => {
+      (await admit(request)).require('admin');
       await readOnly.set(parseReadOnly(await readBody(request, READ_ONLY_MAX_BYTES, isTooLarge)));
       return readOnlyReply(await readOnly.get());
     }),

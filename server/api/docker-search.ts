@@ -1,4 +1,5 @@
 import type { Registry } from '../../registry/registry.ts';
+import type { Rights } from '../../registry/rights.ts';
 import { jsonReply, type Reply } from '../http/exchange.ts';
 
 const PAGE = 25;
@@ -13,11 +14,11 @@ export function pingV1(): Reply {
 }
 
 /** `GET /v1/search?q=term&n=25&page=1`, in the form that `docker search` and `podman search` read. */
-export async function searchV1(registry: Registry, query: URLSearchParams): Promise<Reply> {
+export async function searchV1(registry: Registry, query: URLSearchParams, rights: Rights): Promise<Reply> {
   const term = query.get('q') ?? '';
   const size = Math.min(positive(query.get('n'), PAGE), MAX_PAGE);
   const page = positive(query.get('page'), 1);
-  const { names, total } = await registry.repositories.search(wordOf(term), (page - 1) * size, size);
+  const { names, total } = await registry.repositories.search(wordOf(term), (page - 1) * size, size, rights);
   return jsonReply(200, {
     query: term,
     num_results: total,

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { BlobReader } from '../../storage/blobs/driver.ts';
+import type { Rights } from '../../registry/rights.ts';
 import type { RequestBody } from './request-body.ts';
 
 /** A request as a handler sees it: parsed, matched, and without the means to write an answer. */
@@ -10,6 +11,8 @@ export interface Exchange<P> {
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
   readonly body: RequestBody;
+  /** Of who sent it; that it may do what the request says was decided before. */
+  readonly rights: Rights;
 }
 
 export type HeaderValue = string | number | readonly string[];

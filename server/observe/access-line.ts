@@ -6,6 +6,8 @@ import { hideTargetSecrets, hideUserinfo } from './secrets.ts';
 export interface AccessEntry {
   readonly requestId: string;
   readonly remoteAddress: string;
+  /** Who it was, as their credentials showed. */
+  readonly user?: string | undefined;
   readonly method: string;
   /** The spec's id, `end-3`, or `other`. */
   readonly endpoint: string;
@@ -64,7 +66,7 @@ function pathText(target: string): string {
 }
 
 function optionalMembers(entry: AccessEntry): string {
-  let members = '';
+  let members = entry.user === undefined ? '' : `,"user":${jsonText(entry.user, WORD_BYTES)}`;
   if (entry.userAgent !== undefined) {
     members += `,"userAgent":${jsonText(hideUserinfo(entry.userAgent), USER_AGENT_BYTES)}`;
   }

@@ -43,6 +43,7 @@ export async function putManifest(services: Services, exchange: Exchange<Manifes
     bytes,
     contentType: exchange.headers['content-type'],
     precondition: preconditionOf(exchange.headers),
+    rights: exchange.rights,
   });
   return {
     status: 201,
@@ -61,7 +62,7 @@ export async function deleteManifest(services: Services, exchange: Exchange<Mani
   const { name, 'tag-or-digest': reference } = exchange.params;
   const { manifests, tags } = services.registry;
   const precondition = preconditionOf(exchange.headers);
-  if (reference.tag === undefined) await manifests.delete(name, reference.digest, precondition);
+  if (reference.tag === undefined) await manifests.delete(name, reference.digest, exchange.rights, precondition);
   else await tags.delete(name, reference.tag, precondition);
   return { status: 202 };
 }

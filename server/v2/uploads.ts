@@ -44,7 +44,7 @@ export async function mountBlob(services: Services, exchange: Exchange<NameParam
   // Clients name sources that are no repositories of this registry, or none at all.
   const source = from === null || from === '' ? undefined : from;
   const isPossible = source === undefined || isRepositoryName(source);
-  const blob = isPossible ? await services.registry.blobs.mount(name, digest, source) : undefined;
+  const blob = isPossible ? await services.registry.blobs.mount(name, digest, source, exchange.rights) : undefined;
   if (blob !== undefined) return created(services, name, blob);
   const algorithm = digest.startsWith('sha512:') ? 'sha512' : 'sha256';
   return { status: 202, headers: uploadHeaders(services, await services.registry.uploads.open(name, algorithm)) };

@@ -44,14 +44,21 @@ export class BlobRecords {
     return row === undefined ? undefined : Number(row['size']);
   }
 
-  /** Some repository that has the blob, other than `not`. */
-  async anyHolder(digest: Digest): Promise<string | undefined> {
-    const row = await this.#database.get(
-      `SELECT r.name FROM blob b JOIN repository_blob rb ON rb.blob_id = b.id
-       JOIN repository r ON r.id = rb.repository_id WHERE b.digest = ? LIMIT 1`,
+  /** Repositories that have the blob and whose ids are behind `after`, in the order of these, at most `limit`. */
+  async holders(
+    digest: Digest,
+    after: number,
+    limit: number,
+  ): Promise<readonly { readonly id: number; readonly name: RepositoryName }[]> {
+    const rows = await this.#database.all(
+      `SELECT r.id, r.name FROM repository_blob rb JOIN repository r ON r.id = rb.repository_id
+       WHERE rb.blob_id = (SELECT id FROM blob WHERE digest = ?) AND rb.repository_id > ?
+       ORDER BY rb.repository_id LIMIT ?`,
       digest,
+      after,
+      limit,
     );
-    return row === undefined ? undefined : String(row['name']);
+    return rows.map((row) => ({ id: Number(row['id']), name: row['name'] as RepositoryName }));
   }
 
   /**

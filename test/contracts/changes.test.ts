@@ -4,6 +4,7 @@ import { cp, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { RegistryError } from '../../oci/errors.ts';
+import { EVERYTHING } from '../../registry/rights.ts';
 import { parseTag } from '../../oci/names.ts';
 import { StorageError, type BlobDriver } from '../../storage/blobs/driver.ts';
 import { blobKey, layerLinkKey, revisionLinkKey, tagIndexLinkKey, tagLinkKey } from '../../storage/layout.ts';
@@ -23,6 +24,7 @@ async function pushImage(opened: Awaited<ReturnType<typeof openTestRegistry>>, l
     tags: [],
     bytes,
     contentType: undefined,
+    rights: EVERYTHING,
   });
 }
 
@@ -52,7 +54,7 @@ describe('a change that failed half-way', () => {
     await pushBlob(opened.registry, repository, 'two');
     isFailing = true;
     const bytes = imageOf('config', 'two');
-    const push = { name: repository, reference: { tag }, tags: [], bytes, contentType: undefined };
+    const push = { name: repository, reference: { tag }, tags: [], bytes, contentType: undefined, rights: EVERYTHING };
     await assert.rejects(opened.registry.manifests.put(push), StorageError);
     isFailing = false;
     const found = await opened.registry.manifests.get(repository, { tag });
@@ -92,7 +94,7 @@ describe('a change that failed half-way', () => {
     const first = await pushImage(opened, 'one');
     isFailing = true;
     const bytes = imageOf('config', 'one', 'one');
-    const push = { name: repository, reference: { tag }, tags: [], bytes, contentType: undefined };
+    const push = { name: repository, reference: { tag }, tags: [], bytes, contentType: undefined, rights: EVERYTHING };
     await assert.rejects(opened.registry.manifests.put(push), { failure: 'full' });
     isFailing = false;
     assert.equal((await opened.registry.manifests.get(repository, { tag })).digest, first.digest);
@@ -160,7 +162,7 @@ describe('two processes on one store', () => {
     await using two = await openTestRegistry({ root: directory.path, run, worker: 1 });
     const pushed = await pushImage(one, 'layer');
     assert.equal((await two.registry.manifests.get(repository, { tag })).digest, pushed.digest);
-    await two.registry.manifests.delete(repository, pushed.digest);
+    await two.registry.manifests.delete(repository, pushed.digest, EVERYTHING);
     await assert.rejects(one.registry.manifests.get(repository, { tag }), { code: 'MANIFEST_UNKNOWN' });
   });
 
@@ -197,6 +199,7 @@ describe('two processes on one store', () => {
         tags: [],
         bytes,
         contentType: undefined,
+        rights: EVERYTHING,
       });
     };
     for (let round = 0; round < 10; round++) {
@@ -219,7 +222,14 @@ describe('two processes on one store', () => {
       const digest = await pushBlob(one.registry, repository, layer);
       const bytes = imageOf('config', layer);
       const [pushed, deleted] = await Promise.allSettled([
-        one.registry.manifests.put({ name: repository, reference: { tag }, tags: [], bytes, contentType: undefined }),
+        one.registry.manifests.put({
+          name: repository,
+          reference: { tag },
+          tags: [],
+          bytes,
+          contentType: undefined,
+          rights: EVERYTHING,
+        }),
         two.registry.blobs.delete(repository, digest),
       ]);
       const refused = [pushed, deleted].filter((outcome) => outcome.status === 'rejected');
@@ -283,7 +293,7 @@ describe('a store that changed while nobody looked', () => {
     await using opened = await openTestRegistry({ root: directory.path });
     assert.equal((await opened.registry.manifests.get(repository, { tag })).digest, digest);
     assert.deepEqual(await opened.registry.tags.page(repository, '', 10), ['latest']);
-    assert.deepEqual(await opened.registry.repositories.page('', 10), [repository]);
+    assert.deepEqual(await opened.registry.repositories.page('', 10, EVERYTHING), [repository]);
     const { repositories } = await opened.registry.maintenance.verifyTree(async () => {});
     assert.equal(repositories, 1);
   });

@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseTag, type Tag } from '../../oci/names.ts';
 import type { BlobDriver } from '../../storage/blobs/driver.ts';
 import { changing } from '../../registry/intents.ts';
+import { EVERYTHING } from '../../registry/rights.ts';
 import { tagLinkKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import {
@@ -65,7 +66,14 @@ async function twoProcesses(root: string, second: Partial<RegistryOptions> = {})
 }
 
 function put({ registry }: OpenedRegistry, bytes: Uint8Array, tag: Tag = latest) {
-  return registry.manifests.put({ name: repository, reference: { tag }, tags: [], bytes, contentType: undefined });
+  return registry.manifests.put({
+    name: repository,
+    reference: { tag },
+    tags: [],
+    bytes,
+    contentType: undefined,
+    rights: EVERYTHING,
+  });
 }
 
 /** Begins the work and gives it the time to wait for a lock. */
@@ -87,7 +95,7 @@ describe('a change that waits for one whose process dies', () => {
     const { digest } = await put(one, bytes);
     await one.registry.maintenance.verifyTree(async () => {});
     die();
-    void two.registry.manifests.delete(repository, digest);
+    void two.registry.manifests.delete(repository, digest, EVERYTHING);
     await reached;
     const [push] = await begun(put(one, bytes));
     await buryTwo();

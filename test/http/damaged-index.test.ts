@@ -3,6 +3,7 @@ import { open, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { parseTag } from '../../oci/names.ts';
+import { EVERYTHING } from '../../registry/rights.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { imageOf, name, pushBlob } from '../harness/registry.ts';
 import { startService } from '../harness/service.ts';
@@ -16,7 +17,14 @@ async function pushImage(root: string) {
   for (let i = 0; i < 100; i++) await pushBlob(registry, repository, `layer ${i}`);
   const bytes = imageOf(...(Array.from({ length: 100 }, (_, i) => `layer ${i}`) as [string, ...string[]]));
   const reference = { tag: parseTag('latest') };
-  return await registry.manifests.put({ name: repository, reference, tags: [], bytes, contentType: undefined });
+  return await registry.manifests.put({
+    name: repository,
+    reference,
+    tags: [],
+    bytes,
+    contentType: undefined,
+    rights: EVERYTHING,
+  });
 }
 
 /** The second half, of which nothing is read to open the file. */

@@ -48,7 +48,10 @@ test('nothing configured gives the documented defaults', async () => {
   assert.deepEqual(config.uploads, { expireAfterMs: 86_400_000, maxSessions: 10_000 });
   assert.deepEqual(config.manifests, { maxSizeBytes: 4 * 1024 ** 2, allowSparseImages: false });
   assert.deepEqual(config.log, { level: 'info', format: 'auto', access: true });
-  assert.deepEqual([config.readOnly, config.metrics, config.access], [false, {}, { allowAnonymous: false }]);
+  assert.deepEqual(
+    [config.readOnly, config.metrics, config.access],
+    [false, {}, { allowAnonymous: false, groups: {}, rules: [] }],
+  );
 });
 
 test('a configuration survives JSON and cannot be changed', async () => {
@@ -169,7 +172,7 @@ test('all faults are told at once, each with its place', async () => {
       'address --address',
       'http.drainTimout FILE:2',
       'http.tls.key FILE:3',
-      'http.trustedProxies FILE:4',
+      'http.trustedProxies[1] FILE:4',
       'log.level FILE:7',
       'maxSessions FILE:8',
       'readOnly ENTREPOT_READ_ONLY',
@@ -226,7 +229,7 @@ for (const [key, values] of Object.entries(REFUSED)) {
         `{${key.split('.').join(': {')}: ${value === '' ? '""' : value}${'}'.repeat(key.split('.').length)}`,
       );
       assert.deepEqual(
-        faults.map((fault) => fault.path),
+        faults.map((fault) => fault.path.replace(/\[\d\]$/, '')),
         [key],
         value,
       );

@@ -1,0 +1,38 @@
+import type { AccessAction } from './config.ts';
+
+export const ACCESS_ACTIONS: readonly AccessAction[] = ['pull', 'push', 'overwrite', 'delete', 'admin'];
+
+// What a colon after the first word means is said by that word.
+const ACCOUNT = /^[^\p{Cc}:*]{1,255}$/u;
+const PREFIXED = /^(?:user|group):(.+)$/su;
+
+/** `anonymous`, `authenticated`, `group:NAME`, `user:NAME`, or the bare name of a user. */
+export function isWho(text: string): boolean {
+  return ACCOUNT.test(PREFIXED.exec(text)?.[1] ?? text);
+}
+
+/** The same with the word before every name. */
+export function whoOf(text: string): string {
+  return text === 'anonymous' || text === 'authenticated' || PREFIXED.test(text) ? text : `user:${text}`;
+}
+
+export function isActionWord(text: string): boolean {
+  return text === 'all' || ACCESS_ACTIONS.includes(text as AccessAction);
+}
+
+// Each wildcard multiplies the ways in which a name can be looked at.
+const WILDCARDS_MAX = 6;
+
+/** A pattern that some repository name can match. */
+export function isRepositoryPattern(text: string): boolean {
+  return /^(?:[a-z0-9._/*-]|\{user\})+$/.test(text) && !/\/\/|^\/|\/$|\*\*\*/.test(text) && isSimple(text);
+}
+
+/** A pattern that some tag can match. */
+export function isTagPattern(text: string): boolean {
+  return /^(?:[A-Za-z0-9_.*-]|\{user\})+$/.test(text) && !text.includes('**') && isSimple(text);
+}
+
+function isSimple(text: string): boolean {
+  return text.length <= 300 && (text.match(/\*+/g) ?? []).length <= WILDCARDS_MAX;
+}

@@ -1,0 +1,18 @@
+import type { RepositoryName, Tag } from '../oci/names.ts';
+
+/** What is asked about where only the registry knows what a request touches. */
+export type RightsAction = 'pull' | 'overwrite' | 'delete';
+
+/**
+ * What the caller of a request may do. Whether it may do what the request says by itself is decided before; this is
+ * asked about what only the index knows: the tags of a manifest, where a tag points, who else has a blob.
+ */
+export interface Rights {
+  /** @param tag absent: about the repository as a whole, or about what has no tag */
+  may(action: RightsAction, repository: RepositoryName, tag?: Tag): boolean;
+  /** Nothing is hidden: listings need not ask about each name. */
+  readonly seesAll: boolean;
+}
+
+/** Of whoever is at the machine itself, and of everyone where access is open. */
+export const EVERYTHING: Rights = { may: () => true, seesAll: true };

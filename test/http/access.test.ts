@@ -1,0 +1,263 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { startService, type TestService } from '../harness/service.ts';
+import { basic, htpasswdFile } from './accounts.ts';
+import { Client, type Answer } from './client.ts';
+import { digestOf, imageManifest, withQuery } from './content.ts';
+import { assertRefused } from './refusal.ts';
+
+const RULES = [
+  { who: 'puller', actions: 'pull', repositories: 'team/**' },
+  { who: 'pusher', actions: 'push', repositories: 'team/**' },
+  { who: 'writer', actions: ['pull', 'push'], repositories: 'team/**' },
+  { who: 'writer', actions: ['overwrite', 'delete'], repositories: 'team/**', tags: ['latest', 'dev-*'] },
+  { who: 'owner', actions: 'all', repositories: ['own/**'] },
+  { who: 'root', actions: 'all' },
+];
+const USERS = ['puller', 'pusher', 'writer', 'owner', 'root'] as const;
+type Column = 'nobody' | 'wrong' | (typeof USERS)[number];
+const COLUMNS: readonly Column[] = ['nobody', 'wrong', ...USERS];
+
+const BLOB = digestOf('{}');
+const MANIFEST = imageManifest('{}', []);
+const ABSENT = digestOf('absent');
+const TYPE = { 'Content-Type': 'application/vnd.oci.image.manifest.v1+json' };
+
+interface Row {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: string;
+  readonly headers?: Record<string, string>;
+  /** One status a column. */
+  readonly answers: string;
+}
+
+// nobody, wrong, puller, pusher, writer, owner, root
+const TABLE: readonly Row[] = [
+  { method: 'GET', path: '/v2/', answers: '401 401 200 200 200 200 200' },
+  { method: 'GET', path: '/v2', answers: '401 401 200 200 200 200 200' },
+  { method: 'GET', path: `/v2/team/app/blobs/${BLOB}`, answers: '401 401 200 403 200 403 200' },
+  { method: 'HEAD', path: `/v2/team/app/blobs/${BLOB}`, answers: '401 401 200 403 200 403 200' },
+  { method: 'GET', path: `/v2/team/app/blobs/${ABSENT}`, answers: '401 401 404 403 404 403 404' },
+  { method: 'GET', path: `/v2/team/absent/blobs/${BLOB}`, answers: '401 401 404 403 404 403 404' },
+  { method: 'GET', path: '/v2/team/app/manifests/v1', answers: '401 401 200 403 200 403 200' },
+  { method: 'GET', path: '/v2/team/app/manifests/absent', answers: '401 401 404 403 404 403 404' },
+  { method: 'GET', path: `/v2/team/app/manifests/${digestOf(MANIFEST)}`, answers: '401 401 200 403 200 403 200' },
+  { method: 'GET', path: '/v2/own/app/manifests/v1', answers: '401 401 403 403 403 200 200' },
+  { method: 'GET', path: '/v2/team/app/tags/list', answers: '401 401 200 403 200 403 200' },
+  { method: 'GET', path: '/v2/team/app/tags/list?n=1', answers: '401 401 200 403 200 403 200' },
+  { method: 'GET', path: `/v2/team/app/referrers/${digestOf(MANIFEST)}`, answers: '401 401 200 403 200 403 200' },
+  {
+    method: 'GET',
+    path: `/v2/team/app/referrers/${digestOf(MANIFEST)}?artifactType=a/b`,
+    answers: '401 401 200 403 200 403 200',
+  },
+  { method: 'POST', path: '/v2/team/app/blobs/uploads/', answers: '401 401 403 202 202 403 202' },
+  { method: 'POST', path: '/v2/team/new/blobs/uploads/', answers: '401 401 403 202 202 403 202' },
+  {
+    method: 'POST',
+    path: '/v2/team/app/blobs/uploads/?digest-algorithm=sha512',
+    answers: '401 401 403 202 202 403 202',
+  },
+  {
+    method: 'POST',
+    path: `/v2/team/app/blobs/uploads/?digest=${digestOf('x')}`,
+    body: 'x',
+    answers: '401 401 403 201 201 403 201',
+  },
+  // What may be pushed to, but the source may not be pulled from, is an upload as if nothing were there.
+  {
+    method: 'POST',
+    path: `/v2/team/app/blobs/uploads/?mount=${digestOf('owned')}&from=own/app`,
+    answers: '401 401 403 202 202 403 201',
+  },
+  {
+    method: 'POST',
+    path: `/v2/team/app/blobs/uploads/?mount=${digestOf('owned as well')}`,
+    answers: '401 401 403 202 202 403 201',
+  },
+  { method: 'POST', path: `/v2/team/mine/blobs/uploads/?mount=${BLOB}`, answers: '401 401 403 202 201 403 201' },
+  {
+    method: 'POST',
+    path: `/v2/team/mine/blobs/uploads/?mount=${BLOB}&from=team/app`,
+    answers: '401 401 403 202 201 403 201',
+  },
+  { method: 'PUT', path: '/v2/team/app/manifests/v1', body: MANIFEST, answers: '401 401 403 201 201 403 201' },
+  {
+    method: 'PUT',
+    path: `/v2/team/app/manifests/${digestOf(MANIFEST)}`,
+    body: MANIFEST,
+    answers: '401 401 403 201 201 403 201',
+  },
+  {
+    method: 'PUT',
+    path: `/v2/team/app/manifests/${digestOf(MANIFEST)}?tag=x&tag=y`,
+    body: MANIFEST,
+    answers: '401 401 403 201 201 403 201',
+  },
+  { method: 'DELETE', path: '/v2/team/app/manifests/absent', answers: '401 401 403 403 403 403 404' },
+  { method: 'DELETE', path: '/v2/team/app/manifests/dev-absent', answers: '401 401 403 403 404 403 404' },
+  { method: 'DELETE', path: `/v2/team/app/manifests/${ABSENT}`, answers: '401 401 403 403 404 403 404' },
+  { method: 'DELETE', path: `/v2/team/app/blobs/${ABSENT}`, answers: '401 401 403 403 403 403 404' },
+  { method: 'GET', path: '/v2/_catalog', answers: '401 401 200 403 200 200 200' },
+  { method: 'GET', path: '/v1/_ping', answers: '200 200 200 200 200 200 200' },
+  { method: 'GET', path: '/v1/search?q=app', answers: '401 401 200 403 200 200 200' },
+  { method: 'DELETE', path: '/api/v1/repositories/team/absent', answers: '401 401 403 403 403 403 404' },
+  { method: 'GET', path: '/api/v1/read-only', answers: '401 401 403 403 403 200 200' },
+  { method: 'PUT', path: '/api/v1/read-only', body: '{"readOnly":false}', answers: '401 401 403 403 403 200 200' },
+  { method: 'GET', path: '/livez', answers: '200 200 200 200 200 200 200' },
+  { method: 'GET', path: '/readyz', answers: '200 200 200 200 200 200 200' },
+];
+
+const UPLOAD_TABLE: readonly { readonly method: string; readonly query?: string; readonly answers: string }[] = [
+  { method: 'GET', answers: '401 401 403 204 204 403 204' },
+  { method: 'PATCH', answers: '401 401 403 202 202 403 202' },
+  { method: 'PUT', query: `digest=${digestOf('')}`, answers: '401 401 403 201 201 403 201' },
+  { method: 'DELETE', answers: '401 401 403 204 204 403 204' },
+];
+
+function as(column: Column) {
+  if (column === 'nobody') return {};
+  return column === 'wrong' ? basic('root', 'a guess') : basic(column);
+}
+
+function check(answer: Answer, status: number, column: Column): void {
+  assert.equal(answer.status, status, `${column}: ${answer.text.slice(0, 300)}`);
+  if (status === 401) assert.equal(answer.header('WWW-Authenticate'), 'Basic realm="Entrepot", charset="UTF-8"');
+  if (answer.text === '' || status < 400) return;
+  if (status === 401) assertRefused(answer, 401, 'UNAUTHORIZED');
+  if (status === 403) assertRefused(answer, 403, 'DENIED', /no rule lets \w+ do this/);
+}
+
+describe('access by accounts and rules', () => {
+  let service: TestService;
+  let client: Client;
+  let accounts: Awaited<ReturnType<typeof htpasswdFile>>;
+
+  const push = async (name: string, tag: string, manifest: string, blobs: readonly string[]) => {
+    for (const blob of blobs) {
+      const path = `/v2/${name}/blobs/uploads/?digest=${digestOf(blob)}`;
+      assert.equal((await client.post(path, blob, as('root'))).status, 201);
+    }
+    const path = `/v2/${name}/manifests/${tag}`;
+    assert.equal((await client.put(path, manifest, { ...TYPE, ...as('root') })).status, 201);
+  };
+
+  before(async () => {
+    accounts = await htpasswdFile(USERS);
+    const env = { ENTREPOT_ACCESS_HTPASSWD: accounts.path, ENTREPOT_ACCESS_RULES: JSON.stringify(RULES) };
+    service = await startService({ env, parts: { access: { wait: async () => {} } } });
+    client = new Client(service.url);
+    await push('team/app', 'v1', MANIFEST, ['{}']);
+    await push('own/app', 'v1', MANIFEST, ['{}', 'owned', 'owned as well']);
+  });
+  after(async () => {
+    client.close();
+    await service[Symbol.asyncDispose]();
+    await accounts[Symbol.asyncDispose]();
+    assert.deepEqual(service.log.faults, []);
+  });
+
+  for (const { method, path, body, answers } of TABLE) {
+    it(`${method} ${path.replaceAll(/[0-9a-f]{60,}/g, '...')} answers ${answers}`, async () => {
+      const statuses = answers.split(' ').map(Number);
+      assert.equal(statuses.length, COLUMNS.length);
+      for (const [index, column] of COLUMNS.entries()) {
+        const headers = { ...(body === MANIFEST && TYPE), ...as(column) };
+        const answer = await client.send(method, path, { headers, ...(body !== undefined && { body }) });
+        check(answer, statuses[index] ?? 0, column);
+      }
+    });
+  }
+
+  for (const { method, query, answers } of UPLOAD_TABLE) {
+    it(`${method} of an upload answers ${answers}`, async () => {
+      for (const [index, column] of COLUMNS.entries()) {
+        const opened = await client.post('/v2/team/app/blobs/uploads/', undefined, as('root'));
+        const location = query === undefined ? opened.header('Location') : withQuery(opened.header('Location'), query);
+        check(await client.send(method, location, { headers: as(column) }), Number(answers.split(' ')[index]), column);
+      }
+    });
+  }
+
+  it('a tag that is there moves for who may overwrite it only; the same again is no move', async () => {
+    const other = imageManifest('{}', [], { annotations: { a: 'b' } });
+    const put = (tag: string, manifest: string) =>
+      client.put(`/v2/team/app/manifests/${tag}`, manifest, { ...TYPE, ...as('writer') });
+    for (const tag of ['v7', 'latest']) assert.equal((await put(tag, MANIFEST)).status, 201);
+    assert.equal((await put('v7', MANIFEST)).status, 201);
+    assertRefused(await put('v7', other), 403, 'DENIED', /the tag exists, and you may not move it/);
+    assert.equal((await put('latest', other)).status, 201);
+    const several = await client.put(`/v2/team/app/manifests/${digestOf(other)}?tag=fresh&tag=v7`, other, {
+      ...TYPE,
+      ...as('writer'),
+    });
+    assertRefused(several, 403, 'DENIED', /the tag exists/);
+    assert.equal((await client.get('/v2/team/app/manifests/fresh', as('writer'))).status, 404, 'all tags or none');
+    const kept = await client.get('/v2/team/app/manifests/v7', as('writer'));
+    assert.equal(kept.header('Docker-Content-Digest'), digestOf(MANIFEST));
+  });
+
+  it('a manifest goes by its digest only when all its tags may go', async () => {
+    const make = async (tags: string[], annotation: string) => {
+      const manifest = imageManifest('{}', [], { annotations: { annotation } });
+      for (const tag of tags) await push('team/app', tag, manifest, []);
+      return `/v2/team/app/manifests/${digestOf(manifest)}`;
+    };
+    const free = await make(['dev-1', 'dev-2'], 'free');
+    const kept = await make(['dev-3', 'v3'], 'kept');
+    assertRefused(await client.delete(kept, as('writer')), 403, 'DENIED', /the tag v3 points to it/);
+    assert.equal((await client.get(kept, as('writer'))).status, 200);
+    assert.equal((await client.delete(free, as('writer'))).status, 202);
+    assert.equal((await client.delete(kept, as('root'))).status, 202);
+    const untagged = imageManifest('{}', [], { annotations: { annotation: 'untagged' } });
+    await push('team/app', digestOf(untagged), untagged, []);
+    const refused = await client.delete(`/v2/team/app/manifests/${digestOf(untagged)}`, as('writer'));
+    assertRefused(refused, 403, 'DENIED', /but not what has none/);
+  });
+
+  it('lists show what may be pulled, in full pages', async () => {
+    for (let i = 0; i < 12; i++) await push(`${i % 2 === 0 ? 'team' : 'own'}/list-${i}`, 'v1', MANIFEST, ['{}']);
+    const names: string[] = [];
+    let path = '/v2/_catalog?n=3';
+    for (;;) {
+      const answer = await client.get(path, as('puller'));
+      const { repositories } = answer.json() as { repositories: string[] };
+      names.push(...repositories);
+      const [, next] = /<([^>]+)>/.exec(String(answer.headers['link'] ?? '')) ?? [];
+      if (next === undefined) break;
+      assert.equal(repositories.length, 3);
+      path = next;
+    }
+    assert.ok(names.length >= 7, names.join());
+    assert.ok(
+      names.every((name) => name.startsWith('team/')),
+      names.join(),
+    );
+    const found = (await client.get('/v1/search?q=list&n=2&page=2', as('owner'))).json() as Record<string, unknown>;
+    assert.equal(found['num_results'], 6);
+    assert.deepEqual(
+      (found['results'] as { name: string }[]).map(({ name }) => name),
+      ['own/list-5', 'own/list-7'],
+    );
+  });
+
+  it('who it was stands in the access line, and no password anywhere', async () => {
+    await client.get('/v2/team/app/manifests/v1', as('puller'));
+    await client.get('/v2/', basic('puller', 'a planted secret'));
+    assert.equal(service.log.entries.findLast(({ status }) => status === 200)?.user, 'puller');
+    assert.equal(service.log.entries.findLast(({ status }) => status === 401)?.user, undefined);
+    const text = JSON.stringify([service.log.entries, service.log.lines]);
+    for (const secret of ['planted secret', 'a guess', "puller's password", basic('puller').Authorization]) {
+      assert.ok(!text.includes(secret), secret);
+    }
+  });
+
+  it('credentials that are none are refused with what is wrong', async () => {
+    const headers = ['Basic', 'Basic ???', 'Bearer abc', `Basic ${Buffer.from('nobody').toString('base64')}`];
+    for (const Authorization of headers) {
+      const answer = await client.get('/v2/team/app/manifests/v1', { Authorization });
+      assertRefused(answer, 401, 'UNAUTHORIZED', /Basic/);
+    }
+  });
+});

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import * as fc from 'fast-check';
+import type { AccessAction, AccessRule } from '../../config/config.ts';
+import { isRepositoryName, parseTag } from '../../oci/names.ts';
+import { Policy } from '../../server/auth/policy.ts';
+
+const ACTIONS: readonly AccessAction[] = ['pull', 'push', 'overwrite', 'delete', 'admin'];
+const SEGMENTS = ['a', 'b', 'team', 'alice', 'x1'];
+const USERS = ['alice', 'bob', 'b', 'a.b'];
+
+const repository = fc
+  .array(fc.constantFrom(...SEGMENTS), { minLength: 1, maxLength: 4 })
+  .map((segments) => segments.join('/'))
+  .filter(isRepositoryName);
+const pattern = fc
+  .array(fc.constantFrom(...SEGMENTS, '*', '**', '{user}', 'a*', '*1'), { minLength: 1, maxLength: 4 })
+  .map((segments) => segments.join('/'));
+const tag = fc.option(fc.constantFrom(...['v1', 'v2', 'latest', 'alice'].map(parseTag)), { nil: undefined });
+const some = <T>(...values: T[]) => fc.uniqueArray(fc.constantFrom(...values), { minLength: 1, maxLength: 3 });
+
+const rule: fc.Arbitrary<AccessRule> = fc.record({
+  who: some('anonymous', 'authenticated', 'user:alice', 'user:b', 'group:dev'),
+  actions: some(...ACTIONS),
+  repositories: fc.array(pattern, { minLength: 1, maxLength: 2 }),
+  tags: some('*', 'v*', 'latest', '{user}'),
+});
+const question = fc.record({
+  caller: fc.record({
+    user: fc.option(fc.constantFrom(...USERS), { nil: undefined }),
+    groups: fc.subarray(['dev', 'ops']),
+  }),
+  action: fc.constantFrom(...ACTIONS),
+  repository,
+  tag,
+  address: fc.constant('192.0.2.1'),
+  now: fc.constant(0),
+});
+
+/** A pattern against a text, one character after the other: nothing but the words of the documentation. */
+function matches(glob: string, text: string, user: string | undefined): boolean {
+  if (glob === '') return text === '';
+  if (glob.startsWith('**')) {
+    return matches(glob.slice(2), text, user) || (text !== '' && matches(glob, text.slice(1), user));
+  }
+  if (glob.startsWith('*')) {
+    return matches(glob.slice(1), text, user) || (text !== '' && text[0] !== '/' && matches(glob, text.slice(1), user));
+  }
+  if (glob.startsWith('{user}')) {
+    return user !== undefined && text.startsWith(user) && matches(glob.slice(6), text.slice(user.length), user);
+  }
+  return glob[0] === text[0] && matches(glob.slice(1), text.slice(1), user);
+}
+
+function isAllowed(rules: readonly AccessRule[], asked: Parameters<Policy['find']>[0]): number | undefined {
+  const { user, groups } = asked.caller;
+  const names = ['anonymous', ...(user === undefined ? [] : ['authenticated', `user:${user}`])];
+  const all = [...names, ...(user === undefined ? [] : groups.map((group) => `group:${group}`))];
+  for (const [index, { who, actions, repositories, tags }] of rules.entries()) {
+    if (!who.some((each) => all.includes(each)) || !actions.includes(asked.action)) continue;
+    if (asked.action === 'admin') return index;
+    if (!repositories.some((glob) => matches(glob, asked.repository ?? '', user))) continue;
+    const isWithoutTag = asked.tag === undefined && ['pull', 'push'].includes(asked.action);
+    const { tag: named } = asked;
+    const isTagMeant = named !== undefined && tags.some((glob) => matches(glob, named, user));
+    if (tags.includes('*') || isWithoutTag || isTagMeant) return index;
+  }
+  return undefined;
+}
+
+test('a policy decides as the words of the documentation do, letter by letter', () => {
+  let allowed = 0;
+  let denied = 0;
+  fc.assert(
+    fc.property(fc.array(rule, { maxLength: 4 }), question, (rules, asked) => {
+      const expected = isAllowed(rules, asked);
+      if (expected === undefined) denied += 1;
+      else allowed += 1;
+      const policy = new Policy(rules);
+      assert.equal(policy.find(asked), expected);
+      if (expected !== undefined) assert.ok(policy.allowsIn(asked) || asked.action === 'admin');
+      if (policy.allowsEverywhere(asked)) assert.notEqual(expected, undefined);
+      if (expected !== undefined) assert.ok(policy.allowsSomewhere(asked));
+    }),
+    { numRuns: 3_000 },
+  );
+  assert.ok(allowed > 100 && denied > 100, `${allowed} allowed, ${denied} denied`);
+});

@@ -1,0 +1,151 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { parseDate } from '../../config/date.ts';
+import { ConfigError, describeConfig, readConfig, type ConfigInput } from '../../config/load.ts';
+import { temporaryDirectory } from '../harness/process.ts';
+
+async function withFile<T>(yaml: string, use: (input: ConfigInput) => Promise<T>): Promise<T> {
+  await using directory = await temporaryDirectory();
+  const file = path.join(directory.path, 'config.yaml');
+  await writeFile(file, yaml);
+  return await use({ flags: { config: file }, cwd: directory.path });
+}
+
+const accessOf = (yaml: string) => withFile(yaml, async (input) => (await readConfig(input)).access);
+
+async function faultsOf(yaml: string): Promise<readonly string[]> {
+  const fault = await withFile(yaml, readConfig).then(
+    () => assert.fail('it was taken'),
+    (error: unknown) => error,
+  );
+  assert.ok(fault instanceof ConfigError);
+  return fault.faults.map(({ path: key, origin, wrong, instead }) => {
+    return `${key} ${origin?.replace(/.*:/, ':')} ${wrong} | ${instead}`;
+  });
+}
+
+test('accounts without rules may do everything', async () => {
+  const { rules, htpasswd, allowAnonymous } = await accessOf('access: {htpasswd: users}');
+  assert.equal(path.basename(htpasswd ?? ''), 'users');
+  assert.ok(path.isAbsolute(htpasswd ?? ''));
+  assert.equal(allowAnonymous, false);
+  const actions = ['pull', 'push', 'overwrite', 'delete', 'admin'];
+  assert.deepEqual(rules, [{ who: ['authenticated'], actions, repositories: ['**'], tags: ['*'] }]);
+});
+
+test('rules take one or more of each, and anonymous pull with authenticated push is one line', async () => {
+  const line = 'rules: [{ who: anonymous, actions: pull }, { who: authenticated, actions: all }]';
+  const { rules } = await accessOf(`access:\n  htpasswd: users\n  ${line}\n`);
+  assert.deepEqual(
+    rules.map(({ who, actions }) => [who, actions.length]),
+    [
+      [['anonymous'], 1],
+      [['authenticated'], 5],
+    ],
+  );
+  const { rules: full, groups } = await accessOf(`
+access:
+  htpasswd: users
+  groups:
+    dev: [alice, bob]
+  rules:
+    - who: [alice, group:dev, user:authenticated]
+      actions: [pull, push]
+      repositories: [team/**, 'home/{user}/*']
+      tags: [v*, latest]
+      from: [10.0.0.0/8, 2001:db8::1]
+      until: 2027-01-31
+`);
+  assert.deepEqual(groups, { dev: ['alice', 'bob'] });
+  assert.deepEqual(full, [
+    {
+      who: ['user:alice', 'group:dev', 'user:authenticated'],
+      actions: ['pull', 'push'],
+      repositories: ['team/**', 'home/{user}/*'],
+      tags: ['v*', 'latest'],
+      from: ['10.0.0.0/8', '2001:db8::1'],
+      untilMs: Date.parse('2027-01-31T23:59:59.999Z'),
+    },
+  ]);
+});
+
+test('a variable holds rules as JSON', async () => {
+  const rules = '[{"who": "anonymous", "actions": "pull", "repositories": "public/**"}]';
+  const { access } = await readConfig({ env: { ENTREPOT_ACCESS_RULES: rules, ENTREPOT_ADDRESS: '0.0.0.0:5000' } });
+  assert.deepEqual(access.rules[0]?.repositories, ['public/**']);
+});
+
+test('each fault of a rule is told with its place and with what would do', async () => {
+  const faults = await faultsOf(`
+access:
+  htpasswd: users
+  rules:
+    - {who: anonymous, actions: [pull, read]}
+    - {who: 'group:', actions: pull}
+    - {who: alice, actions: pull, repositories: Team/*}
+    - {who: alice, actions: pull, tags: '**'}
+    - {who: alice, actions: pull, from: 10.0.0.0/33}
+    - {who: alice, actions: pull, until: 2027-02-30}
+    - {who: alice, action: pull}
+    - nothing
+`);
+  const expected = [
+    /^access\.rules\[0\]\.actions\[1\] :5 .*pull, push, overwrite, delete, admin, all, or a list of them/,
+    /^access\.rules\[1\]\.who :6 "group:" will not do \| Write anonymous, authenticated, a user, group:NAME/,
+    /^access\.rules\[2\]\.repositories :7 "Team\/\*" will not do \| Write a pattern such as team\/\*\*/,
+    /^access\.rules\[3\]\.tags :8 /,
+    /^access\.rules\[4\]\.from :9 "10\.0\.0\.0\/33" will not do/,
+    /^access\.rules\[5\]\.until :10 "2027-02-30" will not do \| Write a date such as 2027-01-31/,
+    /^access\.rules\[6\]\.actions :11 it is missing/,
+    /^access\.rules\[6\]\.action :11 there is no such key/,
+    /^access\.rules\[7\] :12 "nothing" will not do \| Write a rule, such as/,
+  ];
+  assert.equal(faults.length, expected.length, faults.join('\n'));
+  for (const pattern of expected)
+    assert.ok(
+      faults.some((fault) => pattern.test(fault)),
+      `${pattern}\n${faults.join('\n')}`,
+    );
+});
+
+test('what contradicts itself is refused', async () => {
+  const [open = ''] = await faultsOf('access: {allowAnonymous: true, htpasswd: users}');
+  assert.match(open, /^access\.allowAnonymous :1 it opens everything to everyone, and access\.htpasswd does not/);
+  const [nobody = ''] = await faultsOf('access: {rules: [{who: [anonymous, alice], actions: pull}]}');
+  assert.match(nobody, /^access\.rules :1 a rule is for "alice", and nobody can log in \| Name a file of accounts/);
+  const [exposed = ''] = await faultsOf('address: 0.0.0.0:5000');
+  assert.match(exposed, /name a file of accounts in access\.htpasswd/);
+  assert.equal((await accessOf('address: 0.0.0.0:5000\naccess: {htpasswd: users}')).rules.length, 1);
+});
+
+test('a pattern that would take long to match is refused', async () => {
+  const [fault = ''] = await faultsOf(
+    `access: {htpasswd: users, rules: [{who: alice, actions: pull, repositories: '${'a*'.repeat(7)}'}]}`,
+  );
+  assert.match(fault, /at most 6 stars/);
+});
+
+test('config show prints the rules as they were written', async () => {
+  const yaml = 'access:\n  htpasswd: users\n  rules: [{who: alice, actions: pull}]\n';
+  const shown = await withFile(yaml, describeConfig);
+  assert.match(shown, /^ {2}rules: \[ \{ who: alice, actions: pull, repositories: "\*\*", tags: "\*" \} \] # .*:3$/m);
+});
+
+test('a date is its last moment, a time is itself', () => {
+  assert.equal(parseDate('2027-01-31'), Date.parse('2027-01-31T23:59:59.999Z'));
+  assert.equal(parseDate('2027-01-31T18:00:00+02:00'), Date.parse('2027-01-31T16:00:00Z'));
+  assert.equal(parseDate('2024-02-29'), Date.parse('2024-02-29T23:59:59.999Z'));
+  for (const text of [
+    '',
+    '2027',
+    '31.1.2027',
+    '2027-13-01',
+    '2027-02-29',
+    '2027-01-31T25:00:00Z',
+    '2027-01-31T18:00',
+  ]) {
+    assert.equal(parseDate(text), undefined, text);
+  }
+});
