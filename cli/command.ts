@@ -96,6 +96,7 @@ const EXPECTED = new Set([
   'TlsError',
   'CannotSwitch',
   'HtpasswdError',
+  'KeysUnusable',
 ]);
 
 /** Errors whose message says what to do; anything else is a fault of the program and shows its stack. */

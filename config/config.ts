@@ -88,6 +88,9 @@ export interface AccessConfig {
   readonly allowAnonymous: boolean;
   /** File with the accounts. */
   readonly htpasswd?: string;
+  /** How clients are told to log in. */
+  readonly challenge: 'bearer' | 'basic';
+  readonly tokenLifetimeMs: number;
   /** The users of each group. */
   readonly groups: Readonly<Record<string, readonly string[]>>;
   /** Empty: access is open. Otherwise everything that no rule allows is denied. */

@@ -2,6 +2,7 @@ import path from 'node:path';
 import { ACCESS_ACTIONS, whoOf } from './access-words.ts';
 import type { AccessAction, AccessConfig, AccessRule } from './config.ts';
 import { parseDate } from './date.ts';
+import { parseDuration } from './quantity.ts';
 import type { Settings } from './schema.ts';
 
 type Rule = NonNullable<Settings['access']['rules']>[number];
@@ -16,13 +17,15 @@ const ACCOUNTS_MAY_ALL: AccessRule = {
 
 /** What follows from the settings of access without a fault. */
 export function accessConfig(
-  { allowAnonymous, htpasswd, groups, rules }: Settings['access'],
+  { allowAnonymous, htpasswd, challenge, tokenLifetime, groups, rules }: Settings['access'],
   cwd: string,
 ): AccessConfig {
   const unset = htpasswd === undefined ? [] : [ACCOUNTS_MAY_ALL];
   return {
     allowAnonymous,
     ...(htpasswd !== undefined && { htpasswd: path.resolve(cwd, htpasswd) }),
+    challenge,
+    tokenLifetimeMs: parseDuration(tokenLifetime) ?? 0,
     groups,
     rules: rules === undefined ? unset : rules.map(ruleOf),
   };

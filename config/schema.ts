@@ -153,6 +153,11 @@ const access = z.strictObject(
       'Whether everyone who reaches the server may pull, push and delete; needed for any address but loopback.',
     ).default(false),
     htpasswd: file('File with the accounts, bcrypt only (htpasswd -B); read again when it changes.').optional(),
+    challenge: choice('How clients are told to log in; Basic credentials are taken in either case.', [
+      'bearer',
+      'basic',
+    ]).default('bearer'),
+    tokenLifetime: duration('How long a token is valid.', '1m', '1h').default('5m'),
     groups: named(
       'The users of each group, for rules.',
       'names of groups, each with a list of users',

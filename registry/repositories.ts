@@ -28,7 +28,7 @@ export class Repositories {
     let last = after;
     while (visible.length < limit) {
       const names = await repositories.page(last, LOOKED_AT_ONCE);
-      visible.push(...names.filter((name) => rights.may('pull', name)));
+      visible.push(...names.filter((name) => rights.sees(name)));
       last = names.at(-1) ?? '';
       if (names.length < LOOKED_AT_ONCE) break;
     }
@@ -50,11 +50,17 @@ export class Repositories {
     const { repositories } = this.#context.metadata;
     if (!rights.seesAll) {
       const matches = await repositories.search(term, 0, SEARCHED_MAX);
-      const visible = matches.filter((name) => rights.may('pull', name));
+      const visible = matches.filter((name) => rights.sees(name));
       return { names: visible.slice(offset, offset + limit), total: visible.length };
     }
     const names = limit === 0 ? [] : await repositories.search(term, offset, limit);
     return { names, total: await repositories.countMatches(term) };
+  }
+
+  /** Which repository has the name now: one that is deleted and made anew is another. */
+  async generation(name: RepositoryName): Promise<{ readonly id: number; readonly createdAt: number } | undefined> {
+    const found = await this.#context.metadata.repositories.find(name);
+    return found && { id: found.id, createdAt: found.createdAt };
   }
 
   async exists(name: RepositoryName): Promise<boolean> {

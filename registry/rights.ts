@@ -10,9 +10,11 @@ export type RightsAction = 'pull' | 'overwrite' | 'delete';
 export interface Rights {
   /** @param tag absent: about the repository as a whole, or about what has no tag */
   may(action: RightsAction, repository: RepositoryName, tag?: Tag): boolean;
-  /** Nothing is hidden: listings need not ask about each name. */
+  /** Whether a list may show it. */
+  sees(repository: RepositoryName): boolean;
+  /** Nothing is hidden: a list need not ask about each name. */
   readonly seesAll: boolean;
 }
 
 /** Of whoever is at the machine itself, and of everyone where access is open. */
-export const EVERYTHING: Rights = { may: () => true, seesAll: true };
+export const EVERYTHING: Rights = { may: () => true, sees: () => true, seesAll: true };

@@ -2,12 +2,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RegistryError } from '../oci/errors.ts';
 import type { Access } from './auth/access.ts';
 import { authorize } from './auth/authorize.ts';
+import { scopeOf } from './auth/scope.ts';
 import { ResponseClosed, type SendingParts } from './http/blob-sender.ts';
 import type { ClientAddress } from './http/client-address.ts';
 import { asRegistryError, errorReply } from './http/error-reply.ts';
 import type { Endpoint } from './http/endpoint.ts';
 import type { Reply } from './http/exchange.ts';
 import { ClientGone, RequestBody } from './http/request-body.ts';
+import type { Origin } from './http/origin.ts';
 import type { Router } from './http/router.ts';
 import { send } from './http/send.ts';
 import { bytesSent } from './http/sendfile.ts';
@@ -28,6 +30,7 @@ export interface ListenerParts extends SendingParts {
   readonly budget: TransferBudget;
   readonly watchdog: Watchdog;
   readonly clientAddress: ClientAddress;
+  readonly origin: Origin;
   readonly sendTimeoutMs: number;
   /** Whether connections end with the answer that they are at. */
   readonly isDraining: () => boolean;
@@ -90,7 +93,13 @@ export class Listener {
     const method = request.method ?? '';
     const { endpoint, params } = router.match(method, target);
     observed.endpoint = endpoint.id;
-    const admission = await this.#parts.access.admit(request.headers, this.#parts.clientAddress(request));
+    const { access, clientAddress, origin } = this.#parts;
+    const admission = await access.admit({
+      authorization: request.headers.authorization,
+      address: clientAddress(request),
+      origin: () => origin(request),
+      scope: scopeOf(endpoint, params, target.query),
+    });
     observed.user = admission.user;
     authorize(admission, endpoint, params, target.query);
     if (isChange(method, endpoint) && (await this.#parts.isReadOnly())) throw isReadOnly();

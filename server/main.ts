@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { formatAddress } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import { beginRun } from '../registry/store.ts';
+import { openKeys } from './auth/open-keys.ts';
 import { tidyAfterStart } from './after-start.ts';
 import { startJobs, tidyRoot } from './jobs.ts';
 import { CannotListen } from './cannot-listen.ts';
@@ -111,6 +112,8 @@ async function startMany(config: Config, run: string, parts: Parts, early: reado
   const opened = await openRegistry(config, { run, worker: 0 }, parts);
   starting.defer(() => opened.registry.close());
   await beginRun({ ...opened, log: parts.log }, run, bootId(run));
+  // They share it.
+  if (config.access.rules.length > 0) openKeys(config, { worker: 0 });
   const port = await workers.start(config);
   starting.move();
   return { front: { port, drain: () => workers.drain() }, opened, close: () => opened.registry.close() };

@@ -4,12 +4,17 @@ import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
-import type { Admission } from './auth/access.ts';
+import type { Admission } from './auth/admission.ts';
+import { openKeys } from './auth/open-keys.ts';
 import { openAccess, type AccessParts } from './auth/open-access.ts';
+import type { Keys } from './auth/signing-keys.ts';
+import type { TokenEndpoint } from './auth/token-endpoint.ts';
+import type { GenerationOf } from './auth/token-reader.ts';
 import { endpoints } from './endpoints.ts';
 import { createHttpServer } from './http-server.ts';
 import { Buffers } from './http/buffers.ts';
-import { createClientAddress } from './http/client-address.ts';
+import { createClientAddress, type ClientAddress } from './http/client-address.ts';
+import { createOrigin } from './http/origin.ts';
 import { RequestBody } from './http/request-body.ts';
 import { Router } from './http/router.ts';
 import { lazySendfile } from './http/sendfile.ts';
@@ -25,7 +30,8 @@ import { openRegistry, type Identity, type OpenParts, type OpenRegistry } from '
 export interface ServiceParts extends OpenParts {
   /** The metrics of all processes of the server, as text. */
   readonly metricsText: () => Promise<string>;
-  readonly access?: AccessParts;
+  /** Of access, where a test is to see to it. */
+  readonly access?: Partial<Pick<AccessParts, 'wait' | 'now'>>;
 }
 
 /** One process that serves requests: the registry, and the HTTP server in front of it. */
@@ -58,8 +64,11 @@ export async function createService(config: Config, identity: Identity, parts: S
     isDraining: () => isDraining,
     onFailure: (check, reason) => log.warn('a readiness check failed', { check, err: reason }),
   });
-  const access = await openAccess(config.access, log, parts.access);
+  const keys = () => openKeys(config, identity);
+  const opening = () => ({ ...parts.access, keys: keys(), generationOf: generationOf(opened), log });
+  const { access, ...more } = await openAccess(config.access, opening);
   const clientAddress = createClientAddress(config.http.trustedProxies);
+  const origin = createOrigin(config.http.host, config.http.trustedProxies);
   const listener = new Listener({
     router: new Router(
       endpoints({
@@ -74,7 +83,16 @@ export async function createService(config: Config, identity: Identity, parts: S
       readOnly,
       budget,
       watchdog,
-      admit: (request) => access.admit(request.headers, clientAddress(request)),
+      admit: (request, scope) =>
+        access.admit({
+          authorization: request.headers.authorization,
+          address: clientAddress(request),
+          origin: () => origin(request),
+          scope,
+        }),
+      clientAddress,
+      tokenEndpoint: more.tokenEndpoint,
+      keys: more.keys,
     }),
     isReadOnly: () => readOnly.get(),
     log,
@@ -85,6 +103,7 @@ export async function createService(config: Config, identity: Identity, parts: S
     watchdog,
     access,
     clientAddress,
+    origin,
     sendTimeoutMs: config.http.sendTimeoutMs,
     isDraining: () => isDraining,
     idPrefix: `${identity.run.slice(0, 6)}${identity.worker}-`,
@@ -100,11 +119,15 @@ export async function createService(config: Config, identity: Identity, parts: S
       clearInterval(housekeeping);
       await closeServer(server, connections, config.http.drainTimeoutMs, log);
       watchdog.close();
-      access.close();
+      more.close();
       await until;
       await opened.registry.close();
     },
   };
+}
+
+function generationOf({ registry }: OpenRegistry): GenerationOf {
+  return (name) => registry.repositories.generation(name);
 }
 
 /** Express and what hangs on it are loaded with the first request that needs them: a start stays light. */
@@ -116,7 +139,10 @@ function lazyApp(
     readOnly: ReadOnly;
     budget: TransferBudget;
     watchdog: Watchdog;
-    admit: (request: IncomingMessage) => Promise<Admission>;
+    admit: (request: IncomingMessage, scope: string) => Promise<Admission>;
+    clientAddress: ClientAddress;
+    tokenEndpoint: TokenEndpoint | undefined;
+    keys: Keys | undefined;
   },
 ): (request: IncomingMessage, response: ServerResponse) => void {
   const load = async () => {
@@ -131,6 +157,9 @@ function lazyApp(
       readBody: (request, maxBytes, tooLarge) =>
         new RequestBody(request, parts.budget, parts.watchdog).whole(maxBytes, tooLarge),
       admit: parts.admit,
+      clientAddress: parts.clientAddress,
+      tokenEndpoint: parts.tokenEndpoint,
+      keys: parts.keys,
       onFault: (error, request) =>
         parts.log.error('a request failed', { path: request.path, err: error.cause ?? error }),
     });

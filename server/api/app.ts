@@ -10,10 +10,12 @@ import { RegistryError } from '../../oci/errors.ts';
 import { parseRepositoryName } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { asRegistryError, errorReply } from '../http/error-reply.ts';
-import type { Reply } from '../http/exchange.ts';
+import { jsonReply, type Reply } from '../http/exchange.ts';
 import { endAnswer } from '../http/linger.ts';
 import { ClientGone } from '../http/request-body.ts';
-import type { Admission } from '../auth/access.ts';
+import type { Admission } from '../auth/admission.ts';
+import { jwksOf, type Keys } from '../auth/signing-keys.ts';
+import type { TokenEndpoint } from '../auth/token-endpoint.ts';
 import type { Health } from '../observe/health.ts';
 import { METRICS_CONTENT_TYPE } from '../observe/metrics-cluster.ts';
 import { pingV1, searchV1 } from './docker-search.ts';
@@ -27,7 +29,11 @@ export interface AppParts {
   /** The body, bounded in bytes and not allowed to trickle in. */
   readonly readBody: (request: Request, maxBytes: number, tooLarge: () => RegistryError) => Promise<Buffer>;
   /** Who sent it, and what they may do. */
-  readonly admit: (request: Request) => Promise<Admission>;
+  readonly admit: (request: Request, scope: string) => Promise<Admission>;
+  readonly clientAddress: (request: Request) => string;
+  /** Undefined where access is open. */
+  readonly tokenEndpoint: TokenEndpoint | undefined;
+  readonly keys: Keys | undefined;
   readonly onFault: (error: RegistryError, request: Request) => void;
 }
 
@@ -44,16 +50,37 @@ export function createApp(parts: AppParts): Express {
   }
   route(app, '/v1/_ping', { get: replying(async () => pingV1()) });
   const search = async (request: Request) => {
-    const rights = await parts.admit(request);
-    rights.requireSomewhere('pull');
+    const rights = await parts.admit(request, 'registry:catalog:*');
+    rights.requireList();
     return searchV1(parts.registry, queryOf(request), rights);
   };
   route(app, '/v1/search', { get: replying(search) });
+  routeTokens(app, parts);
   app.use('/api/v1', createApi(parts));
   app.use(replying(async (request) => notHere(request)));
   app.use(failing(parts));
   return app;
 }
+
+/** `/token`, and the keys for whoever checks our tokens. */
+function routeTokens(app: Express, { tokenEndpoint, keys, readBody, clientAddress }: AppParts): void {
+  if (tokenEndpoint === undefined || keys === undefined) return;
+  const requestOf = (request: Request, parameters: URLSearchParams) => ({
+    authorization: request.headers.authorization,
+    address: clientAddress(request),
+    parameters,
+  });
+  route(app, '/token', {
+    get: replying((request) => tokenEndpoint.get(requestOf(request, queryOf(request)))),
+    post: replying(async (request) => {
+      const form = await readBody(request, FORM_MAX_BYTES, () => isTooLarge(FORM_MAX_BYTES));
+      return tokenEndpoint.post(requestOf(request, new URLSearchParams(form.toString('utf8'))));
+    }),
+  });
+  route(app, '/.well-known/jwks.json', { get: replying(async () => jsonReply(200, jwksOf(keys.keys))) });
+}
+
+const FORM_MAX_BYTES = 64 * 1024;
 
 /** `/api/v1`: administration. */
 function createApi({ registry, readOnly, readBody, admit }: AppParts): express.Router {
@@ -62,7 +89,7 @@ function createApi({ registry, readOnly, readBody, admit }: AppParts): express.R
     delete: replying(async (request) => {
       // As it came: a name needs no encoding, and `params` would be decoded.
       const name = parseRepositoryName(request.path.slice('/repositories/'.length));
-      (await admit(request)).require('delete', name);
+      (await admit(request, `repository:${name}:delete`)).require('delete', name);
       if (await readOnly.get()) throw isReadOnly();
       await registry.repositories.delete(name);
       return { status: 204 };
@@ -70,12 +97,14 @@ function createApi({ registry, readOnly, readBody, admit }: AppParts): express.R
   });
   route(api, '/read-only', {
     get: replying(async (request) => {
-      (await admit(request)).require('admin');
+      (await admit(request, 'registry:admin:*')).require('admin');
       return readOnlyReply(await readOnly.get());
     }),
     put: replying(async (request) => {
-      (await admit(request)).require('admin');
-      await readOnly.set(parseReadOnly(await readBody(request, READ_ONLY_MAX_BYTES, isTooLarge)));
+      (await admit(request, 'registry:admin:*')).require('admin');
+      await readOnly.set(
+        parseReadOnly(await readBody(request, READ_ONLY_MAX_BYTES, () => isTooLarge(READ_ONLY_MAX_BYTES))),
+      );
       return readOnlyReply(await readOnly.get());
     }),
   });
@@ -86,7 +115,7 @@ function createApi({ registry, readOnly, readBody, admit }: AppParts): express.R
 function route(
   router: IRouter,
   path: string,
-  handlers: Partial<Record<'get' | 'put' | 'delete', RequestHandler>>,
+  handlers: Partial<Record<'get' | 'put' | 'post' | 'delete', RequestHandler>>,
 ): void {
   const methods = Object.keys(handlers) as (keyof typeof handlers)[];
   const allow = methods.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()])).join(', ');
@@ -107,8 +136,8 @@ function isReadOnly(): RegistryError {
 
 const READ_ONLY_MAX_BYTES = 1024;
 
-function isTooLarge(): RegistryError {
-  const reason = `the body has at most ${READ_ONLY_MAX_BYTES} bytes`;
+function isTooLarge(maxBytes: number): RegistryError {
+  const reason = `the body has at most ${maxBytes} bytes`;
   return new RegistryError('UNSUPPORTED', { status: 413, detail: { reason } });
 }
 

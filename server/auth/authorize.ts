@@ -1,13 +1,8 @@
-import { isTag, type Reference, type RepositoryName } from '../../oci/names.ts';
+import { isTag } from '../../oci/names.ts';
 import type { Endpoint } from '../http/endpoint.ts';
 import type { Target } from '../http/target.ts';
-import type { Admission } from './access.ts';
-
-/** What the placeholders of an endpoint's path stand for, as far as access asks for it. */
-interface Touched {
-  readonly name?: RepositoryName;
-  readonly 'tag-or-digest'?: Reference;
-}
+import type { Admission } from './admission.ts';
+import type { Touched } from './scope.ts';
 
 /**
  * Decides what can be decided by the request alone: the action on the repository and on every tag that it names. What
@@ -20,9 +15,9 @@ export function authorize(admission: Admission, endpoint: Endpoint, params: Touc
   switch (endpoint.action) {
     case 'none':
       // Clients ask here how to log in, and whether a login is right.
-      return admission.requireUser();
+      return admission.requireLogin();
     case 'catalog':
-      return admission.requireSomewhere('pull');
+      return admission.requireList();
     case 'pull':
       return admission.require('pull', name, reference?.tag);
     case 'push':

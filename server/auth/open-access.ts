@@ -1,24 +1,60 @@
 import type { AccessConfig } from '../../config/config.ts';
 import type { Log } from '../observe/log.ts';
-import { createAccess, OPEN_ACCESS, type Access } from './access.ts';
+import { OPEN_ACCESS, PolicyAccess, type Access } from './access.ts';
 import { openHtpasswdFile } from './htpasswd-file.ts';
 import { Passwords } from './passwords.ts';
 import { Policy } from './policy.ts';
+import type { Keys } from './signing-keys.ts';
+import { TokenEndpoint } from './token-endpoint.ts';
+import { TokenReader, type GenerationOf } from './token-reader.ts';
+import { Tokens } from './tokens.ts';
+
+export interface AccessParts {
+  readonly keys: Keys;
+  readonly generationOf: GenerationOf;
+  readonly log: Log;
+  /** How a login that is slowed down waits; tests do not. */
+  readonly wait?: ((ms: number) => Promise<unknown>) | undefined;
+  readonly now?: (() => number) | undefined;
+}
 
 /** Access as configured; to be closed, because it watches over its files. */
-export interface OpenedAccess extends Access {
+export interface OpenedAccess {
+  readonly access: Access;
+  /** Undefined where access is open: nobody needs a token. */
+  readonly tokenEndpoint: TokenEndpoint | undefined;
+  readonly keys: Keys | undefined;
   close(): void;
 }
 
-export interface AccessParts {
-  /** How a login that is slowed down waits; tests do not. */
-  readonly wait?: (ms: number) => Promise<unknown>;
-}
+export const SERVICE = 'entrepot';
+
+const KEYS_EVERY_MS = 1_000;
 
 /** @throws HtpasswdError when the accounts cannot be read */
-export async function openAccess(config: AccessConfig, log: Log, parts: AccessParts = {}): Promise<OpenedAccess> {
-  const { htpasswd, rules, groups } = config;
-  if (rules.length === 0) return { ...OPEN_ACCESS, close: () => {} };
+export async function openAccess(config: AccessConfig, parts: () => AccessParts): Promise<OpenedAccess> {
+  const { rules, challenge: scheme } = config;
+  if (rules.length === 0) return { access: OPEN_ACCESS, tokenEndpoint: undefined, keys: undefined, close: () => {} };
+  const { keys, generationOf, log, wait, now = Date.now } = parts();
+  const { accounts, callerOf, close } = await openAccounts(config, log);
+  const policy = new Policy(rules);
+  const passwords = new Passwords({ accounts, now, ...(wait !== undefined && { wait }) });
+  const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
+  const common = { policy, passwords, callerOf, generationOf, service: SERVICE, now };
+  const reader = new TokenReader({ tokens, accounts, generationOf, now });
+  const timer = setInterval(() => reloadKeys(keys, log), KEYS_EVERY_MS).unref();
+  return {
+    access: new PolicyAccess({ ...common, tokens: reader, scheme }),
+    tokenEndpoint: new TokenEndpoint({ ...common, tokens }),
+    keys,
+    close: () => {
+      clearInterval(timer);
+      close();
+    },
+  };
+}
+
+async function openAccounts({ htpasswd, groups }: AccessConfig, log: Log) {
   const file =
     htpasswd === undefined
       ? undefined
@@ -28,10 +64,18 @@ export async function openAccess(config: AccessConfig, log: Log, parts: AccessPa
           onFault: (error) => log.warn('the changed accounts cannot be used, those before stay', { err: error }),
         });
   const nobody = new Map<string, string>();
-  const access = createAccess({
-    policy: new Policy(rules),
-    passwords: new Passwords({ accounts: () => file?.accounts ?? nobody, ...parts }),
-    groupsOf: (user) => Object.keys(groups).filter((group) => groups[group]?.includes(user)),
-  });
-  return { ...access, close: () => file?.close() };
+  const groupsOf = (user: string) => Object.keys(groups).filter((group) => groups[group]?.includes(user));
+  return {
+    accounts: () => file?.accounts ?? nobody,
+    callerOf: (user: string) => ({ user, groups: groupsOf(user) }),
+    close: () => file?.close(),
+  };
+}
+
+function reloadKeys(keys: Keys, log: Log): void {
+  try {
+    keys.reload();
+  } catch (error) {
+    log.warn('the changed keys cannot be used, those before stay', { err: error });
+  }
 }

@@ -2,7 +2,10 @@ import { isRepositoryName, type RepositoryName } from '../../oci/names.ts';
 import type { Database, Row, Transaction } from './database.ts';
 
 export interface RepositoryRecord {
+  /** Never given to another, also not of the same name. */
   readonly id: number;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
   /** The run of the server in which it was last compared with the tree; or a doubt, which no other one is like. */
   readonly verifiedRun: string | undefined;
 }
@@ -22,9 +25,13 @@ export class RepositoryRecords {
   }
 
   async find(name: RepositoryName): Promise<RepositoryRecord | undefined> {
-    const row = await this.#database.get('SELECT id, verified_run FROM repository WHERE name = ?', name);
+    const row = await this.#database.get('SELECT id, created_at, verified_run FROM repository WHERE name = ?', name);
     if (row === undefined) return undefined;
-    return { id: Number(row['id']), verifiedRun: (row['verified_run'] as string | null) ?? undefined };
+    return {
+      id: Number(row['id']),
+      createdAt: Number(row['created_at']),
+      verifiedRun: (row['verified_run'] as string | null) ?? undefined,
+    };
   }
 
   /** The id of the repository, made if it was not there; a new one counts as verified in `verifiedRun`. */

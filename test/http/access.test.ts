@@ -3,118 +3,9 @@ import { after, before, describe, it } from 'node:test';
 import { startService, type TestService } from '../harness/service.ts';
 import { basic, htpasswdFile } from './accounts.ts';
 import { Client, type Answer } from './client.ts';
+import { COLUMNS, MANIFEST, RULES, TABLE, TYPE, UPLOAD_TABLE, USERS, type Column } from './access-table.ts';
 import { digestOf, imageManifest, withQuery } from './content.ts';
 import { assertRefused } from './refusal.ts';
-
-const RULES = [
-  { who: 'puller', actions: 'pull', repositories: 'team/**' },
-  { who: 'pusher', actions: 'push', repositories: 'team/**' },
-  { who: 'writer', actions: ['pull', 'push'], repositories: 'team/**' },
-  { who: 'writer', actions: ['overwrite', 'delete'], repositories: 'team/**', tags: ['latest', 'dev-*'] },
-  { who: 'owner', actions: 'all', repositories: ['own/**'] },
-  { who: 'root', actions: 'all' },
-];
-const USERS = ['puller', 'pusher', 'writer', 'owner', 'root'] as const;
-type Column = 'nobody' | 'wrong' | (typeof USERS)[number];
-const COLUMNS: readonly Column[] = ['nobody', 'wrong', ...USERS];
-
-const BLOB = digestOf('{}');
-const MANIFEST = imageManifest('{}', []);
-const ABSENT = digestOf('absent');
-const TYPE = { 'Content-Type': 'application/vnd.oci.image.manifest.v1+json' };
-
-interface Row {
-  readonly method: string;
-  readonly path: string;
-  readonly body?: string;
-  readonly headers?: Record<string, string>;
-  /** One status a column. */
-  readonly answers: string;
-}
-
-// nobody, wrong, puller, pusher, writer, owner, root
-const TABLE: readonly Row[] = [
-  { method: 'GET', path: '/v2/', answers: '401 401 200 200 200 200 200' },
-  { method: 'GET', path: '/v2', answers: '401 401 200 200 200 200 200' },
-  { method: 'GET', path: `/v2/team/app/blobs/${BLOB}`, answers: '401 401 200 403 200 403 200' },
-  { method: 'HEAD', path: `/v2/team/app/blobs/${BLOB}`, answers: '401 401 200 403 200 403 200' },
-  { method: 'GET', path: `/v2/team/app/blobs/${ABSENT}`, answers: '401 401 404 403 404 403 404' },
-  { method: 'GET', path: `/v2/team/absent/blobs/${BLOB}`, answers: '401 401 404 403 404 403 404' },
-  { method: 'GET', path: '/v2/team/app/manifests/v1', answers: '401 401 200 403 200 403 200' },
-  { method: 'GET', path: '/v2/team/app/manifests/absent', answers: '401 401 404 403 404 403 404' },
-  { method: 'GET', path: `/v2/team/app/manifests/${digestOf(MANIFEST)}`, answers: '401 401 200 403 200 403 200' },
-  { method: 'GET', path: '/v2/own/app/manifests/v1', answers: '401 401 403 403 403 200 200' },
-  { method: 'GET', path: '/v2/team/app/tags/list', answers: '401 401 200 403 200 403 200' },
-  { method: 'GET', path: '/v2/team/app/tags/list?n=1', answers: '401 401 200 403 200 403 200' },
-  { method: 'GET', path: `/v2/team/app/referrers/${digestOf(MANIFEST)}`, answers: '401 401 200 403 200 403 200' },
-  {
-    method: 'GET',
-    path: `/v2/team/app/referrers/${digestOf(MANIFEST)}?artifactType=a/b`,
-    answers: '401 401 200 403 200 403 200',
-  },
-  { method: 'POST', path: '/v2/team/app/blobs/uploads/', answers: '401 401 403 202 202 403 202' },
-  { method: 'POST', path: '/v2/team/new/blobs/uploads/', answers: '401 401 403 202 202 403 202' },
-  {
-    method: 'POST',
-    path: '/v2/team/app/blobs/uploads/?digest-algorithm=sha512',
-    answers: '401 401 403 202 202 403 202',
-  },
-  {
-    method: 'POST',
-    path: `/v2/team/app/blobs/uploads/?digest=${digestOf('x')}`,
-    body: 'x',
-    answers: '401 401 403 201 201 403 201',
-  },
-  // What may be pushed to, but the source may not be pulled from, is an upload as if nothing were there.
-  {
-    method: 'POST',
-    path: `/v2/team/app/blobs/uploads/?mount=${digestOf('owned')}&from=own/app`,
-    answers: '401 401 403 202 202 403 201',
-  },
-  {
-    method: 'POST',
-    path: `/v2/team/app/blobs/uploads/?mount=${digestOf('owned as well')}`,
-    answers: '401 401 403 202 202 403 201',
-  },
-  { method: 'POST', path: `/v2/team/mine/blobs/uploads/?mount=${BLOB}`, answers: '401 401 403 202 201 403 201' },
-  {
-    method: 'POST',
-    path: `/v2/team/mine/blobs/uploads/?mount=${BLOB}&from=team/app`,
-    answers: '401 401 403 202 201 403 201',
-  },
-  { method: 'PUT', path: '/v2/team/app/manifests/v1', body: MANIFEST, answers: '401 401 403 201 201 403 201' },
-  {
-    method: 'PUT',
-    path: `/v2/team/app/manifests/${digestOf(MANIFEST)}`,
-    body: MANIFEST,
-    answers: '401 401 403 201 201 403 201',
-  },
-  {
-    method: 'PUT',
-    path: `/v2/team/app/manifests/${digestOf(MANIFEST)}?tag=x&tag=y`,
-    body: MANIFEST,
-    answers: '401 401 403 201 201 403 201',
-  },
-  { method: 'DELETE', path: '/v2/team/app/manifests/absent', answers: '401 401 403 403 403 403 404' },
-  { method: 'DELETE', path: '/v2/team/app/manifests/dev-absent', answers: '401 401 403 403 404 403 404' },
-  { method: 'DELETE', path: `/v2/team/app/manifests/${ABSENT}`, answers: '401 401 403 403 404 403 404' },
-  { method: 'DELETE', path: `/v2/team/app/blobs/${ABSENT}`, answers: '401 401 403 403 403 403 404' },
-  { method: 'GET', path: '/v2/_catalog', answers: '401 401 200 403 200 200 200' },
-  { method: 'GET', path: '/v1/_ping', answers: '200 200 200 200 200 200 200' },
-  { method: 'GET', path: '/v1/search?q=app', answers: '401 401 200 403 200 200 200' },
-  { method: 'DELETE', path: '/api/v1/repositories/team/absent', answers: '401 401 403 403 403 403 404' },
-  { method: 'GET', path: '/api/v1/read-only', answers: '401 401 403 403 403 200 200' },
-  { method: 'PUT', path: '/api/v1/read-only', body: '{"readOnly":false}', answers: '401 401 403 403 403 200 200' },
-  { method: 'GET', path: '/livez', answers: '200 200 200 200 200 200 200' },
-  { method: 'GET', path: '/readyz', answers: '200 200 200 200 200 200 200' },
-];
-
-const UPLOAD_TABLE: readonly { readonly method: string; readonly query?: string; readonly answers: string }[] = [
-  { method: 'GET', answers: '401 401 403 204 204 403 204' },
-  { method: 'PATCH', answers: '401 401 403 202 202 403 202' },
-  { method: 'PUT', query: `digest=${digestOf('')}`, answers: '401 401 403 201 201 403 201' },
-  { method: 'DELETE', answers: '401 401 403 204 204 403 204' },
-];
 
 function as(column: Column) {
   if (column === 'nobody') return {};
@@ -145,7 +36,11 @@ describe('access by accounts and rules', () => {
 
   before(async () => {
     accounts = await htpasswdFile(USERS);
-    const env = { ENTREPOT_ACCESS_HTPASSWD: accounts.path, ENTREPOT_ACCESS_RULES: JSON.stringify(RULES) };
+    const env = {
+      ENTREPOT_ACCESS_HTPASSWD: accounts.path,
+      ENTREPOT_ACCESS_RULES: JSON.stringify(RULES),
+      ENTREPOT_ACCESS_CHALLENGE: 'basic',
+    };
     service = await startService({ env, parts: { access: { wait: async () => {} } } });
     client = new Client(service.url);
     await push('team/app', 'v1', MANIFEST, ['{}']);
@@ -254,7 +149,7 @@ describe('access by accounts and rules', () => {
   });
 
   it('credentials that are none are refused with what is wrong', async () => {
-    const headers = ['Basic', 'Basic ???', 'Bearer abc', `Basic ${Buffer.from('nobody').toString('base64')}`];
+    const headers = ['Basic', 'Basic ???', `Basic ${Buffer.from('nobody').toString('base64')}`];
     for (const Authorization of headers) {
       const answer = await client.get('/v2/team/app/manifests/v1', { Authorization });
       assertRefused(answer, 401, 'UNAUTHORIZED', /Basic/);

@@ -1,0 +1,112 @@
+import type { AccessAction } from '../../config/config.ts';
+import { RegistryError } from '../../oci/errors.ts';
+import type { RepositoryName, Tag } from '../../oci/names.ts';
+import { EVERYTHING, type Rights } from '../../registry/rights.ts';
+import type { Caller } from './caller.ts';
+import { LOG_IN, unauthorized, type Challenge, type TokenFault } from './challenge.ts';
+import { covers, type Grants } from './grants.ts';
+import type { Policy } from './policy.ts';
+
+/** The rights of one request, and the refusals that follow from them. */
+export interface Admission extends Rights {
+  /** For the log; undefined for somebody who showed nothing. */
+  readonly user: string | undefined;
+  /**
+   * @throws RegistryError `UNAUTHORIZED` for somebody who showed nothing, or whose token was made for something else;
+   *   `DENIED` for anyone else
+   */
+  require(action: AccessAction, repository?: RepositoryName, tag?: Tag): void;
+  /** The same for who may do it to nothing of the repository, with or without a tag. */
+  requireIn(action: AccessAction, repository: RepositoryName | undefined): void;
+  /** The same for who may pull nothing at all. */
+  requireList(): void;
+  /** Refuses who showed nothing. */
+  requireLogin(): void;
+}
+
+/** Of everyone, where access is open. */
+export const OPEN_ADMISSION: Admission = {
+  ...EVERYTHING,
+  user: undefined,
+  require: () => {},
+  requireIn: () => {},
+  requireList: () => {},
+  requireLogin: () => {},
+};
+
+export interface AdmissionParts {
+  readonly policy: Policy;
+  readonly caller: Caller;
+  readonly address: string;
+  readonly now: number;
+  /** Of the token that was shown; a login by password has none, and is not limited by any. */
+  readonly grants: Grants | undefined;
+  readonly challenge: () => Challenge;
+}
+
+/** By the rules, and by the token where one was shown. */
+export class PolicyAdmission implements Admission {
+  readonly #parts: AdmissionParts;
+
+  constructor(parts: AdmissionParts) {
+    this.#parts = parts;
+  }
+
+  get user(): string | undefined {
+    return this.#parts.caller.user;
+  }
+
+  get seesAll(): boolean {
+    return this.#parts.policy.allowsEverywhere({ ...this.#parts, action: 'pull' });
+  }
+
+  sees(repository: RepositoryName): boolean {
+    return this.#isAllowed('pull', repository);
+  }
+
+  may(action: AccessAction, repository: RepositoryName, tag?: Tag): boolean {
+    return this.#isCovered(action, repository) && this.#isAllowed(action, repository, tag);
+  }
+
+  require(action: AccessAction, repository?: RepositoryName, tag?: Tag): void {
+    if (!this.#isCovered(action, repository)) throw this.#unauthorized('insufficient_scope');
+    if (!this.#isAllowed(action, repository, tag)) throw this.#refusal(action, repository, tag);
+  }
+
+  requireIn(action: AccessAction, repository: RepositoryName | undefined): void {
+    if (!this.#isCovered(action, repository)) throw this.#unauthorized('insufficient_scope');
+    if (!this.#parts.policy.allowsIn({ ...this.#parts, action, repository })) throw this.#refusal(action, repository);
+  }
+
+  requireList(): void {
+    const { grants, policy } = this.#parts;
+    if (grants?.catalog === false) throw this.#unauthorized('insufficient_scope');
+    if (!policy.allowsSomewhere({ ...this.#parts, action: 'pull' })) throw this.#refusal('pull');
+  }
+
+  requireLogin(): void {
+    // A token is one, also that of somebody who showed nothing to get it.
+    if (this.user === undefined && this.#parts.grants === undefined) throw this.#unauthorized();
+  }
+
+  #isCovered(action: AccessAction, repository: RepositoryName | undefined): boolean {
+    const { grants } = this.#parts;
+    return grants === undefined || covers(grants, action, repository);
+  }
+
+  #isAllowed(action: AccessAction, repository: RepositoryName | undefined, tag?: Tag): boolean {
+    return this.#parts.policy.find({ ...this.#parts, action, repository, tag }) !== undefined;
+  }
+
+  #unauthorized(fault?: TokenFault): RegistryError {
+    const reason = fault === undefined ? LOG_IN : 'the token was not made for this: ask for one with the scope below';
+    return unauthorized(this.#parts.challenge(), reason, fault);
+  }
+
+  #refusal(action: AccessAction, repository?: RepositoryName, tag?: Tag): RegistryError {
+    if (this.user === undefined) return this.#unauthorized();
+    const what = `${action}${repository === undefined ? '' : ` ${repository}${tag === undefined ? '' : `:${tag}`}`}`;
+    const reason = `no rule lets ${this.user} do this (${what}): ask who runs this registry`;
+    return new RegistryError('DENIED', { detail: { action, repository, tag, reason } });
+  }
+}

@@ -1,0 +1,18 @@
+import type { AccessAction } from '../../config/config.ts';
+import type { RepositoryName } from '../../oci/names.ts';
+import type { ScopeAction } from './scope.ts';
+
+/** What one token grants, of which the rules may still deny something. */
+export interface Grants {
+  readonly repositories: ReadonlyMap<RepositoryName, ReadonlySet<ScopeAction>>;
+  readonly catalog: boolean;
+  readonly admin: boolean;
+}
+
+/** Whether the token was made for this. */
+export function covers(grants: Grants, action: AccessAction, repository: RepositoryName | undefined): boolean {
+  if (action === 'admin') return grants.admin;
+  if (repository === undefined) return false;
+  const granted = grants.repositories.get(repository);
+  return granted?.has(action === 'overwrite' ? 'push' : action) ?? false;
+}

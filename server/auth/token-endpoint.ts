@@ -1,0 +1,110 @@
+import { randomUUID } from 'node:crypto';
+import type { AccessAction } from '../../config/config.ts';
+import { RegistryError } from '../../oci/errors.ts';
+import { jsonReply, type Reply } from '../http/exchange.ts';
+import { parseBasic, type BasicCredentials } from './basic-credentials.ts';
+import { ANONYMOUS, type Caller } from './caller.ts';
+import { BASIC_CHALLENGE } from './challenge.ts';
+import type { Passwords } from './passwords.ts';
+import type { Policy } from './policy.ts';
+import { parseScopes, type Scope, type ScopeAction } from './scope.ts';
+import type { GenerationOf } from './token-reader.ts';
+import type { TokenAccess, Tokens } from './tokens.ts';
+
+export interface TokenEndpointParts {
+  readonly policy: Policy;
+  readonly passwords: Passwords;
+  readonly tokens: Tokens;
+  readonly callerOf: (user: string) => Caller;
+  readonly generationOf: GenerationOf;
+  readonly service: string;
+  readonly now: () => number;
+}
+
+export interface TokenRequest {
+  readonly authorization: string | undefined;
+  readonly address: string;
+  /** The query of a GET, the form of a POST. */
+  readonly parameters: URLSearchParams;
+}
+
+/**
+ * The token endpoint of the Docker registry protocol (`GET`) and its OAuth2 form (`POST`, RFC 6749 section 4.3).
+ *
+ * It grants what the rules allow of what was asked for, and never says what is missing: a client that asks for more
+ * than it may do learns nothing of what there is.
+ */
+export class TokenEndpoint {
+  readonly #parts: TokenEndpointParts;
+
+  constructor(parts: TokenEndpointParts) {
+    this.#parts = parts;
+  }
+
+  /** `GET /token?service=...&scope=...`, with Basic credentials or none. */
+  async get({ authorization, address, parameters }: TokenRequest): Promise<Reply> {
+    const credentials = authorization === undefined ? undefined : parseBasic(authorization);
+    if (typeof credentials === 'string') throw isWrong(credentials);
+    return this.#grant(await this.#callerOf(credentials, address), address, parameters);
+  }
+
+  /** `POST /token` with a form. */
+  async post({ address, parameters }: TokenRequest): Promise<Reply> {
+    const grantType = parameters.get('grant_type');
+    if (grantType !== 'password') {
+      const reason = 'grant_type is "password", with username and password';
+      throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
+    }
+    const [user, password] = [parameters.get('username') ?? '', parameters.get('password') ?? ''];
+    if (user === '') throw isWrong('username and password are missing');
+    return this.#grant(await this.#callerOf({ user, password }, address), address, parameters);
+  }
+
+  async #callerOf(credentials: BasicCredentials | undefined, address: string): Promise<Caller> {
+    const { passwords, callerOf } = this.#parts;
+    if (credentials === undefined) return ANONYMOUS;
+    const { user, password } = credentials;
+    if (!(await passwords.check(user, password, address))) throw isWrong('the user or the password is wrong');
+    return callerOf(user);
+  }
+
+  async #grant(caller: Caller, address: string, parameters: URLSearchParams): Promise<Reply> {
+    const { tokens, service, now } = this.#parts;
+    const asked = parameters.get('service');
+    if (asked !== null && asked !== service) {
+      const reason = `the service of this registry is ${service}: take it from the challenge`;
+      throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
+    }
+    const scopes = parseScopes(parameters.getAll('scope'));
+    const granted: TokenAccess[] = [];
+    for (const scope of scopes) granted.push(...(await this.#granted(scope, caller, address)));
+    const token = await tokens.sign(caller.user, granted, randomUUID());
+    const body = {
+      // Some clients read the one, some the other.
+      token,
+      access_token: token,
+      expires_in: Math.floor(tokens.lifetimeMs / 1000),
+      issued_at: `${new Date(now()).toISOString().slice(0, 19)}Z`,
+    };
+    return jsonReply(200, body, { 'Cache-Control': 'no-store' });
+  }
+
+  async #granted(scope: Scope, caller: Caller, address: string): Promise<TokenAccess[]> {
+    const { policy, generationOf, now } = this.#parts;
+    const asker = { caller, address, now: now() };
+    if (scope.type === 'registry') {
+      const action: AccessAction = scope.name === 'catalog' ? 'pull' : 'admin';
+      return policy.allowsSomewhere({ ...asker, action }) ? [{ ...scope, actions: ['*'] }] : [];
+    }
+    const { type, name } = scope;
+    const isAllowed = (action: ScopeAction) => policy.allowsIn({ ...asker, action, repository: name });
+    const actions = scope.actions.filter(isAllowed);
+    if (actions.length === 0) return [];
+    const generation = await generationOf(name);
+    return [{ type, name, actions, ...(generation !== undefined && { generation: generation.id }) }];
+  }
+}
+
+function isWrong(reason: string): RegistryError {
+  return new RegistryError('UNAUTHORIZED', { detail: { reason }, headers: { 'WWW-Authenticate': BASIC_CHALLENGE } });
+}

@@ -1,0 +1,114 @@
+import { digestOf, imageManifest } from './content.ts';
+
+/*
+ * Who may do what, cell by cell: the rules, and the status that each request gets from each kind of caller.
+ */
+export const RULES = [
+  { who: 'puller', actions: 'pull', repositories: 'team/**' },
+  { who: 'pusher', actions: 'push', repositories: 'team/**' },
+  { who: 'writer', actions: ['pull', 'push'], repositories: 'team/**' },
+  { who: 'writer', actions: ['overwrite', 'delete'], repositories: 'team/**', tags: ['latest', 'dev-*'] },
+  { who: 'owner', actions: 'all', repositories: ['own/**'] },
+  { who: 'root', actions: 'all' },
+];
+export const USERS = ['puller', 'pusher', 'writer', 'owner', 'root'] as const;
+export type Column = 'nobody' | 'wrong' | (typeof USERS)[number];
+export const COLUMNS: readonly Column[] = ['nobody', 'wrong', ...USERS];
+
+const BLOB = digestOf('{}');
+export const MANIFEST = imageManifest('{}', []);
+const ABSENT = digestOf('absent');
+export const TYPE = { 'Content-Type': 'application/vnd.oci.image.manifest.v1+json' };
+
+export interface Row {
+  readonly method: string;
+  readonly path: string;
+  readonly body?: string;
+  readonly headers?: Record<string, string>;
+  /** One status a column. */
+  readonly answers: string;
+}
+
+// nobody, wrong, puller, pusher, writer, owner, root
+export const TABLE: readonly Row[] = [
+  { method: 'GET', path: '/v2/', answers: '401 401 200 200 200 200 200' },
+  { method: 'GET', path: '/v2', answers: '401 401 200 200 200 200 200' },
+  { method: 'GET', path: `/v2/team/app/blobs/${BLOB}`, answers: '401 401 200 403 200 403 200' },
+  { method: 'HEAD', path: `/v2/team/app/blobs/${BLOB}`, answers: '401 401 200 403 200 403 200' },
+  { method: 'GET', path: `/v2/team/app/blobs/${ABSENT}`, answers: '401 401 404 403 404 403 404' },
+  { method: 'GET', path: `/v2/team/absent/blobs/${BLOB}`, answers: '401 401 404 403 404 403 404' },
+  { method: 'GET', path: '/v2/team/app/manifests/v1', answers: '401 401 200 403 200 403 200' },
+  { method: 'GET', path: '/v2/team/app/manifests/absent', answers: '401 401 404 403 404 403 404' },
+  { method: 'GET', path: `/v2/team/app/manifests/${digestOf(MANIFEST)}`, answers: '401 401 200 403 200 403 200' },
+  { method: 'GET', path: '/v2/own/app/manifests/v1', answers: '401 401 403 403 403 200 200' },
+  { method: 'GET', path: '/v2/team/app/tags/list', answers: '401 401 200 403 200 403 200' },
+  { method: 'GET', path: '/v2/team/app/tags/list?n=1', answers: '401 401 200 403 200 403 200' },
+  { method: 'GET', path: `/v2/team/app/referrers/${digestOf(MANIFEST)}`, answers: '401 401 200 403 200 403 200' },
+  {
+    method: 'GET',
+    path: `/v2/team/app/referrers/${digestOf(MANIFEST)}?artifactType=a/b`,
+    answers: '401 401 200 403 200 403 200',
+  },
+  { method: 'POST', path: '/v2/team/app/blobs/uploads/', answers: '401 401 403 202 202 403 202' },
+  { method: 'POST', path: '/v2/team/new/blobs/uploads/', answers: '401 401 403 202 202 403 202' },
+  {
+    method: 'POST',
+    path: '/v2/team/app/blobs/uploads/?digest-algorithm=sha512',
+    answers: '401 401 403 202 202 403 202',
+  },
+  {
+    method: 'POST',
+    path: `/v2/team/app/blobs/uploads/?digest=${digestOf('x')}`,
+    body: 'x',
+    answers: '401 401 403 201 201 403 201',
+  },
+  // What may be pushed to, but the source may not be pulled from, is an upload as if nothing were there.
+  {
+    method: 'POST',
+    path: `/v2/team/app/blobs/uploads/?mount=${digestOf('owned')}&from=own/app`,
+    answers: '401 401 403 202 202 403 201',
+  },
+  {
+    method: 'POST',
+    path: `/v2/team/app/blobs/uploads/?mount=${digestOf('owned as well')}`,
+    answers: '401 401 403 202 202 403 201',
+  },
+  { method: 'POST', path: `/v2/team/mine/blobs/uploads/?mount=${BLOB}`, answers: '401 401 403 202 201 403 201' },
+  {
+    method: 'POST',
+    path: `/v2/team/mine/blobs/uploads/?mount=${BLOB}&from=team/app`,
+    answers: '401 401 403 202 201 403 201',
+  },
+  { method: 'PUT', path: '/v2/team/app/manifests/v1', body: MANIFEST, answers: '401 401 403 201 201 403 201' },
+  {
+    method: 'PUT',
+    path: `/v2/team/app/manifests/${digestOf(MANIFEST)}`,
+    body: MANIFEST,
+    answers: '401 401 403 201 201 403 201',
+  },
+  {
+    method: 'PUT',
+    path: `/v2/team/app/manifests/${digestOf(MANIFEST)}?tag=x&tag=y`,
+    body: MANIFEST,
+    answers: '401 401 403 201 201 403 201',
+  },
+  { method: 'DELETE', path: '/v2/team/app/manifests/absent', answers: '401 401 403 403 403 403 404' },
+  { method: 'DELETE', path: '/v2/team/app/manifests/dev-absent', answers: '401 401 403 403 404 403 404' },
+  { method: 'DELETE', path: `/v2/team/app/manifests/${ABSENT}`, answers: '401 401 403 403 404 403 404' },
+  { method: 'DELETE', path: `/v2/team/app/blobs/${ABSENT}`, answers: '401 401 403 403 403 403 404' },
+  { method: 'GET', path: '/v2/_catalog', answers: '401 401 200 403 200 200 200' },
+  { method: 'GET', path: '/v1/_ping', answers: '200 200 200 200 200 200 200' },
+  { method: 'GET', path: '/v1/search?q=app', answers: '401 401 200 403 200 200 200' },
+  { method: 'DELETE', path: '/api/v1/repositories/team/absent', answers: '401 401 403 403 403 403 404' },
+  { method: 'GET', path: '/api/v1/read-only', answers: '401 401 403 403 403 200 200' },
+  { method: 'PUT', path: '/api/v1/read-only', body: '{"readOnly":false}', answers: '401 401 403 403 403 200 200' },
+  { method: 'GET', path: '/livez', answers: '200 200 200 200 200 200 200' },
+  { method: 'GET', path: '/readyz', answers: '200 200 200 200 200 200 200' },
+];
+
+export const UPLOAD_TABLE: readonly { readonly method: string; readonly query?: string; readonly answers: string }[] = [
+  { method: 'GET', answers: '401 401 403 204 204 403 204' },
+  { method: 'PATCH', answers: '401 401 403 202 202 403 202' },
+  { method: 'PUT', query: `digest=${digestOf('')}`, answers: '401 401 403 201 201 403 201' },
+  { method: 'DELETE', answers: '401 401 403 204 204 403 204' },
+];
