@@ -32,6 +32,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   config: configCommand,
   doctor,
   'read-only': readOnly,
+  access,
+  keys,
 };
 
 /**
@@ -97,6 +99,7 @@ const EXPECTED = new Set([
   'CannotSwitch',
   'HtpasswdError',
   'KeysUnusable',
+  'CannotExplain',
 ]);
 
 /** Errors whose message says what to do; anything else is a fault of the program and shows its stack. */
@@ -151,6 +154,19 @@ async function signalled(): Promise<void> {
     for (const signal of STOP_SIGNALS) process.removeListener(signal, resolve);
   };
   setTimeout(letGo, SAME_SIGNAL_MS).unref();
+}
+
+async function access(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {
+  if (verb !== 'explain') throw new UsageError('access has one verb: explain USER ACTION REPOSITORY[:TAG] [ADDRESS].');
+  const { explainAccess } = await import('./access.ts');
+  return print(explainAccess(await readConfig(input, { allowExposed: true }), rest));
+}
+
+async function keys(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {
+  if (verb !== 'rotate') throw new UsageError('keys has one verb: rotate.');
+  refuseMore('keys rotate', rest);
+  const { rotateKeys } = await import('./keys.ts');
+  return print(rotateKeys(await readConfig(input, { allowExposed: true })));
 }
 
 async function configCommand(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {

@@ -3,7 +3,8 @@ export const HELP = `entrepot: an image registry server
 
 Usage
   entrepot serve [--config FILE] [--address HOST:PORT] [--root DIR] [--workers N]
-      Serve images. Without options: on 127.0.0.1:5000, from ./data, one worker per core (at most 4).
+      Serve images. Without options: on 127.0.0.1:5000, from ./data, as many
+      workers as it takes (at most one per core, and 4).
   entrepot config check FILE
       Say everything that is wrong with a configuration file.
   entrepot config show
@@ -12,6 +13,10 @@ Usage
       Print the JSON Schema of the configuration file, for editors.
   entrepot doctor
       Look for what goes wrong most: address, limits, disk, clock, rights, certificates.
+  entrepot access explain USER ACTION REPOSITORY[:TAG] [ADDRESS]
+      Say which rule lets a user pull, push, overwrite, delete or admin, or why none does.
+  entrepot keys rotate
+      Sign tokens with a new key; those that are out stay valid.
   entrepot read-only [on|off]
       Refuse pushes and deletions for now, while serving pulls; without a word, say how it is.
 

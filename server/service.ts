@@ -6,6 +6,7 @@ import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import type { Admission } from './auth/admission.ts';
 import { openKeys } from './auth/open-keys.ts';
+import { openRecords } from './auth/open-records.ts';
 import { openAccess, type AccessParts } from './auth/open-access.ts';
 import type { Keys } from './auth/signing-keys.ts';
 import type { TokenEndpoint } from './auth/token-endpoint.ts';
@@ -64,8 +65,13 @@ export async function createService(config: Config, identity: Identity, parts: S
     isDraining: () => isDraining,
     onFailure: (check, reason) => log.warn('a readiness check failed', { check, err: reason }),
   });
-  const keys = () => openKeys(config, identity);
-  const opening = () => ({ ...parts.access, keys: keys(), generationOf: generationOf(opened), log });
+  const opening = async () => ({
+    ...parts.access,
+    keys: openKeys(config, identity),
+    records: await openRecords(config),
+    generationOf: generationOf(opened),
+    log,
+  });
   const { access, ...more } = await openAccess(config.access, opening);
   const clientAddress = createClientAddress(config.http.trustedProxies);
   const origin = createOrigin(config.http.host, config.http.trustedProxies);
@@ -119,7 +125,7 @@ export async function createService(config: Config, identity: Identity, parts: S
       clearInterval(housekeeping);
       await closeServer(server, connections, config.http.drainTimeoutMs, log);
       watchdog.close();
-      more.close();
+      await more.close();
       await until;
       await opened.registry.close();
     },

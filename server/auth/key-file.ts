@@ -28,7 +28,13 @@ export class KeyFile implements Keys {
 
   /** Makes the first key where there is none. For the process that no other has followed yet. */
   ensure(): void {
-    if (statSync(this.#file, { throwIfNoEntry: false }) === undefined) this.#write([createSigningKey(this.#now())]);
+    try {
+      if (statSync(this.#file, { throwIfNoEntry: false }) === undefined) this.#write([createSigningKey(this.#now())]);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      const advice = code === 'ENOENT' ? 'no registry is there yet: name its --root' : 'this user may not write there';
+      throw new KeysUnusable(`${this.#file} cannot be written (${code}): ${advice}`, { cause: error });
+    }
     this.reload();
   }
 

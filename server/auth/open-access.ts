@@ -1,7 +1,9 @@
 import type { AccessConfig } from '../../config/config.ts';
+import type { AccessRecords } from '../../storage/metadata/access.ts';
 import type { Log } from '../observe/log.ts';
 import { OPEN_ACCESS, PolicyAccess, type Access } from './access.ts';
 import { openHtpasswdFile } from './htpasswd-file.ts';
+import { Logins } from './logins.ts';
 import { Passwords } from './passwords.ts';
 import { Policy } from './policy.ts';
 import type { Keys } from './signing-keys.ts';
@@ -11,6 +13,7 @@ import { Tokens } from './tokens.ts';
 
 export interface AccessParts {
   readonly keys: Keys;
+  readonly records: AccessRecords;
   readonly generationOf: GenerationOf;
   readonly log: Log;
   /** How a login that is slowed down waits; tests do not. */
@@ -24,7 +27,7 @@ export interface OpenedAccess {
   /** Undefined where access is open: nobody needs a token. */
   readonly tokenEndpoint: TokenEndpoint | undefined;
   readonly keys: Keys | undefined;
-  close(): void;
+  close(): Promise<void>;
 }
 
 export const SERVICE = 'entrepot';
@@ -32,24 +35,27 @@ export const SERVICE = 'entrepot';
 const KEYS_EVERY_MS = 1_000;
 
 /** @throws HtpasswdError when the accounts cannot be read */
-export async function openAccess(config: AccessConfig, parts: () => AccessParts): Promise<OpenedAccess> {
+export async function openAccess(config: AccessConfig, parts: () => Promise<AccessParts>): Promise<OpenedAccess> {
   const { rules, challenge: scheme } = config;
-  if (rules.length === 0) return { access: OPEN_ACCESS, tokenEndpoint: undefined, keys: undefined, close: () => {} };
-  const { keys, generationOf, log, wait, now = Date.now } = parts();
+  if (rules.length === 0)
+    return { access: OPEN_ACCESS, tokenEndpoint: undefined, keys: undefined, close: async () => {} };
+  const { keys, records, generationOf, log, wait, now = Date.now } = await parts();
   const { accounts, callerOf, close } = await openAccounts(config, log);
   const policy = new Policy(rules);
   const passwords = new Passwords({ accounts, now, ...(wait !== undefined && { wait }) });
   const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
   const common = { policy, passwords, callerOf, generationOf, service: SERVICE, now };
   const reader = new TokenReader({ tokens, accounts, generationOf, now });
+  const logins = new Logins({ records: records.logins, accounts, now });
   const timer = setInterval(() => reloadKeys(keys, log), KEYS_EVERY_MS).unref();
   return {
     access: new PolicyAccess({ ...common, tokens: reader, scheme }),
-    tokenEndpoint: new TokenEndpoint({ ...common, tokens }),
+    tokenEndpoint: new TokenEndpoint({ ...common, tokens, logins }),
     keys,
-    close: () => {
+    close: async () => {
       clearInterval(timer);
       close();
+      await records.close();
     },
   };
 }

@@ -34,6 +34,11 @@ export class Policy {
     return this.#rules.find((rule) => rule.allows(question))?.index;
   }
 
+  /** Of each rule what of the question it is not about; undefined for one that allows it. */
+  explain(question: Question): readonly (Misfit | undefined)[] {
+    return this.#rules.map((rule) => rule.misfit(question));
+  }
+
   /** Whether a rule allows the action on anything of the repository. */
   allowsIn(question: Omit<Question, 'tag'>): boolean {
     return this.#rules.some((rule) => rule.appliesTo(question) && rule.isAboutRepository(question));
@@ -49,6 +54,9 @@ export class Policy {
     return this.#rules.some((rule) => rule.isUnlimited && rule.appliesTo(question));
   }
 }
+
+/** What of a question a rule is not about. */
+export type Misfit = 'who' | 'action' | 'repository' | 'tag' | 'address' | 'date';
 
 class Rule {
   readonly index: number;
@@ -74,7 +82,19 @@ class Rule {
   }
 
   allows(question: Question): boolean {
-    return this.appliesTo(question) && this.#isAbout(question);
+    return this.misfit(question) === undefined;
+  }
+
+  /** The first thing that does not fit. */
+  misfit(question: Question): Misfit | undefined {
+    const { caller, action, address, now } = question;
+    if (!this.#isMeant(caller)) return 'who';
+    if (!this.#actions.has(action)) return 'action';
+    if (!this.#isFrom(address)) return 'address';
+    if (now > this.#untilMs) return 'date';
+    if (action === 'admin') return undefined;
+    if (!this.isAboutRepository(question)) return 'repository';
+    return this.#isAboutTag(question) ? undefined : 'tag';
   }
 
   /** All but what the action is done to. */
@@ -97,9 +117,7 @@ class Rule {
     );
   }
 
-  #isAbout({ caller, action, repository, tag }: Question): boolean {
-    if (action === 'admin') return true;
-    if (!this.isAboutRepository({ caller, repository })) return false;
+  #isAboutTag({ caller, action, tag }: Question): boolean {
     if (this.#tags === undefined) return true;
     // An image with such a tag is made of blobs and manifests without one: to pull or push it takes them all. To delete
     // or to move takes what was named.

@@ -34,7 +34,7 @@ export interface StoredKey {
 
 export function createSigningKey(now: number): StoredKey {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  return { createdAt: now, privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
+  return { createdAt: now, privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }) };
 }
 
 /** @throws Error when it is no key of that kind */

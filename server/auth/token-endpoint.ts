@@ -5,6 +5,7 @@ import { jsonReply, type Reply } from '../http/exchange.ts';
 import { parseBasic, type BasicCredentials } from './basic-credentials.ts';
 import { ANONYMOUS, type Caller } from './caller.ts';
 import { BASIC_CHALLENGE } from './challenge.ts';
+import type { Logins } from './logins.ts';
 import type { Passwords } from './passwords.ts';
 import type { Policy } from './policy.ts';
 import { parseScopes, type Scope, type ScopeAction } from './scope.ts';
@@ -15,6 +16,7 @@ export interface TokenEndpointParts {
   readonly policy: Policy;
   readonly passwords: Passwords;
   readonly tokens: Tokens;
+  readonly logins: Logins;
   readonly callerOf: (user: string) => Caller;
   readonly generationOf: GenerationOf;
   readonly service: string;
@@ -41,23 +43,41 @@ export class TokenEndpoint {
     this.#parts = parts;
   }
 
-  /** `GET /token?service=...&scope=...`, with Basic credentials or none. */
+  /** `GET /token?service=...&scope=...`, with Basic credentials or none; `offline_token=true` asks for a refresh token. */
   async get({ authorization, address, parameters }: TokenRequest): Promise<Reply> {
     const credentials = authorization === undefined ? undefined : parseBasic(authorization);
     if (typeof credentials === 'string') throw isWrong(credentials);
-    return this.#grant(await this.#callerOf(credentials, address), address, parameters);
+    const caller = await this.#callerOf(credentials, address);
+    const refreshToken = parameters.get('offline_token') === 'true' ? await this.#begin(caller, parameters) : {};
+    return this.#grant(caller, address, parameters, refreshToken);
   }
 
-  /** `POST /token` with a form. */
+  /** `POST /token` with a form: `grant_type=password` or `refresh_token`; `access_type=offline` asks for the latter. */
   async post({ address, parameters }: TokenRequest): Promise<Reply> {
     const grantType = parameters.get('grant_type');
+    if (grantType === 'refresh_token') return this.#refresh(address, parameters);
     if (grantType !== 'password') {
-      const reason = 'grant_type is "password", with username and password';
+      const reason = 'grant_type is "password", with username and password, or "refresh_token", with refresh_token';
       throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
     }
     const [user, password] = [parameters.get('username') ?? '', parameters.get('password') ?? ''];
     if (user === '') throw isWrong('username and password are missing');
-    return this.#grant(await this.#callerOf({ user, password }, address), address, parameters);
+    const caller = await this.#callerOf({ user, password }, address);
+    const refreshToken = parameters.get('access_type') === 'offline' ? await this.#begin(caller, parameters) : {};
+    return this.#grant(caller, address, parameters, refreshToken);
+  }
+
+  async #refresh(address: string, parameters: URLSearchParams): Promise<Reply> {
+    const { logins, callerOf } = this.#parts;
+    const user = await logins.accountOf(parameters.get('refresh_token') ?? '');
+    if (user === undefined) throw isWrong('the refresh token is not good any more: log in again');
+    return this.#grant(callerOf(user), address, parameters);
+  }
+
+  async #begin({ user }: Caller, parameters: URLSearchParams): Promise<{ refresh_token?: string }> {
+    if (user === undefined) return {};
+    const token = await this.#parts.logins.begin(user, parameters.get('client_id') ?? 'unnamed');
+    return token === undefined ? {} : { refresh_token: token };
   }
 
   async #callerOf(credentials: BasicCredentials | undefined, address: string): Promise<Caller> {
@@ -68,7 +88,7 @@ export class TokenEndpoint {
     return callerOf(user);
   }
 
-  async #grant(caller: Caller, address: string, parameters: URLSearchParams): Promise<Reply> {
+  async #grant(caller: Caller, address: string, parameters: URLSearchParams, more: object = {}): Promise<Reply> {
     const { tokens, service, now } = this.#parts;
     const asked = parameters.get('service');
     if (asked !== null && asked !== service) {
@@ -85,6 +105,7 @@ export class TokenEndpoint {
       access_token: token,
       expires_in: Math.floor(tokens.lifetimeMs / 1000),
       issued_at: `${new Date(now()).toISOString().slice(0, 19)}Z`,
+      ...more,
     };
     return jsonReply(200, body, { 'Cache-Control': 'no-store' });
   }

@@ -3,6 +3,7 @@ import type { ColumnTypes, Database, Durability, Transaction } from './database.
 import { IntentRecords } from './intents.ts';
 import { ManifestRecords } from './manifests.ts';
 import { measuredDatabase, type ObserveIndex } from './measured.ts';
+import { start } from './migrations/0001-start.ts';
 import { migrate } from './migrations/migrate.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
@@ -38,8 +39,11 @@ export async function openSqliteMetadata(file: string, observe?: ObserveIndex): 
   return openMetadata(observe === undefined ? database : measuredDatabase(database, observe), SQLITE_TYPES);
 }
 
+const MIGRATIONS = [start];
+const ADVICE = 'use the program that wrote it, or delete the index: it is rebuilt from the tree';
+
 async function openMetadata(database: Database, types: ColumnTypes): Promise<Metadata> {
-  await migrate(database, types);
+  await migrate(database, types, MIGRATIONS, ADVICE);
   return {
     state: new StateRecords(database),
     repositories: new RepositoryRecords(database),

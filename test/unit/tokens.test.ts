@@ -90,8 +90,8 @@ describe('a token', () => {
     const good = jwt.sign(claims(), privateKey, { algorithm: 'ES256', keyid: id });
     const [header = '', payload = '', signature = ''] = good.split('.');
     const withHeader = (more: object, key: KeyObject = privateKey) =>
-      jwt.sign(claims(), key, { algorithm: 'ES256', keyid: id, header: { alg: 'ES256', ...more } as never });
-    const hmac = (secret: string) => {
+      jwt.sign(claims(), key, { algorithm: 'ES256', keyid: id, header: { alg: 'ES256', ...more } });
+    const hmac = (secret: string | Buffer) => {
       const text = `${base64({ alg: 'HS256', typ: 'JWT', kid: id })}.${payload}`;
       return `${text}.${createHmac('sha256', secret).update(text).digest('base64url')}`;
     };
@@ -106,7 +106,7 @@ describe('a token', () => {
       'without a key id': jwt.sign(claims(), privateKey, { algorithm: 'ES256' }),
       'by another curve': jwt.sign(claims(), p384.privateKey, { algorithm: 'ES384', keyid: id }),
       'by nobody': `${base64({ alg: 'none', typ: 'JWT', kid: id })}.${payload}.`,
-      'with the public key as a secret': hmac(publicKey.export({ type: 'spki', format: 'pem' }).toString()),
+      'with the public key as a secret': hmac(publicKey.export({ type: 'spki', format: 'pem' })),
       'without a signature': `${header}.${payload}.`,
       'with other claims': `${header}.${base64(claims({ sub: 'root' }))}.${signature}`,
       'cut off': good.slice(0, -4),
@@ -177,12 +177,12 @@ describe('the keys of a store', () => {
   });
 });
 
-describe('scopes', () => {
-  const read = (...parameters: string[]) =>
-    parseScopes(parameters).map((scope) => {
-      return scope.type === 'repository' ? `${scope.name} ${scope.actions.join('+')}` : `registry ${scope.name}`;
-    });
+const read = (...parameters: string[]) =>
+  parseScopes(parameters).map((scope) => {
+    return scope.type === 'repository' ? `${scope.name} ${scope.actions.join('+')}` : `registry ${scope.name}`;
+  });
 
+describe('scopes', () => {
   it('come several in a parameter and in several parameters', () => {
     assert.deepEqual(read('repository:a/b:pull,push repository:c:pull', 'registry:catalog:*'), [
       'a/b pull+push',

@@ -1,0 +1,65 @@
+import type { AccessAction, Config } from '../config/config.ts';
+import { ACCESS_ACTIONS } from '../config/access-words.ts';
+import { parseReference, parseRepositoryName, type RepositoryName, type Tag } from '../oci/names.ts';
+import { ANONYMOUS } from '../server/auth/caller.ts';
+import { Policy, type Misfit, type Question } from '../server/auth/policy.ts';
+
+/** The question cannot be asked so; the message says how. */
+export class CannotExplain extends Error {
+  override readonly name = 'CannotExplain';
+}
+
+const USAGE =
+  'write: entrepot access explain USER ACTION REPOSITORY[:TAG] [ADDRESS], for example alice push team/app:1.0';
+
+const WORDS: Readonly<Record<Misfit, string>> = {
+  who: 'is for others',
+  action: 'is about other actions',
+  repository: 'is about other repositories',
+  tag: 'is about other tags',
+  address: 'holds from other addresses',
+  date: 'held until an earlier day',
+};
+
+/**
+ * Says which rule of the configuration allows something, or of each rule why it does not.
+ *
+ * @param words USER (or `anonymous`), ACTION, REPOSITORY[:TAG], and the ADDRESS that it is done from
+ * @throws CannotExplain
+ */
+export function explainAccess({ access }: Config, words: readonly string[]): string {
+  const { rules, groups } = access;
+  const [user = '', action = '', on = '', address = '127.0.0.1', ...more] = words;
+  if (!ACCESS_ACTIONS.includes(action as AccessAction) || more.length > 0 || user === '')
+    throw new CannotExplain(USAGE);
+  if (action !== 'admin' && on === '') throw new CannotExplain(USAGE);
+  const what = `${user} may ${action}${on === '' ? '' : ` ${on}`}`;
+  if (rules.length === 0) return `yes: access is open, everyone may do everything; access.htpasswd would change that`;
+  const of = Object.keys(groups).filter((group) => groups[group]?.includes(user));
+  const caller = user === 'anonymous' ? ANONYMOUS : { user, groups: of };
+  const question: Question = { caller, action: action as AccessAction, ...touched(on), address, now: Date.now() };
+  const misfits = new Policy(rules).explain(question);
+  const allowing = misfits.indexOf(undefined);
+  if (allowing >= 0) return `yes: ${what}, by ${ruleName(allowing)}${caveat(question)}`;
+  const lines = misfits.map((misfit, index) => `  ${ruleName(index)} ${WORDS[misfit ?? 'who']}`);
+  return [`no: no rule says that ${what} (from ${address})`, ...lines].join('\n');
+}
+
+function touched(on: string): { repository?: RepositoryName; tag?: Tag | undefined } {
+  if (on === '') return {};
+  const [, name = on, reference] = /^(.*?)[:@](.*)$/.exec(on) ?? [];
+  try {
+    const repository = parseRepositoryName(name);
+    return reference === undefined ? { repository } : { repository, tag: parseReference(reference).tag };
+  } catch {
+    throw new CannotExplain(`"${on}" is no REPOSITORY[:TAG]: ${USAGE}`);
+  }
+}
+
+function ruleName(index: number): string {
+  return `rule ${index + 1} (access.rules[${index}])`;
+}
+
+function caveat({ action, tag }: Question): string {
+  return action === 'push' && tag !== undefined ? '; a tag that is there already takes overwrite as well' : '';
+}

@@ -1,0 +1,67 @@
+import { createHash, randomBytes } from 'node:crypto';
+import type { LoginRecords } from '../../storage/metadata/logins.ts';
+import type { Accounts } from './htpasswd.ts';
+
+export interface LoginsParts {
+  readonly records: LoginRecords;
+  readonly accounts: () => Accounts;
+  readonly now: () => number;
+}
+
+/** Recognisable, so that scanners for leaked secrets find it. */
+export const REFRESH_TOKEN_PREFIX = 'entrepot_rt_';
+
+const REFRESH_TOKEN = /^entrepot_rt_[A-Za-z0-9_-]{43}$/;
+const SECRET_BYTES = 32;
+const UNUSED_DAYS_MAX = 90;
+const DAY_MS = 24 * 60 * 60_000;
+const KEPT_PER_ACCOUNT = 100;
+const CLIENT_MAX_LENGTH = 100;
+
+/**
+ * Refresh tokens: what `docker login` keeps instead of the password. Each is good until it was not used for 90 days, and
+ * ends when the account gets another password or goes.
+ */
+export class Logins {
+  readonly #parts: LoginsParts;
+
+  constructor(parts: LoginsParts) {
+    this.#parts = parts;
+  }
+
+  /** @returns the refresh token, which nobody can read again */
+  async begin(account: string, client: string): Promise<string | undefined> {
+    const { records, now } = this.#parts;
+    const accountMark = this.#markOf(account);
+    if (accountMark === undefined) return undefined;
+    const token = REFRESH_TOKEN_PREFIX + randomBytes(SECRET_BYTES).toString('base64url');
+    const record = { account, accountMark, client: client.slice(0, CLIENT_MAX_LENGTH), createdAt: now() };
+    await records.add({ ...record, secretHash: hashOf(token) }, KEPT_PER_ACCOUNT);
+    return token;
+  }
+
+  /** Whose refresh token it is; undefined when it is nobody's, or not good any more. */
+  async accountOf(token: string): Promise<string | undefined> {
+    if (!REFRESH_TOKEN.test(token)) return undefined;
+    const { records, now } = this.#parts;
+    const login = await records.find(hashOf(token));
+    if (login === undefined) return undefined;
+    const isStale = now() - login.lastUsed > UNUSED_DAYS_MAX * DAY_MS;
+    if (isStale || login.accountMark !== this.#markOf(login.account)) {
+      await records.remove(login.id);
+      return undefined;
+    }
+    // The day is enough, and a pull should not write each time.
+    if (now() - login.lastUsed > DAY_MS) await records.touch(login.id, now());
+    return login.account;
+  }
+
+  #markOf(account: string): string | undefined {
+    const hash = this.#parts.accounts().get(account);
+    return hash === undefined ? undefined : hashOf(hash);
+  }
+}
+
+function hashOf(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
+}

@@ -1,0 +1,16 @@
+import type { ColumnTypes } from '../database.ts';
+
+/**
+ * The first shape of the records of access. Times are milliseconds since 1970.
+ *
+ * - `login.secret_hash`: SHA-256 of the refresh token, which is random; the token itself is nowhere
+ * - `login.account_mark`: of the account's password as it was; another one ends the login
+ */
+export function startAccess(types: ColumnTypes): readonly string[] {
+  return [
+    `CREATE TABLE login (
+       id ${types.id}, secret_hash TEXT NOT NULL UNIQUE, account TEXT NOT NULL, account_mark TEXT NOT NULL,
+       client TEXT NOT NULL, created_at ${types.integer} NOT NULL, last_used ${types.integer} NOT NULL)`,
+    `CREATE INDEX login_by_account ON login (account, last_used)`,
+  ];
+}

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { runEntrepot } from '../harness/entrepot-command.ts';
+import { temporaryDirectory } from '../harness/process.ts';
+
+const CONFIG = `
+access:
+  htpasswd: users
+  groups: {dev: [alice]}
+  rules:
+    - {who: anonymous, actions: pull, repositories: public/**}
+    - {who: group:dev, actions: [pull, push], repositories: team/*, tags: v*}
+    - {who: bob, actions: all, from: 10.0.0.0/8, until: 2020-01-01}
+`;
+
+test('access explain names the rule, or says of each why it is none', async () => {
+  await using directory = await temporaryDirectory();
+  const file = path.join(directory.path, 'config.yaml');
+  await writeFile(file, CONFIG);
+  const explain = (...words: string[]) => runEntrepot(['access', 'explain', ...words, '--config', file]);
+  const yes = await explain('alice', 'push', 'team/app:v1');
+  assert.equal(
+    yes.stdout,
+    'yes: alice may push team/app:v1, by rule 2 (access.rules[1]); a tag that is there already takes overwrite as well\n',
+  );
+  assert.equal(
+    (await explain('anonymous', 'pull', 'public/a/b')).stdout.split(',')[0],
+    'yes: anonymous may pull public/a/b',
+  );
+  const no = await explain('alice', 'push', 'team/app:latest');
+  assert.equal(
+    no.stdout,
+    [
+      'no: no rule says that alice may push team/app:latest (from 127.0.0.1)',
+      '  rule 1 (access.rules[0]) is about other actions',
+      '  rule 2 (access.rules[1]) is about other tags',
+      '  rule 3 (access.rules[2]) is for others\n',
+    ].join('\n'),
+  );
+  assert.match((await explain('bob', 'admin')).stdout, /rule 3 \(access\.rules\[2\]\) holds from other addresses/);
+  assert.match((await explain('bob', 'pull', 'a', '10.1.1.1')).stdout, /rule 3 .* held until an earlier day/);
+  for (const words of [
+    [],
+    ['alice'],
+    ['alice', 'read', 'a'],
+    ['alice', 'push'],
+    ['alice', 'push', 'A'],
+    ['a', 'pull', 'a:'],
+  ]) {
+    const { code, stderr } = await explain(...words);
+    assert.equal(code, 1, words.join());
+    assert.match(stderr, /write: entrepot access explain USER ACTION REPOSITORY/);
+  }
+  assert.match((await runEntrepot(['access', 'explain', 'alice', 'pull', 'a'])).stdout, /^yes: access is open/);
+});
+
+test('keys rotate adds a key to those of the store, and says what is wrong otherwise', async () => {
+  await using directory = await temporaryDirectory();
+  const missing = await runEntrepot(['keys', 'rotate', '--root', path.join(directory.path, 'none')]);
+  assert.equal(missing.code, 1);
+  assert.match(missing.stderr, /cannot be written \(ENOENT\): no registry is there yet: name its --root/);
+  await mkdir(path.join(directory.path, '.meta'));
+  const rotate = () => runEntrepot(['keys', 'rotate', '--root', directory.path]);
+  const first = await rotate();
+  assert.match(first.stdout, /^tokens are signed with \S+ from now on; those of the key before stay valid\n$/);
+  await rotate();
+  const file = path.join(directory.path, '.meta', 'keys.json');
+  const { keys } = JSON.parse(await readFile(file, 'utf8')) as { keys: unknown[] };
+  assert.equal(keys.length, 3, 'the first of all, and one for each call');
+  assert.equal((await stat(file)).mode & 0o777, 0o600);
+});
