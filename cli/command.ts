@@ -99,6 +99,7 @@ const EXPECTED = new Set([
   'CannotSwitch',
   'HtpasswdError',
   'KeysUnusable',
+  'AuditUnusable',
   'CannotExplain',
 ]);
 

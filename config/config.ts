@@ -88,6 +88,8 @@ export interface AccessConfig {
   readonly allowAnonymous: boolean;
   /** File with the accounts. */
   readonly htpasswd?: string;
+  /** File that tells who did what. */
+  readonly audit?: string;
   /** How clients are told to log in. */
   readonly challenge: 'bearer' | 'basic';
   readonly tokenLifetimeMs: number;

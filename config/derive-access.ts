@@ -17,13 +17,14 @@ const ACCOUNTS_MAY_ALL: AccessRule = {
 
 /** What follows from the settings of access without a fault. */
 export function accessConfig(
-  { allowAnonymous, htpasswd, challenge, tokenLifetime, groups, rules }: Settings['access'],
+  { allowAnonymous, htpasswd, audit, challenge, tokenLifetime, groups, rules }: Settings['access'],
   cwd: string,
 ): AccessConfig {
   const unset = htpasswd === undefined ? [] : [ACCOUNTS_MAY_ALL];
   return {
     allowAnonymous,
     ...(htpasswd !== undefined && { htpasswd: path.resolve(cwd, htpasswd) }),
+    ...(audit !== undefined && { audit: path.resolve(cwd, audit) }),
     challenge,
     tokenLifetimeMs: parseDuration(tokenLifetime) ?? 0,
     groups,

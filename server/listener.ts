@@ -1,11 +1,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RegistryError } from '../oci/errors.ts';
 import type { Access } from './auth/access.ts';
+import type { AuditLog } from './auth/audit-log.ts';
+import { auditRequest, type Audited } from './auth/audit-request.ts';
 import { authorize } from './auth/authorize.ts';
 import { scopeOf } from './auth/scope.ts';
 import { ResponseClosed, type SendingParts } from './http/blob-sender.ts';
 import type { ClientAddress } from './http/client-address.ts';
 import { asRegistryError, errorReply } from './http/error-reply.ts';
+import { refuseCrossSite } from './http/cross-site.ts';
 import type { Endpoint } from './http/endpoint.ts';
 import type { Reply } from './http/exchange.ts';
 import { ClientGone, RequestBody } from './http/request-body.ts';
@@ -24,6 +27,7 @@ export interface ListenerParts extends SendingParts {
   /** Everything that is not below `/v2/`. */
   readonly others: (request: IncomingMessage, response: ServerResponse) => void;
   readonly access: Access;
+  readonly audit: AuditLog;
   readonly isReadOnly: () => Promise<boolean>;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -39,9 +43,8 @@ export interface ListenerParts extends SendingParts {
 }
 
 /** What is known about a request when it is over. */
-interface Observed {
+interface Observed extends Audited {
   endpoint: string;
-  user: string | undefined;
   error: RegistryError | undefined;
   body: RequestBody | undefined;
 }
@@ -56,7 +59,14 @@ export class Listener {
   }
 
   readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
-    const observed: Observed = { endpoint: 'other', user: undefined, error: undefined, body: undefined };
+    const observed: Observed = {
+      endpoint: 'other',
+      admission: undefined,
+      touched: {},
+      action: 'none',
+      error: undefined,
+      body: undefined,
+    };
     this.#observe(request, response, observed);
     void this.#serve(request, response, observed);
   };
@@ -65,6 +75,7 @@ export class Listener {
     let reply: Reply;
     try {
       checkHeaders(request);
+      refuseCrossSite(request.method ?? '', request.headers);
       const target = parseTarget(request.url ?? '');
       if (target.path !== '/v2' && !target.path.startsWith('/v2/')) {
         this.#parts.others(request, response);
@@ -93,6 +104,8 @@ export class Listener {
     const method = request.method ?? '';
     const { endpoint, params } = router.match(method, target);
     observed.endpoint = endpoint.id;
+    observed.action = endpoint.action;
+    observed.touched = params;
     const { access, clientAddress, origin } = this.#parts;
     const admission = await access.admit({
       authorization: request.headers.authorization,
@@ -100,7 +113,7 @@ export class Listener {
       origin: () => origin(request),
       scope: scopeOf(endpoint, params, target.query),
     });
-    observed.user = admission.user;
+    observed.admission = admission;
     authorize(admission, endpoint, params, target.query);
     if (isChange(method, endpoint) && (await this.#parts.isReadOnly())) throw isReadOnly();
     observed.body = new RequestBody(request, budget, watchdog);
@@ -136,7 +149,8 @@ export class Listener {
     metrics.requestStarted();
     response.once('close', () => {
       const durationMs = performance.now() - startedAt;
-      const { error, endpoint, user } = observed;
+      const { error, endpoint } = observed;
+      const user = observed.admission?.user;
       const method = request.method ?? '';
       const aborted = !response.writableFinished;
       // 499 as nginx has it: the client closed before there was an answer.
@@ -160,6 +174,7 @@ export class Listener {
         reason: reasonOf(error),
         aborted,
       });
+      auditRequest(this.#parts.audit, request, observed, { requestId, remoteAddress, status });
     });
   }
 }

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import type { Admission } from './auth/admission.ts';
+import type { AuditLog } from './auth/audit-log.ts';
 import { openKeys } from './auth/open-keys.ts';
 import { openRecords } from './auth/open-records.ts';
 import { openAccess, type AccessParts } from './auth/open-access.ts';
@@ -97,6 +98,7 @@ export async function createService(config: Config, identity: Identity, parts: S
           scope,
         }),
       clientAddress,
+      audit: more.audit,
       tokenEndpoint: more.tokenEndpoint,
       keys: more.keys,
     }),
@@ -108,6 +110,7 @@ export async function createService(config: Config, identity: Identity, parts: S
     sendfile: config.http.sendfile ? lazySendfile() : () => undefined,
     watchdog,
     access,
+    audit: more.audit,
     clientAddress,
     origin,
     sendTimeoutMs: config.http.sendTimeoutMs,
@@ -147,6 +150,7 @@ function lazyApp(
     watchdog: Watchdog;
     admit: (request: IncomingMessage, scope: string) => Promise<Admission>;
     clientAddress: ClientAddress;
+    audit: AuditLog;
     tokenEndpoint: TokenEndpoint | undefined;
     keys: Keys | undefined;
   },
@@ -164,6 +168,7 @@ function lazyApp(
         new RequestBody(request, parts.budget, parts.watchdog).whole(maxBytes, tooLarge),
       admit: parts.admit,
       clientAddress: parts.clientAddress,
+      audit: parts.audit,
       tokenEndpoint: parts.tokenEndpoint,
       keys: parts.keys,
       onFault: (error, request) =>

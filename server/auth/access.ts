@@ -38,6 +38,12 @@ export interface AccessParts {
   readonly now: () => number;
 }
 
+interface Identity {
+  readonly caller: Caller;
+  readonly grants?: Grants;
+  readonly tokenId?: string;
+}
+
 /** Access by the rules of the configuration, with Basic credentials (RFC 7617) and tokens of ours (RFC 6750). */
 export class PolicyAccess implements Access {
   readonly #parts: AccessParts;
@@ -49,33 +55,31 @@ export class PolicyAccess implements Access {
   async admit(request: AccessRequest): Promise<Admission> {
     const { policy, scheme, service, now } = this.#parts;
     const challenge = () => ({ scheme, service, origin: request.origin(), scope: request.scope });
-    const { caller, grants } = await this.#identify(request, challenge);
-    return new PolicyAdmission({ policy, caller, grants, address: request.address, now: now(), challenge });
+    const { caller, grants, tokenId } = await this.#identify(request, challenge);
+    return new PolicyAdmission({ policy, caller, grants, tokenId, address: request.address, now: now(), challenge });
   }
 
-  async #identify(
-    { authorization, address }: AccessRequest,
-    challenge: () => Challenge,
-  ): Promise<{ readonly caller: Caller; readonly grants?: Grants | undefined }> {
-    if (authorization === undefined) return { caller: ANONYMOUS, grants: undefined };
+  async #identify({ authorization, address }: AccessRequest, challenge: () => Challenge): Promise<Identity> {
+    if (authorization === undefined) return { caller: ANONYMOUS };
     const [, token] = BEARER.exec(authorization) ?? [];
     if (token !== undefined) return this.#identifyByToken(token, challenge);
     const credentials = parseBasic(authorization);
     if (typeof credentials === 'string') throw unauthorized(challenge(), credentials);
-    return { caller: await this.login(credentials, address, challenge), grants: undefined };
+    return { caller: await this.#login(credentials, address, challenge) };
   }
 
-  async #identifyByToken(token: string, challenge: () => Challenge) {
+  async #identifyByToken(token: string, challenge: () => Challenge): Promise<Identity> {
     const { tokens, callerOf } = this.#parts;
     const read = await tokens.read(token);
     if (read === undefined) {
       throw unauthorized(challenge(), 'the token is none of this registry, or not valid any more', 'invalid_token');
     }
-    return { caller: read.user === undefined ? ANONYMOUS : callerOf(read.user), grants: read.grants };
+    const { id: tokenId, user, grants } = read;
+    return { caller: user === undefined ? ANONYMOUS : callerOf(user), grants, tokenId };
   }
 
   /** @throws RegistryError `UNAUTHORIZED`, alike for a user who is not there and for a wrong password */
-  async login({ user, password }: BasicCredentials, address: string, challenge: () => Challenge): Promise<Caller> {
+  async #login({ user, password }: BasicCredentials, address: string, challenge: () => Challenge): Promise<Caller> {
     const { passwords, callerOf } = this.#parts;
     if (await passwords.check(user, password, address)) return callerOf(user);
     throw unauthorized(challenge(), 'the user or the password is wrong');

@@ -2,6 +2,7 @@ import type { AccessAction } from '../../config/config.ts';
 import { RegistryError } from '../../oci/errors.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
 import { EVERYTHING, type Rights } from '../../registry/rights.ts';
+import type { Credential } from './audit-line.ts';
 import type { Caller } from './caller.ts';
 import { LOG_IN, unauthorized, type Challenge, type TokenFault } from './challenge.ts';
 import { covers, type Grants } from './grants.ts';
@@ -11,6 +12,8 @@ import type { Policy } from './policy.ts';
 export interface Admission extends Rights {
   /** For the log; undefined for somebody who showed nothing. */
   readonly user: string | undefined;
+  readonly credential: Credential;
+  readonly tokenId: string | undefined;
   /**
    * @throws RegistryError `UNAUTHORIZED` for somebody who showed nothing, or whose token was made for something else;
    *   `DENIED` for anyone else
@@ -28,6 +31,8 @@ export interface Admission extends Rights {
 export const OPEN_ADMISSION: Admission = {
   ...EVERYTHING,
   user: undefined,
+  credential: 'none',
+  tokenId: undefined,
   require: () => {},
   requireIn: () => {},
   requireList: () => {},
@@ -40,7 +45,8 @@ export interface AdmissionParts {
   readonly address: string;
   readonly now: number;
   /** Of the token that was shown; a login by password has none, and is not limited by any. */
-  readonly grants: Grants | undefined;
+  readonly grants?: Grants | undefined;
+  readonly tokenId: string | undefined;
   readonly challenge: () => Challenge;
 }
 
@@ -54,6 +60,15 @@ export class PolicyAdmission implements Admission {
 
   get user(): string | undefined {
     return this.#parts.caller.user;
+  }
+
+  get credential(): Credential {
+    if (this.#parts.grants !== undefined) return 'token';
+    return this.user === undefined ? 'none' : 'password';
+  }
+
+  get tokenId(): string | undefined {
+    return this.#parts.tokenId;
   }
 
   get seesAll(): boolean {

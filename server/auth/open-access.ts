@@ -2,6 +2,7 @@ import type { AccessConfig } from '../../config/config.ts';
 import type { AccessRecords } from '../../storage/metadata/access.ts';
 import type { Log } from '../observe/log.ts';
 import { OPEN_ACCESS, PolicyAccess, type Access } from './access.ts';
+import { NO_AUDIT, openAuditLog, type AuditLog } from './audit-log.ts';
 import { openHtpasswdFile } from './htpasswd-file.ts';
 import { Logins } from './logins.ts';
 import { Passwords } from './passwords.ts';
@@ -27,6 +28,7 @@ export interface OpenedAccess {
   /** Undefined where access is open: nobody needs a token. */
   readonly tokenEndpoint: TokenEndpoint | undefined;
   readonly keys: Keys | undefined;
+  readonly audit: AuditLog;
   close(): Promise<void>;
 }
 
@@ -34,13 +36,22 @@ export const SERVICE = 'entrepot';
 
 const KEYS_EVERY_MS = 1_000;
 
-/** @throws HtpasswdError when the accounts cannot be read */
+const OPEN: OpenedAccess = {
+  access: OPEN_ACCESS,
+  tokenEndpoint: undefined,
+  keys: undefined,
+  audit: NO_AUDIT,
+  close: async () => {},
+};
+
+/** @throws HtpasswdError, AuditUnusable when a file cannot be used */
 export async function openAccess(config: AccessConfig, parts: () => Promise<AccessParts>): Promise<OpenedAccess> {
   const { rules, challenge: scheme } = config;
-  if (rules.length === 0)
-    return { access: OPEN_ACCESS, tokenEndpoint: undefined, keys: undefined, close: async () => {} };
+  if (rules.length === 0) return OPEN;
   const { keys, records, generationOf, log, wait, now = Date.now } = await parts();
   const { accounts, callerOf, close } = await openAccounts(config, log);
+  const audit =
+    config.audit === undefined ? NO_AUDIT : openAuditLog(config.audit, (error) => sayAuditFails(error, log));
   const policy = new Policy(rules);
   const passwords = new Passwords({ accounts, now, ...(wait !== undefined && { wait }) });
   const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
@@ -50,10 +61,12 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
   const timer = setInterval(() => reloadKeys(keys, log), KEYS_EVERY_MS).unref();
   return {
     access: new PolicyAccess({ ...common, tokens: reader, scheme }),
-    tokenEndpoint: new TokenEndpoint({ ...common, tokens, logins }),
+    tokenEndpoint: new TokenEndpoint({ ...common, tokens, logins, audit }),
     keys,
+    audit,
     close: async () => {
       clearInterval(timer);
+      audit.close();
       close();
       await records.close();
     },
@@ -76,6 +89,10 @@ async function openAccounts({ htpasswd, groups }: AccessConfig, log: Log) {
     callerOf: (user: string) => ({ user, groups: groupsOf(user) }),
     close: () => file?.close(),
   };
+}
+
+function sayAuditFails(error: unknown, log: Log): void {
+  log.error('the audit log cannot be written, what happens meanwhile is missing in it', { err: error });
 }
 
 function reloadKeys(keys: Keys, log: Log): void {

@@ -1,3 +1,4 @@
+import type { Digest } from '../../oci/digest.ts';
 import { isRepositoryName, type Reference, type RepositoryName } from '../../oci/names.ts';
 import type { Endpoint } from '../http/endpoint.ts';
 import type { Target } from '../http/target.ts';
@@ -16,6 +17,7 @@ export type Scope =
 export interface Touched {
   readonly name?: RepositoryName;
   readonly 'tag-or-digest'?: Reference;
+  readonly digest?: Digest;
 }
 
 // An image with its source, a few times over; every scope costs a look at the rules and at the index.

@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { AccessAction } from '../../config/config.ts';
 import { RegistryError } from '../../oci/errors.ts';
 import { jsonReply, type Reply } from '../http/exchange.ts';
+import type { Credential } from './audit-line.ts';
+import type { AuditLog } from './audit-log.ts';
 import { parseBasic, type BasicCredentials } from './basic-credentials.ts';
 import { ANONYMOUS, type Caller } from './caller.ts';
 import { BASIC_CHALLENGE } from './challenge.ts';
@@ -20,14 +22,24 @@ export interface TokenEndpointParts {
   readonly callerOf: (user: string) => Caller;
   readonly generationOf: GenerationOf;
   readonly service: string;
+  readonly audit: AuditLog;
   readonly now: () => number;
 }
 
 export interface TokenRequest {
+  readonly requestId: string;
+  readonly method: string;
   readonly authorization: string | undefined;
   readonly address: string;
   /** The query of a GET, the form of a POST. */
   readonly parameters: URLSearchParams;
+}
+
+interface Issued {
+  readonly reply: Reply;
+  readonly tokenId: string;
+  /** As scopes. */
+  readonly granted: string;
 }
 
 /**
@@ -44,34 +56,64 @@ export class TokenEndpoint {
   }
 
   /** `GET /token?service=...&scope=...`, with Basic credentials or none; `offline_token=true` asks for a refresh token. */
-  async get({ authorization, address, parameters }: TokenRequest): Promise<Reply> {
+  async get(request: TokenRequest): Promise<Reply> {
+    const { authorization, address, parameters } = request;
     const credentials = authorization === undefined ? undefined : parseBasic(authorization);
     if (typeof credentials === 'string') throw isWrong(credentials);
-    const caller = await this.#callerOf(credentials, address);
-    const refreshToken = parameters.get('offline_token') === 'true' ? await this.#begin(caller, parameters) : {};
-    return this.#grant(caller, address, parameters, refreshToken);
+    return this.#audited(request, credentials === undefined ? 'none' : 'password', credentials?.user, async () => {
+      const caller = await this.#callerOf(credentials, address);
+      const refreshToken = parameters.get('offline_token') === 'true' ? await this.#begin(caller, parameters) : {};
+      return this.#grant(caller, address, parameters, refreshToken);
+    });
   }
 
   /** `POST /token` with a form: `grant_type=password` or `refresh_token`; `access_type=offline` asks for the latter. */
-  async post({ address, parameters }: TokenRequest): Promise<Reply> {
-    const grantType = parameters.get('grant_type');
-    if (grantType === 'refresh_token') return this.#refresh(address, parameters);
-    if (grantType !== 'password') {
-      const reason = 'grant_type is "password", with username and password, or "refresh_token", with refresh_token';
-      throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
-    }
-    const [user, password] = [parameters.get('username') ?? '', parameters.get('password') ?? ''];
-    if (user === '') throw isWrong('username and password are missing');
-    const caller = await this.#callerOf({ user, password }, address);
-    const refreshToken = parameters.get('access_type') === 'offline' ? await this.#begin(caller, parameters) : {};
-    return this.#grant(caller, address, parameters, refreshToken);
+  async post(request: TokenRequest): Promise<Reply> {
+    const grantType = request.parameters.get('grant_type');
+    if (grantType === 'refresh_token') return this.#refresh(request);
+    if (grantType === 'password') return this.#postPassword(request);
+    const reason = 'grant_type is "password", with username and password, or "refresh_token", with refresh_token';
+    throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
   }
 
-  async #refresh(address: string, parameters: URLSearchParams): Promise<Reply> {
+  async #postPassword(request: TokenRequest): Promise<Reply> {
+    const { address, parameters } = request;
+    const [user, password] = [parameters.get('username') ?? '', parameters.get('password') ?? ''];
+    if (user === '') throw isWrong('username and password are missing');
+    return this.#audited(request, 'password', user, async () => {
+      const caller = await this.#callerOf({ user, password }, address);
+      const refreshToken = parameters.get('access_type') === 'offline' ? await this.#begin(caller, parameters) : {};
+      return this.#grant(caller, address, parameters, refreshToken);
+    });
+  }
+
+  async #refresh(request: TokenRequest): Promise<Reply> {
     const { logins, callerOf } = this.#parts;
+    const { address, parameters } = request;
     const user = await logins.accountOf(parameters.get('refresh_token') ?? '');
-    if (user === undefined) throw isWrong('the refresh token is not good any more: log in again');
-    return this.#grant(callerOf(user), address, parameters);
+    return this.#audited(request, 'refresh-token', user, async () => {
+      if (user === undefined) throw isWrong('the refresh token is not good any more: log in again');
+      return this.#grant(callerOf(user), address, parameters);
+    });
+  }
+
+  /** Somebody who shows nothing gets what everyone gets: nothing that an audit asks for. */
+  async #audited(
+    { requestId, method, address }: TokenRequest,
+    credential: Credential,
+    user: string | undefined,
+    login: () => Promise<Issued>,
+  ): Promise<Reply> {
+    const about = { requestId, method, remoteAddress: address, user, credential, action: 'login' };
+    const { audit } = this.#parts;
+    try {
+      const { reply, tokenId, granted } = await login();
+      if (credential !== 'none') audit.write({ ...about, status: 200, tokenId, subject: granted });
+      return reply;
+    } catch (error) {
+      if (error instanceof RegistryError) audit.write({ ...about, status: error.status });
+      throw error;
+    }
   }
 
   async #begin({ user }: Caller, parameters: URLSearchParams): Promise<{ refresh_token?: string }> {
@@ -88,7 +130,7 @@ export class TokenEndpoint {
     return callerOf(user);
   }
 
-  async #grant(caller: Caller, address: string, parameters: URLSearchParams, more: object = {}): Promise<Reply> {
+  async #grant(caller: Caller, address: string, parameters: URLSearchParams, more: object = {}): Promise<Issued> {
     const { tokens, service, now } = this.#parts;
     const asked = parameters.get('service');
     if (asked !== null && asked !== service) {
@@ -98,7 +140,8 @@ export class TokenEndpoint {
     const scopes = parseScopes(parameters.getAll('scope'));
     const granted: TokenAccess[] = [];
     for (const scope of scopes) granted.push(...(await this.#granted(scope, caller, address)));
-    const token = await tokens.sign(caller.user, granted, randomUUID());
+    const tokenId = randomUUID();
+    const token = await tokens.sign(caller.user, granted, tokenId);
     const body = {
       // Some clients read the one, some the other.
       token,
@@ -107,7 +150,8 @@ export class TokenEndpoint {
       issued_at: `${new Date(now()).toISOString().slice(0, 19)}Z`,
       ...more,
     };
-    return jsonReply(200, body, { 'Cache-Control': 'no-store' });
+    const words = granted.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`);
+    return { reply: jsonReply(200, body, { 'Cache-Control': 'no-store' }), tokenId, granted: words.join(' ') };
   }
 
   async #granted(scope: Scope, caller: Caller, address: string): Promise<TokenAccess[]> {

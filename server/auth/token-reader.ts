@@ -20,7 +20,15 @@ export interface TokenReaderParts {
   readonly now: () => number;
 }
 
-const REMEMBERED_MAX = 10_000;
+/** A token that is valid now. */
+export interface ReadToken {
+  readonly id: string;
+  readonly user: string | undefined;
+  readonly grants: Grants;
+}
+
+// At most 16 KiB each.
+const REMEMBERED_MAX = 2_000;
 
 /**
  * Reads tokens that clients show. One that was checked is remembered until it expires: the check takes longer than all
@@ -36,11 +44,11 @@ export class TokenReader {
   }
 
   /** Undefined for a token that is not valid. */
-  async read(text: string): Promise<{ user: string | undefined; grants: Grants } | undefined> {
+  async read(text: string): Promise<ReadToken | undefined> {
     const { accounts } = this.#parts;
     const token = await this.#check(text);
     if (token === undefined || (token.user !== undefined && !accounts().has(token.user))) return undefined;
-    return { user: token.user, grants: await this.#grantsOf(token) };
+    return { id: token.id, user: token.user, grants: await this.#grantsOf(token) };
   }
 
   async #check(text: string): Promise<Token | undefined> {

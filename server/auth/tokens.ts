@@ -16,6 +16,8 @@ export type TokenAccess =
 
 /** What a token says, checked. */
 export interface Token {
+  /** `jti`: for the audit. */
+  readonly id: string;
   /** Undefined for somebody who showed nothing. */
   readonly user: string | undefined;
   readonly access: readonly TokenAccess[];
@@ -110,7 +112,7 @@ function tokenOf(payload: string | JwtPayload): Token {
   if (!areTimes || !isUser || typeof jti !== 'string' || typeof aud !== 'string' || !isAccessList(access)) {
     throw new TypeError('claims of another form');
   }
-  return { user: sub, access, issuedAt: Number(iat) * 1000, expiresAt: Number(exp) * 1000 };
+  return { id: jti, user: sub, access, issuedAt: Number(iat) * 1000, expiresAt: Number(exp) * 1000 };
 }
 
 function isAccessList(value: unknown): value is readonly TokenAccess[] {

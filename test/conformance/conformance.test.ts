@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { startEntrepot, temporaryDirectory } from '../harness/process.ts';
+import { htpasswdFile, passwordOf } from '../http/accounts.ts';
 import type { Row } from './junit.ts';
 import { runOfficialSuite, type Report } from './official-suite.ts';
 import { conformanceProgram, VERSION } from './program.ts';
@@ -11,22 +12,28 @@ interface Setting {
   readonly title: string;
   /** Whether the server allows, and the suite pushes, manifests whose content is not there. */
   readonly sparse: boolean;
+  /** How the suite has to log in; absent where access is open. */
+  readonly challenge?: 'basic' | 'bearer';
+  readonly workers: readonly number[];
   /** What the suite says of a whole endpoint or kind of content, other than `Pass`, with the reason. */
   readonly notTested: Readonly<Record<string, string>>;
   /** A run with fewer passed rows did not see what it had to see: 791 and 828 are usual. */
   readonly leastPassed: number;
 }
 
-const SETTINGS: readonly Setting[] = [
-  {
-    title: 'the default server',
-    sparse: false,
-    notTested: {
-      'Sparse Manifests': 'sparse images are refused unless the configuration allows them; see the other run',
-    },
-    leastPassed: 780,
+const WITHOUT_SPARSE = {
+  sparse: false,
+  notTested: {
+    'Sparse Manifests': 'sparse images are refused unless the configuration allows them; see the other run',
   },
-  { title: 'a server that allows sparse images', sparse: true, notTested: {}, leastPassed: 824 },
+  leastPassed: 780,
+};
+
+const SETTINGS: readonly Setting[] = [
+  { title: 'the default server', workers: [1, 2], ...WITHOUT_SPARSE },
+  { title: 'a server that allows sparse images', sparse: true, workers: [1, 2], notTested: {}, leastPassed: 824 },
+  { title: 'a server with accounts and Basic credentials', challenge: 'basic', workers: [2], ...WITHOUT_SPARSE },
+  { title: 'a server with accounts and tokens', challenge: 'bearer', workers: [2], ...WITHOUT_SPARSE },
 ];
 
 // Rows that the suite reports as skipped, with the reason. A row that passes now has to leave this list.
@@ -37,10 +44,12 @@ const SKIPPED_ROWS: Readonly<Record<string, string>> = {
   'OCI Conformance Test/sha512 blobs/range requests/range 500-0': BACKWARDS,
 };
 
+const USER = 'conformance';
+
 const suite = await conformanceProgram();
 
 for (const setting of SETTINGS) {
-  for (const workers of [1, 2]) {
+  for (const workers of setting.workers) {
     const title = `the official suite against ${setting.title} with ${workers} worker${workers > 1 ? 's' : ''}`;
     describe(title, { skip: 'missing' in suite && suite.missing }, () => {
       it('passes', async (t) => {
@@ -55,15 +64,20 @@ for (const setting of SETTINGS) {
   }
 }
 
-async function runAgainstServer({ sparse }: Setting, workers: number): Promise<Report> {
+async function runAgainstServer({ sparse, challenge }: Setting, workers: number): Promise<Report> {
   if ('missing' in suite) throw new Error(suite.missing);
   await using directory = await temporaryDirectory('entrepot-conformance-root-');
+  await using accounts = await htpasswdFile([USER]);
   await using server = await startEntrepot({
     root: path.join(directory.path, 'root'),
     args: ['--workers', String(workers)],
-    env: sparse ? { ENTREPOT_MANIFESTS_ALLOW_SPARSE_IMAGES: 'true' } : {},
+    env: {
+      ...(sparse && { ENTREPOT_MANIFESTS_ALLOW_SPARSE_IMAGES: 'true' }),
+      ...(challenge && { ENTREPOT_ACCESS_HTPASSWD: accounts.path, ENTREPOT_ACCESS_CHALLENGE: challenge }),
+    },
   });
-  const report = await runOfficialSuite(suite.program, server.host, sparse);
+  const login = challenge === undefined ? {} : { user: USER, password: passwordOf(USER) };
+  const report = await runOfficialSuite(suite.program, server.host, { sparse, ...login });
   assert.equal(await server.stop(), 0, `the server did not end in order:\n${server.output()}`);
   return report;
 }

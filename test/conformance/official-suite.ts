@@ -25,7 +25,11 @@ export interface Report {
  *
  * @throws Error with what it printed when it leaves no report
  */
-export async function runOfficialSuite(program: string, host: string, sparse: boolean): Promise<Report> {
+export async function runOfficialSuite(
+  program: string,
+  host: string,
+  { sparse, user, password }: { readonly sparse: boolean; readonly user?: string; readonly password?: string },
+): Promise<Report> {
   await using results = await temporaryDirectory('entrepot-conformance-');
   const env = {
     ...allSwitches(sparse),
@@ -33,6 +37,8 @@ export async function runOfficialSuite(program: string, host: string, sparse: bo
     OCI_TLS: 'disabled',
     OCI_VERSION: 'dev',
     OCI_RESULTS_DIR: results.path,
+    ...(user !== undefined && { OCI_USERNAME: user }),
+    ...(password !== undefined && { OCI_PASSWORD: password }),
   };
   const printed = await run(program, env, results.path);
   try {

@@ -1,0 +1,53 @@
+import type { IRouter, Request, RequestHandler, Response } from 'express';
+import { RegistryError } from '../../oci/errors.ts';
+import type { Reply } from '../http/exchange.ts';
+import { endAnswer } from '../http/linger.ts';
+
+/** The body, bounded in bytes and not allowed to trickle in. */
+export type ReadBody = (request: Request, maxBytes: number, tooLarge: () => RegistryError) => Promise<Buffer>;
+
+/** The handlers of a path; any other method is refused with those that are possible. */
+export function route(
+  router: IRouter,
+  path: string,
+  handlers: Partial<Record<'get' | 'put' | 'post' | 'delete', RequestHandler>>,
+): void {
+  const methods = Object.keys(handlers) as (keyof typeof handlers)[];
+  const allow = methods.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()])).join(', ');
+  const entry = router.route(path);
+  for (const method of methods) entry[method](...[handlers[method]].filter((handler) => handler !== undefined));
+  entry.all(replying(async (request) => notAllowed(request, allow)));
+}
+
+function notAllowed(request: Request, allow: string): never {
+  const reason = `${request.method.slice(0, 20)} is not possible here, use ${allow}`;
+  throw new RegistryError('UNSUPPORTED', { detail: { reason }, headers: { Allow: allow } });
+}
+
+export function isTooLarge(maxBytes: number): RegistryError {
+  const reason = `the body has at most ${maxBytes} bytes`;
+  return new RegistryError('UNSUPPORTED', { status: 413, detail: { reason } });
+}
+
+/** A handler that answers with a reply, and passes on what it throws. */
+export function replying(handle: (request: Request) => Promise<Reply>): RequestHandler {
+  return (request, response, next) =>
+    void handle(request)
+      .then((reply) => send(response, reply))
+      .catch(next);
+}
+
+/** As it came. */
+export function queryOf(request: Request): URLSearchParams {
+  const question = request.originalUrl.indexOf('?');
+  return new URLSearchParams(question === -1 ? '' : request.originalUrl.slice(question + 1));
+}
+
+export function send(response: Response, reply: Reply): void {
+  const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : undefined;
+  const length = body === undefined ? {} : { 'Content-Length': body.length };
+  const close = response.req.complete ? {} : { Connection: 'close' };
+  const headers = { 'X-Content-Type-Options': 'nosniff', ...reply.headers, ...length, ...close };
+  response.writeHead(reply.status, headers as Record<string, string | number>);
+  void endAnswer(response.req, response, body);
+}

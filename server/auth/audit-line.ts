@@ -1,0 +1,56 @@
+import { jsonText } from '../observe/json-text.ts';
+
+/** What somebody did, or tried to do. */
+export interface AuditEntry {
+  readonly requestId: string;
+  readonly remoteAddress: string;
+  /** Undefined for somebody who showed nothing. */
+  readonly user: string | undefined;
+  readonly credential: Credential;
+  /** Of the token that was shown or given out. */
+  readonly tokenId?: string | undefined;
+  /** `pull`, `push`, `delete`, `catalog`, `admin` or `login`. */
+  readonly action: string;
+  readonly repository?: string | undefined;
+  /** A tag, a digest, or what a login was granted. */
+  readonly subject?: string | undefined;
+  readonly method: string;
+  readonly status: number;
+}
+
+/** What somebody showed. */
+export type Credential = 'none' | 'password' | 'token' | 'refresh-token';
+
+const WORD_BYTES = 300;
+const SUBJECT_BYTES = 1500;
+
+/** One line of JSON, newline included, below the 4,096 bytes that are appended in one piece. */
+export function auditLine(entry: AuditEntry, time: string): string {
+  const members: [string, string | number | undefined][] = [
+    ['time', time],
+    ['requestId', entry.requestId],
+    ['remoteAddress', entry.remoteAddress],
+    ['user', entry.user],
+    ['credential', entry.credential],
+    ['tokenId', entry.tokenId],
+    ['action', entry.action],
+    ['repository', entry.repository],
+    ['subject', entry.subject],
+    ['method', entry.method],
+    ['status', entry.status],
+    ['outcome', outcomeOf(entry.status)],
+  ];
+  const texts = members.flatMap(([name, value]) => (value === undefined ? [] : [`"${name}":${textOf(name, value)}`]));
+  return `{${texts.join(',')}}\n`;
+}
+
+function textOf(name: string, value: string | number): string {
+  if (typeof value === 'number') return String(value);
+  return jsonText(value, name === 'subject' ? SUBJECT_BYTES : WORD_BYTES);
+}
+
+/** A request that was allowed may still fail: there may be nothing to pull. */
+function outcomeOf(status: number): 'done' | 'refused' | 'failed' {
+  if (status < 400) return 'done';
+  return status === 401 || status === 403 ? 'refused' : 'failed';
+}

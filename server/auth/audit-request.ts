@@ -1,0 +1,44 @@
+import type { IncomingMessage } from 'node:http';
+import type { Action } from '../http/endpoint.ts';
+import type { Admission } from './admission.ts';
+import type { Credential } from './audit-line.ts';
+import type { AuditLog } from './audit-log.ts';
+import type { Touched } from './scope.ts';
+
+/** What is known about a request to a repository when it is over. */
+export interface Audited {
+  /** Undefined when the credentials were refused. */
+  admission: Admission | undefined;
+  /** What was named in the path. */
+  touched: Touched;
+  action: Action;
+}
+
+/** Tells what was done to a repository, or refused to somebody who showed who they are. */
+export function auditRequest(
+  audit: AuditLog,
+  request: IncomingMessage,
+  { admission, action, touched }: Audited,
+  about: { readonly requestId: string; readonly remoteAddress: string; readonly status: number },
+): void {
+  const { authorization } = request.headers;
+  // How every client learns that it has to log in.
+  if (action === 'none' || (authorization === undefined && about.status === 401)) return;
+  const reference = touched['tag-or-digest'];
+  audit.write({
+    ...about,
+    user: admission?.user,
+    credential: admission?.credential ?? shownBy(authorization),
+    tokenId: admission?.tokenId,
+    action,
+    repository: touched.name,
+    subject: reference?.tag ?? reference?.digest ?? touched.digest,
+    method: request.method ?? '',
+  });
+}
+
+/** Of credentials that were refused. */
+function shownBy(authorization: string | undefined): Credential {
+  if (authorization === undefined) return 'none';
+  return /^bearer /i.test(authorization) ? 'token' : 'password';
+}

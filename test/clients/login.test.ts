@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, it } from 'node:test';
+import { htpasswdFile, passwordOf } from '../http/accounts.ts';
+import { LOGIN_CLIENTS, type LoginClient } from './login-clients.ts';
+import { AGAINST_DISTRIBUTION, startRegistry, type Registry } from './registry.ts';
+import { clientSuite } from './suite.ts';
+
+const RULES = [
+  { who: 'writer', actions: ['pull', 'push'], repositories: 'team/**' },
+  { who: 'reader', actions: 'pull', repositories: 'team/open/**' },
+];
+const REFUSED = /unauthorized|401|denied|403|authentication required|insufficient_scope|login|credentials/i;
+
+function as(user: string): readonly [string, string] {
+  return [user, passwordOf(user)];
+}
+
+async function refuses(call: Promise<string>): Promise<void> {
+  await assert.rejects(call, REFUSED);
+}
+
+for (const challenge of ['bearer', 'basic']) {
+  for (const [name, { obstacle, open }] of Object.entries(LOGIN_CLIENTS)) {
+    const isElsewhere = AGAINST_DISTRIBUTION && 'the accounts are for Entrepot';
+    clientSuite(`${name} logs in (${challenge})`, obstacle || isElsewhere, () => {
+      const resources = new AsyncDisposableStack();
+      let registry: Registry;
+      let client: LoginClient;
+      const login = async (user: string) => client.login?.(...as(user));
+
+      before(async () => {
+        const accounts = resources.use(await htpasswdFile(['writer', 'reader']));
+        registry = resources.use(
+          await startRegistry({
+            ENTREPOT_ACCESS_HTPASSWD: accounts.path,
+            ENTREPOT_ACCESS_RULES: JSON.stringify(RULES),
+            ENTREPOT_ACCESS_CHALLENGE: challenge,
+          }),
+        );
+        client = resources.use(await open(registry.host));
+      });
+      after(() => resources.disposeAsync());
+
+      it('is refused without a login, and with a wrong password', async () => {
+        await refuses(client.pull('team/open/app'));
+        await refuses(client.login?.('writer', 'a guess') ?? client.pull('team/open/app', 'writer', 'a guess'));
+      });
+
+      it('pushes and pulls what its account may, and is refused the rest', async () => {
+        await login('writer');
+        await client.push('team/open/app', ...as('writer'));
+        await client.push('team/closed/app', ...as('writer'));
+        await client.pull('team/closed/app', ...as('writer'));
+        await refuses(client.push('elsewhere/app', ...as('writer')));
+        await login('reader');
+        await client.pull('team/open/app', ...as('reader'));
+        await refuses(client.pull('team/closed/app', ...as('reader')));
+        await refuses(client.push('team/open/app', ...as('reader')));
+      });
+
+      it('keeps a token instead of the password, where it can', async (t) => {
+        if (client.credentialsFile === undefined || challenge === 'basic') return t.skip('it keeps the password');
+        const kept = await readFile(client.credentialsFile, 'utf8');
+        assert.match(kept, /"identitytoken": "entrepot_rt_/);
+        assert.ok(!kept.includes(Buffer.from(passwordOf('reader')).toString('base64').slice(0, 12)), kept);
+      });
+
+      it('finds what its account may pull', async (t) => {
+        const { search } = client;
+        if (search === undefined) return t.skip('it has no search');
+        await login('reader');
+        const found = (await search('app')).split('\n').map((line) => line.replace(`${registry.host}/`, ''));
+        assert.deepEqual(found, ['team/open/app']);
+      });
+    });
+  }
+}
