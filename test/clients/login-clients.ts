@@ -24,7 +24,7 @@ export interface LoginClient extends AsyncDisposable {
 
 export interface LoginClientKind {
   readonly obstacle: string | false;
-  open(host: string): Promise<LoginClient>;
+  readonly open: (host: string) => Promise<LoginClient>;
 }
 
 /** Every client, with the least that a login is about. */
