@@ -21,6 +21,11 @@ export interface Admission extends Rights {
   require(action: AccessAction, repository?: RepositoryName, tag?: Tag): void;
   /** The same for who may do it to nothing of the repository, with or without a tag. */
   requireIn(action: AccessAction, repository: RepositoryName | undefined): void;
+  /**
+   * Refuses a token that was not made for a source which its owner may pull from: the client is to ask for a better one.
+   * Any other source is one that cannot be mounted from, which is no error.
+   */
+  requireSource(repository: RepositoryName): void;
   /** The same for who may pull nothing at all. */
   requireList(): void;
   /** Refuses who showed nothing. */
@@ -35,6 +40,7 @@ export const OPEN_ADMISSION: Admission = {
   tokenId: undefined,
   require: () => {},
   requireIn: () => {},
+  requireSource: () => {},
   requireList: () => {},
   requireLogin: () => {},
 };
@@ -91,6 +97,11 @@ export class PolicyAdmission implements Admission {
   requireIn(action: AccessAction, repository: RepositoryName | undefined): void {
     if (!this.#isCovered(action, repository)) throw this.#unauthorized('insufficient_scope');
     if (!this.#parts.policy.allowsIn({ ...this.#parts, action, repository })) throw this.#refusal(action, repository);
+  }
+
+  requireSource(repository: RepositoryName): void {
+    const isObtainable = !this.#isCovered('pull', repository) && this.#isAllowed('pull', repository);
+    if (isObtainable) throw this.#unauthorized('insufficient_scope');
   }
 
   requireList(): void {

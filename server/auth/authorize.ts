@@ -1,4 +1,4 @@
-import { isTag } from '../../oci/names.ts';
+import { isRepositoryName, isTag } from '../../oci/names.ts';
 import type { Endpoint } from '../http/endpoint.ts';
 import type { Target } from '../http/target.ts';
 import type { Admission } from './admission.ts';
@@ -23,10 +23,16 @@ export function authorize(admission: Admission, endpoint: Endpoint, params: Touc
     case 'push':
       admission.require('push', name, reference?.tag);
       for (const tag of query.getAll('tag')) if (isTag(tag)) admission.require('push', name, tag);
+      requireSource(admission, query);
       return;
     case 'delete':
       // Which tags a digest stands for, the registry knows.
       if (reference?.digest !== undefined) return admission.requireIn('delete', name);
       return admission.require('delete', name, reference?.tag);
   }
+}
+
+function requireSource(admission: Admission, query: Target['query']): void {
+  const from = query.has('mount') ? (query.get('from') ?? '') : '';
+  if (isRepositoryName(from)) admission.requireSource(from);
 }

@@ -24,13 +24,21 @@ export interface LoginClient extends AsyncDisposable {
 
 export interface LoginClientKind {
   readonly obstacle: string | false;
+  /** It keeps a refresh token where it gets one. */
+  readonly keepsToken?: true;
+  readonly searches?: true;
   readonly open: (host: string) => Promise<LoginClient>;
 }
 
 /** Every client, with the least that a login is about. */
 export const LOGIN_CLIENTS: Readonly<Record<string, LoginClientKind>> = {
-  docker: { obstacle: missingToolsOrRoot('docker', 'dockerd', 'containerd', 'runc'), open: openDocker },
-  podman: { obstacle: missingToolsOrRoot('podman', 'runc'), open: openPodman },
+  docker: {
+    obstacle: missingToolsOrRoot('docker', 'dockerd', 'containerd', 'runc'),
+    open: openDocker,
+    keepsToken: true,
+    searches: true,
+  },
+  podman: { obstacle: missingToolsOrRoot('podman', 'runc'), open: openPodman, searches: true },
   skopeo: { obstacle: missingTools('skopeo'), open: openSkopeo },
   containerd: { obstacle: missingToolsOrRoot('containerd', 'ctr', 'runc'), open: openContainerd },
   crane: { obstacle: missingTools('crane'), open: openCrane },

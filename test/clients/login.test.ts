@@ -10,7 +10,7 @@ const RULES = [
   { who: 'writer', actions: ['pull', 'push'], repositories: 'team/**' },
   { who: 'reader', actions: 'pull', repositories: 'team/open/**' },
 ];
-const REFUSED = /unauthorized|401|denied|403|authentication required|insufficient_scope|login|credentials/i;
+const REFUSED = /unauthorized|401|denied|403|authentication required|insufficient_scope|login|credential/i;
 
 function as(user: string): readonly [string, string] {
   return [user, passwordOf(user)];
@@ -21,7 +21,7 @@ async function refuses(call: Promise<string>): Promise<void> {
 }
 
 for (const challenge of ['bearer', 'basic']) {
-  for (const [name, { obstacle, open }] of Object.entries(LOGIN_CLIENTS)) {
+  for (const [name, { obstacle, open, keepsToken, searches }] of Object.entries(LOGIN_CLIENTS)) {
     const isElsewhere = AGAINST_DISTRIBUTION && 'the accounts are for Entrepot';
     clientSuite(`${name} logs in (${challenge})`, obstacle || isElsewhere, () => {
       const resources = new AsyncDisposableStack();
@@ -44,7 +44,10 @@ for (const challenge of ['bearer', 'basic']) {
 
       it('is refused without a login, and with a wrong password', async () => {
         await refuses(client.pull('team/open/app'));
-        await refuses(client.login?.('writer', 'a guess') ?? client.pull('team/open/app', 'writer', 'a guess'));
+        // Some clients believe what they are told, and find out when they pull.
+        const loggedIn = await client.login?.('writer', 'a guess').catch((error: Error) => error.message);
+        if (loggedIn !== undefined && REFUSED.test(loggedIn)) return;
+        await refuses(client.pull('team/open/app', 'writer', 'a guess'));
       });
 
       it('pushes and pulls what its account may, and is refused the rest', async () => {
@@ -56,23 +59,25 @@ for (const challenge of ['bearer', 'basic']) {
         await login('reader');
         await client.pull('team/open/app', ...as('reader'));
         await refuses(client.pull('team/closed/app', ...as('reader')));
-        await refuses(client.push('team/open/app', ...as('reader')));
+        await refuses(client.push('team/open/other', ...as('reader')));
       });
 
-      it('keeps a token instead of the password, where it can', async (t) => {
-        if (client.credentialsFile === undefined || challenge === 'basic') return t.skip('it keeps the password');
-        const kept = await readFile(client.credentialsFile, 'utf8');
-        assert.match(kept, /"identitytoken": "entrepot_rt_/);
-        assert.ok(!kept.includes(Buffer.from(passwordOf('reader')).toString('base64').slice(0, 12)), kept);
-      });
+      if (keepsToken && challenge === 'bearer') {
+        it('keeps a token instead of the password', async () => {
+          const kept = await readFile(client.credentialsFile ?? '', 'utf8');
+          assert.match(kept, /"identitytoken": "entrepot_rt_/);
+          assert.ok(!kept.includes(Buffer.from(passwordOf('reader')).toString('base64').slice(0, 12)), kept);
+        });
+      }
 
-      it('finds what its account may pull', async (t) => {
-        const { search } = client;
-        if (search === undefined) return t.skip('it has no search');
-        await login('reader');
-        const found = (await search('app')).split('\n').map((line) => line.replace(`${registry.host}/`, ''));
-        assert.deepEqual(found, ['team/open/app']);
-      });
+      if (searches) {
+        it('finds what its account may pull', async () => {
+          await login('reader');
+          const found = (await client.search?.('app')) ?? '';
+          const names = found.split('\n').map((line) => line.replace(`${registry.host}/`, ''));
+          assert.deepEqual(names, ['team/open/app']);
+        });
+      }
     });
   }
 }

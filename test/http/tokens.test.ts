@@ -170,8 +170,12 @@ describe('access by tokens', () => {
     await refused('PUT', '/api/v1/read-only');
     const both = await tokenOf('repository:team/app:pull,push', basic('root'));
     const from = `/v2/team/app/blobs/uploads/?mount=${digestOf('only owned')}`;
-    for (const path of [from, `${from}&from=own/app`])
-      assert.equal((await client.post(path, undefined, both)).status, 202);
+    assert.equal((await client.post(from, undefined, both)).status, 202);
+    const better = await client.post(`${from}&from=own/app`, undefined, both);
+    assertRefused(better, 401, 'UNAUTHORIZED', /not made for this/);
+    assert.equal(challengeOf(better)['scope'], 'repository:team/app:pull,push repository:own/app:pull');
+    const writer = await tokenOf('repository:team/app:pull,push', basic('writer'));
+    assert.equal((await client.post(`${from}&from=own/app`, undefined, writer)).status, 202, 'nothing to be had there');
     const withSource = await tokenOf('repository:team/app:pull,push repository:own/app:pull', basic('root'));
     assert.equal((await client.post(`${from}&from=own/app`, undefined, withSource)).status, 201);
   });
