@@ -36,7 +36,7 @@ describe('a token', () => {
     const { state, tokens } = setUp();
     const text = await tokens.sign('alice', ACCESS, 'x');
     const read = await tokens.verify(text);
-    assert.deepEqual(read, { user: 'alice', access: ACCESS, issuedAt: NOW, expiresAt: NOW + 300_000 });
+    assert.deepEqual(read, { id: 'x', user: 'alice', access: ACCESS, issuedAt: NOW, expiresAt: NOW + 300_000 });
     state.now = NOW + 329_000;
     assert.notEqual(await tokens.verify(text), undefined);
     state.now = NOW + 331_000;
