@@ -10,19 +10,35 @@ const TOKEN = /\*\*|\*|\{user\}|[^*{]+|\{/g;
 export function createGlob(pattern: string): Glob {
   if (pattern === '**') return () => true;
   const tokens: readonly string[] = pattern.match(TOKEN) ?? [];
-  if (!tokens.includes('{user}')) {
-    const expression = expressionOf(tokens, '');
-    return (text) => expression.test(text);
+  if (!tokens.includes('{user}')) return (text) => matches(tokens, text, '');
+  return (text, user) => user !== undefined && matches(tokens, text, user);
+}
+
+/**
+ * Not a regular expression: clients choose the names, and with a few stars an expression tries billions of ways before
+ * it gives up. Here every token costs one pass over the text.
+ */
+function matches(tokens: readonly string[], text: string, user: string): boolean {
+  let ends: ReadonlySet<number> = new Set([0]);
+  for (const token of tokens) {
+    if (token === '*' || token === '**') ends = endsOfStar(ends, text, token === '**');
+    else ends = endsOfWord(ends, text, token === '{user}' ? user : token);
+    if (ends.size === 0) return false;
   }
-  return (text, user) => user !== undefined && expressionOf(tokens, user).test(text);
+  return ends.has(text.length);
 }
 
-function expressionOf(tokens: readonly string[], user: string): RegExp {
-  return new RegExp(`^${tokens.map((token) => sourceOf(token, user)).join('')}$`, 's');
+/** Where a star can end that begins at one of these places. */
+function endsOfStar(starts: ReadonlySet<number>, text: string, takesSlashes: boolean): ReadonlySet<number> {
+  const ends = new Set<number>();
+  let isOpen = false;
+  for (let place = 0; place <= text.length; place++) {
+    isOpen = starts.has(place) || (isOpen && (takesSlashes || text[place - 1] !== '/'));
+    if (isOpen) ends.add(place);
+  }
+  return ends;
 }
 
-function sourceOf(token: string, user: string): string {
-  if (token === '**') return '.*';
-  if (token === '*') return '[^/]*';
-  return RegExp.escape(token === '{user}' ? user : token);
+function endsOfWord(starts: ReadonlySet<number>, text: string, word: string): ReadonlySet<number> {
+  return new Set([...starts].filter((place) => text.startsWith(word, place)).map((place) => place + word.length));
 }
