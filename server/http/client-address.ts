@@ -18,7 +18,9 @@ export function createClientAddress(trustedProxies: readonly string[]): ClientAd
     const forwarded = String(request.headers['x-forwarded-for'] ?? '')
       .split(',')
       .map((part) => part.trim());
-    return forwarded.findLast((address) => isIP(address) !== 0 && !isTrusted(address)) ?? peer;
+    // What is no address ends the list as well: a proxy that writes "unknown" vouches for nothing before it.
+    const last = forwarded.findLast((address) => !isTrusted(address)) ?? '';
+    return isIP(last) === 0 ? peer : last;
   };
 }
 

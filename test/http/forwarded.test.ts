@@ -26,6 +26,8 @@ describeService('behind a proxy', { env: { ENTREPOT_HTTP_TRUSTED_PROXIES: '127.0
     ['203.0.113.7, 10.1.2.3', '203.0.113.7'],
     ['2001:db8::1', '2001:db8::1'],
     ['not an address', '127.0.0.1'],
+    ['203.0.113.7, unknown', '127.0.0.1'],
+    ['203.0.113.7, 198.51.100.1:4711', '127.0.0.1'],
     ['', '127.0.0.1'],
   ] as const) {
     it(`X-Forwarded-For: ${header} names ${expected}`, async () => {
