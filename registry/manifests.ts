@@ -168,7 +168,7 @@ export class Manifests {
     for (const tag of plan.tags) {
       const current = await metadata.tags.digest(tx, repositoryId, tag);
       if (current === plan.digest) continue;
-      if (current !== undefined && !plan.rights.may('overwrite', plan.name, tag)) throw mayNotMove(tag, current);
+      if (current !== undefined && !plan.rights.may('overwrite', plan.name, tag)) throw mayNotMove(tag);
       tagsToMove.push(tag);
     }
     const hasLayers = await metadata.blobs.isAnyIn(tx, repositoryId);
@@ -296,9 +296,9 @@ function missesBlobs(missing: readonly Digest[]): RegistryError {
   });
 }
 
-function mayNotMove(tag: Tag, current: Digest): RegistryError {
+function mayNotMove(tag: Tag): RegistryError {
   const reason = `the tag exists, and you may not move it: push under another tag, or delete it first`;
-  return new RegistryError('DENIED', { detail: { action: 'overwrite', tag, digest: current, reason } });
+  return new RegistryError('DENIED', { detail: { action: 'overwrite', tag, reason } });
 }
 
 function mayNotDelete(digest: Digest, tag: Tag | undefined): RegistryError {

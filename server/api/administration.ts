@@ -4,6 +4,7 @@ import { parseRepositoryName } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import type { Admission } from '../auth/admission.ts';
 import type { AuditLog } from '../auth/audit-log.ts';
+import { auditRequest, type Audited } from '../auth/audit-request.ts';
 import { asRegistryError } from '../http/error-reply.ts';
 import type { Reply } from '../http/exchange.ts';
 import { isTooLarge, replying, route, type ReadBody } from './routing.ts';
@@ -56,29 +57,35 @@ type About =
 
 /** Does what the caller may do, and tells the audit what became of it. */
 async function guarded(
-  { admit, audit, clientAddress }: AdministrationParts,
+  parts: AdministrationParts,
   request: Request,
   { action, repository }: About,
   work: () => Promise<Reply>,
 ): Promise<Reply> {
-  const admission = await admit(request, action === 'admin' ? 'registry:admin:*' : `repository:${repository}:delete`);
-  const { user, credential, tokenId } = admission;
-  const told = {
-    requestId: String(request.res?.getHeader('X-Request-Id') ?? ''),
-    remoteAddress: clientAddress(request),
+  const scope = action === 'admin' ? 'registry:admin:*' : `repository:${repository}:delete`;
+  const audited: Audited = {
+    admission: undefined,
+    action,
+    touched: repository === undefined ? {} : { name: repository },
   };
-  const tell = (status: number) =>
-    audit.write({ ...told, user, credential, tokenId, action, repository, method: request.method, status });
+  const tell = (status: number) => auditRequest(parts.audit, request, audited, { ...aboutOf(parts, request), status });
   try {
-    admission.require(action, repository);
+    audited.admission = await parts.admit(request, scope);
+    audited.admission.require(action, repository);
     const reply = await work();
     tell(reply.status);
     return reply;
   } catch (error) {
-    const { status } = asRegistryError(error);
-    if (credential !== 'none' || status !== 401) tell(status);
+    tell(asRegistryError(error).status);
     throw error;
   }
+}
+
+function aboutOf({ clientAddress }: AdministrationParts, request: Request) {
+  return {
+    requestId: String(request.res?.getHeader('X-Request-Id') ?? ''),
+    remoteAddress: clientAddress(request),
+  };
 }
 
 function isReadOnly(): RegistryError {

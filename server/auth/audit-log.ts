@@ -39,6 +39,8 @@ class AuditFile implements AuditLog {
   #descriptor: number;
   #lookedAt = 0;
   #isFaulty = false;
+  /** The number of the descriptor is another file's by then. */
+  #isClosed = false;
 
   constructor(file: string, onFault: (error: unknown) => void) {
     this.#file = file;
@@ -47,6 +49,7 @@ class AuditFile implements AuditLog {
   }
 
   write(entry: AuditEntry): void {
+    if (this.#isClosed) return;
     const now = Date.now();
     try {
       if (now - this.#lookedAt > LOOK_EVERY_MS) this.#follow(now);
@@ -68,6 +71,7 @@ class AuditFile implements AuditLog {
   }
 
   close(): void {
+    this.#isClosed = true;
     closeSync(this.#descriptor);
   }
 }

@@ -11,7 +11,7 @@ export interface Audited {
   admission: Admission | undefined;
   /** What was named in the path. */
   touched: Touched;
-  action: Action;
+  action: Action | 'admin';
 }
 
 /** Tells what was done to a repository, or refused to somebody who showed who they are. */

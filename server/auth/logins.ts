@@ -47,10 +47,9 @@ export class Logins {
     const login = await records.find(hashOf(token));
     if (login === undefined) return undefined;
     const isStale = now() - login.lastUsed > UNUSED_DAYS_MAX * DAY_MS;
-    if (isStale || login.accountMark !== this.#markOf(login.account)) {
-      await records.remove(login.id);
-      return undefined;
-    }
+    if (isStale) await records.remove(login.id);
+    // Stays: the file of the accounts may be half written at this moment, or lack one by mistake.
+    if (isStale || login.accountMark !== this.#markOf(login.account)) return undefined;
     // The day is enough, and a pull should not write each time.
     if (now() - login.lastUsed > DAY_MS) await records.touch(login.id, now());
     return login.account;

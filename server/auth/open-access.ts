@@ -58,7 +58,7 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
   const common = { policy, passwords, callerOf, generationOf, service: SERVICE, now };
   const reader = new TokenReader({ tokens, accounts, generationOf, now });
   const logins = new Logins({ records: records.logins, accounts, now });
-  const timer = setInterval(() => reloadKeys(keys, log), KEYS_EVERY_MS).unref();
+  const timer = setInterval(keysReloader(keys, log), KEYS_EVERY_MS).unref();
   return {
     access: new PolicyAccess({ ...common, tokens: reader, scheme }),
     tokenEndpoint: new TokenEndpoint({ ...common, tokens, logins, audit }),
@@ -95,10 +95,17 @@ function sayAuditFails(error: unknown, log: Log): void {
   log.error('the audit log cannot be written, what happens meanwhile is missing in it', { err: error });
 }
 
-function reloadKeys(keys: Keys, log: Log): void {
-  try {
-    keys.reload();
-  } catch (error) {
-    log.warn('the changed keys cannot be used, those before stay', { err: error });
-  }
+/** Says each fault once. */
+function keysReloader(keys: Keys, log: Log): () => void {
+  let lastFault: string | undefined;
+  return () => {
+    try {
+      keys.reload();
+      lastFault = undefined;
+    } catch (error) {
+      const fault = String(error);
+      if (fault !== lastFault) log.warn('the changed keys cannot be used, those before stay', { err: error });
+      lastFault = fault;
+    }
+  };
 }

@@ -18,6 +18,10 @@ export const PASSWORD_MAX_BYTES = 72;
 // Each takes a core for 100 ms.
 const CHECKS_AT_ONCE = 4;
 const CHECKS_WAITING_MAX = 200;
+// A client that has the password sends one for all its requests; these are all different.
+const CHECKS_OF_ACCOUNT_MAX = 10;
+// Longer than any account's: the names of guesses are kept for a while.
+const NAME_KEPT_MAX = 256;
 
 // Nobody's: checked for users that are not there, so that they take as long as a wrong password.
 const NOBODY = '$2b$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy';
@@ -31,6 +35,7 @@ export class Passwords {
   readonly #slowdown: Slowdown;
   readonly #running = new Map<string, Promise<boolean>>();
   readonly #waiting: (() => void)[] = [];
+  readonly #ofAccount = new Map<string, number>();
   #checks = 0;
 
   constructor({ accounts, now = Date.now, wait = delay, compare = compareBcrypt }: PasswordsParts) {
@@ -65,11 +70,27 @@ export class Passwords {
     id: string,
     { user, password, address, hash }: { user: string; password: string; address: string; hash: string | undefined },
   ): Promise<boolean> {
-    const keys = [`user ${user}`, `address ${address}`] as const;
+    const keys = [`user ${user.slice(0, NAME_KEPT_MAX)}`, `address ${address}`] as const;
+    const atOnce = (this.#ofAccount.get(keys[0]) ?? 0) + 1;
+    if (atOnce > CHECKS_OF_ACCOUNT_MAX) throw areTooMany();
+    this.#ofAccount.set(keys[0], atOnce);
+    try {
+      return await this.#compareSlowly(keys, { password, hash, id, user });
+    } finally {
+      const left = (this.#ofAccount.get(keys[0]) ?? 1) - 1;
+      if (left > 0) this.#ofAccount.set(keys[0], left);
+      else this.#ofAccount.delete(keys[0]);
+    }
+  }
+
+  async #compareSlowly(
+    keys: readonly [string, string],
+    { id, user, password, hash }: { id: string; user: string; password: string; hash: string | undefined },
+  ): Promise<boolean> {
     const delayMs = this.#slowdown.delayMs(keys);
     this.#slowdown.count(keys);
     if (delayMs > 0) await this.#wait(delayMs);
-    const isSame = await this.#inTurn(() => this.#compare(password, hash ?? this.#nobody()));
+    const isSame = await this.#inTurn(() => this.#compare(password, hash ?? this.#nobody(user)));
     const isRight = isSame && hash !== undefined && Buffer.byteLength(password) <= PASSWORD_MAX_BYTES;
     if (isRight) {
       this.#verified.keep(id);
@@ -80,10 +101,12 @@ export class Passwords {
     return isRight;
   }
 
-  /** Nobody's hash, at the cost of those that are there. */
-  #nobody(): string {
-    const [any = NOBODY] = this.#accounts().values();
-    return NOBODY.replace(/^\$2b\$\d\d/, any.slice(0, '$2b$10'.length));
+  /** Nobody's hash, at the cost that some account has: always the same one for a name, and nobody can tell which. */
+  #nobody(user: string): string {
+    const hashes = [...this.#accounts().values()];
+    const number = Number.parseInt(this.#verified.idOf(user, '', '').slice(0, 8), 16);
+    const like = hashes[number % hashes.length] ?? NOBODY;
+    return NOBODY.replace(/^\$2b\$\d\d/, like.slice(0, '$2b$10'.length));
   }
 
   async #inTurn(check: () => Promise<boolean>): Promise<boolean> {

@@ -92,7 +92,8 @@ class Rule {
     if (!this.#actions.has(action)) return 'action';
     if (!this.#isFrom(address)) return 'address';
     if (now > this.#untilMs) return 'date';
-    if (action === 'admin') return undefined;
+    // Whoever may do everything in a part of the registry does not run the server.
+    if (action === 'admin') return this.isUnlimited ? undefined : 'repository';
     if (!this.isAboutRepository(question)) return 'repository';
     return this.#isAboutTag(question) ? undefined : 'tag';
   }

@@ -21,7 +21,8 @@ export interface Touched {
 }
 
 // An image with its source, a few times over; every scope costs a look at the rules and at the index.
-const SCOPES_MAX = 50;
+// A token with as many of the longest names is as long as a token may be.
+const SCOPES_MAX = 30;
 
 /**
  * Parses the `scope` parameters of a token request: several, each of which may hold several, separated by spaces. What

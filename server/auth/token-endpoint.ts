@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import type { AccessAction } from '../../config/config.ts';
 import { RegistryError } from '../../oci/errors.ts';
 import { jsonReply, type Reply } from '../http/exchange.ts';
 import type { Credential } from './audit-line.ts';
@@ -58,6 +57,7 @@ export class TokenEndpoint {
   /** `GET /token?service=...&scope=...`, with Basic credentials or none; `offline_token=true` asks for a refresh token. */
   async get(request: TokenRequest): Promise<Reply> {
     const { authorization, address, parameters } = request;
+    this.#checkService(parameters);
     const credentials = authorization === undefined ? undefined : parseBasic(authorization);
     if (typeof credentials === 'string') throw isWrong(credentials);
     return this.#audited(request, credentials === undefined ? 'none' : 'password', credentials?.user, async () => {
@@ -69,6 +69,7 @@ export class TokenEndpoint {
 
   /** `POST /token` with a form: `grant_type=password` or `refresh_token`; `access_type=offline` asks for the latter. */
   async post(request: TokenRequest): Promise<Reply> {
+    this.#checkService(request.parameters);
     const grantType = request.parameters.get('grant_type');
     if (grantType === 'refresh_token') return this.#refresh(request);
     if (grantType === 'password') return this.#postPassword(request);
@@ -95,6 +96,16 @@ export class TokenEndpoint {
       if (user === undefined) throw isWrong('the refresh token is not good any more: log in again');
       return this.#grant(callerOf(user), address, parameters);
     });
+  }
+
+  /** Before anything is kept or counted. */
+  #checkService(parameters: URLSearchParams): void {
+    const { service } = this.#parts;
+    const asked = parameters.get('service');
+    if (asked !== null && asked !== service) {
+      const reason = `the service of this registry is ${service}: take it from the challenge`;
+      throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
+    }
   }
 
   /** Somebody who shows nothing gets what everyone gets: nothing that an audit asks for. */
@@ -131,12 +142,7 @@ export class TokenEndpoint {
   }
 
   async #grant(caller: Caller, address: string, parameters: URLSearchParams, more: object = {}): Promise<Issued> {
-    const { tokens, service, now } = this.#parts;
-    const asked = parameters.get('service');
-    if (asked !== null && asked !== service) {
-      const reason = `the service of this registry is ${service}: take it from the challenge`;
-      throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
-    }
+    const { tokens, now } = this.#parts;
     const scopes = parseScopes(parameters.getAll('scope'));
     const granted: TokenAccess[] = [];
     for (const scope of scopes) granted.push(...(await this.#granted(scope, caller, address)));
@@ -158,8 +164,11 @@ export class TokenEndpoint {
     const { policy, generationOf, now } = this.#parts;
     const asker = { caller, address, now: now() };
     if (scope.type === 'registry') {
-      const action: AccessAction = scope.name === 'catalog' ? 'pull' : 'admin';
-      return policy.allowsSomewhere({ ...asker, action }) ? [{ ...scope, actions: ['*'] }] : [];
+      const isAllowed =
+        scope.name === 'catalog'
+          ? policy.allowsSomewhere({ ...asker, action: 'pull' })
+          : policy.find({ ...asker, action: 'admin' }) !== undefined;
+      return isAllowed ? [{ ...scope, actions: ['*'] }] : [];
     }
     const { type, name } = scope;
     const isAllowed = (action: ScopeAction) => policy.allowsIn({ ...asker, action, repository: name });

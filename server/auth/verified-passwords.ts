@@ -22,7 +22,7 @@ export class VerifiedPasswords {
   idOf(user: string, password: string, hash: string): string {
     return createHmac('sha256', this.#key)
       .update(JSON.stringify([user, password, hash]))
-      .digest('base64');
+      .digest('hex');
   }
 
   has(id: string): boolean {

@@ -16,8 +16,10 @@ export function createOrigin(host: string | undefined, trustedProxies: readonly 
   return (request) => {
     const { socket, headers } = request;
     const isFromProxy = isTrusted((socket.remoteAddress ?? '').replace(/^::ffff:/, ''));
-    const forwarded = isFromProxy ? String(headers['x-forwarded-proto'] ?? '').toLowerCase() : '';
-    const isSecure = forwarded === '' ? 'encrypted' in socket : forwarded === 'https';
+    const forwarded = isFromProxy ? String(headers['x-forwarded-proto'] ?? '') : '';
+    // Of several proxies each adds what it was asked by; the first of them spoke with the client.
+    const [first = ''] = forwarded.toLowerCase().split(',');
+    const isSecure = first.trim() === '' ? 'encrypted' in socket : first.trim() === 'https';
     const name = HOST.test(headers.host ?? '') ? headers.host : 'localhost';
     return `${isSecure ? 'https' : 'http'}://${name}`;
   };

@@ -100,8 +100,8 @@ export const TABLE: readonly Row[] = [
   { method: 'GET', path: '/v1/_ping', answers: '200 200 200 200 200 200 200' },
   { method: 'GET', path: '/v1/search?q=app', answers: '401 401 200 403 200 200 200' },
   { method: 'DELETE', path: '/api/v1/repositories/team/absent', answers: '401 401 403 403 403 403 404' },
-  { method: 'GET', path: '/api/v1/read-only', answers: '401 401 403 403 403 200 200' },
-  { method: 'PUT', path: '/api/v1/read-only', body: '{"readOnly":false}', answers: '401 401 403 403 403 200 200' },
+  { method: 'GET', path: '/api/v1/read-only', answers: '401 401 403 403 403 403 200' },
+  { method: 'PUT', path: '/api/v1/read-only', body: '{"readOnly":false}', answers: '401 401 403 403 403 403 200' },
   { method: 'GET', path: '/livez', answers: '200 200 200 200 200 200 200' },
   { method: 'GET', path: '/readyz', answers: '200 200 200 200 200 200 200' },
 ];

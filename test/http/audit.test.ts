@@ -123,8 +123,10 @@ describe('the audit', () => {
     await new Promise((resolve) => setTimeout(resolve, 1100));
     log.write({ ...entry, action: 'push', subject: 'x'.repeat(10_000), status: 500 });
     log.close();
+    log.write({ ...entry, action: 'delete', status: 200 });
     assert.match(await readFile(`${own}.1`, 'utf8'), /"action":"pull".*"outcome":"done"\}\n$/);
-    const [line = ''] = (await readFile(own, 'utf8')).split('\n');
+    const [line = '', ...more] = (await readFile(own, 'utf8')).split('\n');
+    assert.deepEqual(more, [''], 'nothing after it was closed');
     assert.match(line, /"action":"push".*"outcome":"failed"\}$/);
     assert.ok(line.length < 4096);
     assert.deepEqual(faults, []);

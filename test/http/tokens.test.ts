@@ -136,7 +136,7 @@ describe('access by tokens', () => {
       accessOf(await tokenOf(all, basic(user))).map(({ name, actions }) => `${name} ${actions.join('+')}`);
     assert.deepEqual(await granted('puller'), ['team/app pull', 'team/absent pull']);
     assert.deepEqual(await granted('writer'), ['team/app pull+push+delete', 'team/absent pull+push+delete']);
-    assert.deepEqual(await granted('owner'), ['own/app pull+push+delete', 'admin *']);
+    assert.deepEqual(await granted('owner'), ['own/app pull+push+delete']);
     const nobody = await tokenOf(`${all} repository:public/app:pull,push`, {});
     assert.deepEqual(
       accessOf(nobody).map(({ name, actions }) => [name, ...actions]),
@@ -238,7 +238,7 @@ describe('access by tokens', () => {
     await until('the new password', async () => (await renew({ refresh_token: kept })).status === 401);
     await writeFile(accounts.path, old);
     await until('the old password', async () => (await client.get('/v2/', basic('puller'))).status === 200);
-    assertRefused(await renew({ refresh_token: kept }), 401, 'UNAUTHORIZED', /log in again/);
+    await until('the login to be back', async () => (await renew({ refresh_token: kept })).status === 200);
   });
 
   it('dies with the repository that it was made for, not with one that it made', async () => {

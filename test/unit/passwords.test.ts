@@ -86,6 +86,30 @@ describe('passwords', () => {
     assert.deepEqual(state.waited, [100, 200, 400, 800, 1600]);
   });
 
+  it('of one account are guessed at ten at a time', async () => {
+    const { passwords } = setUp();
+    const guesses = Array.from({ length: 30 }, (_, i) => passwords.check('alice', `guess ${i}`, `address ${i}`));
+    const refused = (await Promise.allSettled(guesses)).filter(({ status }) => status === 'rejected');
+    assert.equal(refused.length, 20);
+    for (const each of refused) assert.equal((each as PromiseRejectedResult).reason.code, 'TOOMANYREQUESTS');
+    assert.equal(await passwords.check('alice', 'guess', 'later'), false);
+  });
+
+  it('of nobody cost what some account costs, the same for the same name', async () => {
+    const costs: string[] = [];
+    const { passwords } = setUp({
+      accounts: () => new Map(['04', '07'].map((cost) => [`user ${cost}`, `$2b$${cost}$${'x'.repeat(53)}`])),
+      compare: async (_password, hash) => {
+        costs.push(hash.slice(4, 6));
+        return false;
+      },
+    });
+    for (let i = 0; i < 40; i++) await passwords.check(`nobody ${i}`, 'x', `address ${i}`);
+    for (let i = 0; i < 40; i++) await passwords.check(`nobody ${i}`, 'y', `address ${i}`);
+    assert.deepEqual(costs.slice(40), costs.slice(0, 40));
+    assert.deepEqual([...new Set(costs)].sort(), ['04', '07']);
+  });
+
   it('of an address that knows one of them may be right or wrong: only the wrong ones count', async () => {
     const { passwords, state } = setUp();
     for (let i = 0; i < 8; i++) {
