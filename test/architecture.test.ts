@@ -26,6 +26,8 @@ const KNOWN_ONLY_TO: Readonly<Record<string, readonly string[]>> = {
   'pino-pretty': ['server/observe/'],
   'prom-client': ['server/observe/'],
   'fast-check': ['test/'],
+  bcrypt: ['server/auth/', 'test/'],
+  jsonwebtoken: ['server/auth/', 'test/'],
   // The lock on the root is a transaction of a database, because Node has no file locks.
   'node:sqlite': ['storage/metadata/', 'server/root-lock.ts', 'cli/doctor/lock.ts', 'test/'],
   'node:test': ['test/'],
