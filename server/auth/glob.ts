@@ -10,8 +10,16 @@ const TOKEN = /\*\*|\*|\{user\}|[^*{]+|\{/g;
 export function createGlob(pattern: string): Glob {
   if (pattern === '**') return () => true;
   const tokens: readonly string[] = pattern.match(TOKEN) ?? [];
+  const [first = '', second] = tokens;
+  // The usual ones, `team/app` and `team/**`, are on the way of every request.
+  if (isWord(first) && tokens.length === 1) return (text) => text === first;
+  if (isWord(first) && second === '**' && tokens.length === 2) return (text) => text.startsWith(first);
   if (!tokens.includes('{user}')) return (text) => matches(tokens, text, '');
   return (text, user) => user !== undefined && matches(tokens, text, user);
+}
+
+function isWord(token: string): boolean {
+  return token !== '' && token !== '*' && token !== '**' && token !== '{user}';
 }
 
 /**

@@ -13,6 +13,12 @@ export interface Generation {
 
 export type GenerationOf = (name: RepositoryName) => Promise<Generation | undefined>;
 
+interface CheckedToken {
+  readonly token: Token;
+  /** As if all repositories were still there. */
+  readonly grants: Grants;
+}
+
 export interface TokenReaderParts {
   readonly tokens: Tokens;
   readonly accounts: () => Accounts;
@@ -37,7 +43,7 @@ const REMEMBERED_MAX = 2_000;
  */
 export class TokenReader {
   readonly #parts: TokenReaderParts;
-  readonly #checked = new Map<string, Token>();
+  readonly #checked = new Map<string, CheckedToken>();
 
   constructor(parts: TokenReaderParts) {
     this.#parts = parts;
@@ -46,34 +52,38 @@ export class TokenReader {
   /** Undefined for a token that is not valid. */
   async read(text: string): Promise<ReadToken | undefined> {
     const { accounts } = this.#parts;
-    const token = await this.#check(text);
-    if (token === undefined || (token.user !== undefined && !accounts().has(token.user))) return undefined;
-    return { id: token.id, user: token.user, grants: await this.#grantsOf(token) };
+    const checked = await this.#check(text);
+    if (checked === undefined) return undefined;
+    const { token, grants } = checked;
+    if (token.user !== undefined && !accounts().has(token.user)) return undefined;
+    return { id: token.id, user: token.user, grants: await this.#living(token, grants) };
   }
 
-  async #check(text: string): Promise<Token | undefined> {
+  async #check(text: string): Promise<CheckedToken | undefined> {
     const known = this.#checked.get(text);
-    if (known !== undefined && known.expiresAt > this.#parts.now()) return known;
+    if (known !== undefined && known.token.expiresAt > this.#parts.now()) return known;
     this.#checked.delete(text);
     const token = await this.#parts.tokens.verify(text);
-    if (token !== undefined) this.#remember(text, token);
-    return token;
+    if (token === undefined) return undefined;
+    const checked = { token, grants: grantsOf(token.access) };
+    this.#remember(text, checked);
+    return checked;
   }
 
-  #remember(text: string, token: Token): void {
-    this.#checked.set(text, token);
+  #remember(text: string, checked: CheckedToken): void {
+    this.#checked.set(text, checked);
     const [oldest] = this.#checked.keys();
     if (this.#checked.size > REMEMBERED_MAX && oldest !== undefined) this.#checked.delete(oldest);
   }
 
-  async #grantsOf(token: Token): Promise<Grants> {
-    const repositories = new Map<RepositoryName, ReadonlySet<ScopeAction>>();
+  /** The grants without repositories that are others by now. */
+  async #living(token: Token, grants: Grants): Promise<Grants> {
+    let living: TokenAccess[] | undefined;
     for (const entry of token.access) {
-      if (entry.type !== 'repository' || !(await this.#isAlive(entry, token))) continue;
-      repositories.set(entry.name, new Set(entry.actions).union(repositories.get(entry.name) ?? new Set()));
+      if (entry.type !== 'repository' || (await this.#isAlive(entry, token))) continue;
+      living = (living ?? [...token.access]).filter((each) => each !== entry);
     }
-    const has = (name: string) => token.access.some((entry) => entry.type === 'registry' && entry.name === name);
-    return { repositories, catalog: has('catalog'), admin: has('admin') };
+    return living === undefined ? grants : grantsOf(living);
   }
 
   /** A token that was made before the repository may have been what its first push was made with. */
@@ -83,4 +93,14 @@ export class TokenReader {
     if (generation !== undefined) return generation === current.id;
     return current.createdAt >= token.issuedAt - 1000;
   }
+}
+
+function grantsOf(access: readonly TokenAccess[]): Grants {
+  const repositories = new Map<RepositoryName, ReadonlySet<ScopeAction>>();
+  for (const entry of access) {
+    if (entry.type !== 'repository') continue;
+    repositories.set(entry.name, new Set(entry.actions).union(repositories.get(entry.name) ?? new Set()));
+  }
+  const has = (name: string) => access.some((entry) => entry.type === 'registry' && entry.name === name);
+  return { repositories, catalog: has('catalog'), admin: has('admin') };
 }
