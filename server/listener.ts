@@ -111,7 +111,7 @@ export class Listener {
       authorization: request.headers.authorization,
       address: clientAddress(request),
       origin: () => origin(request),
-      scope: scopeOf(endpoint, params, target.query),
+      scope: () => scopeOf(endpoint, params, target.query),
     });
     observed.admission = admission;
     authorize(admission, endpoint, params, target.query);

@@ -95,7 +95,7 @@ export async function createService(config: Config, identity: Identity, parts: S
           authorization: request.headers.authorization,
           address: clientAddress(request),
           origin: () => origin(request),
-          scope,
+          scope: () => scope,
         }),
       clientAddress,
       audit: more.audit,

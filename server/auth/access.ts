@@ -16,7 +16,7 @@ export interface AccessRequest {
   /** `https://registry.example.com`: this server, as the client reaches it. */
   readonly origin: () => string;
   /** What a token would have to grant for it. */
-  readonly scope: string | undefined;
+  readonly scope: () => string | undefined;
 }
 
 /** Tells who sends a request and what they may do. */
@@ -54,7 +54,7 @@ export class PolicyAccess implements Access {
 
   async admit(request: AccessRequest): Promise<Admission> {
     const { policy, scheme, service, now } = this.#parts;
-    const challenge = () => ({ scheme, service, origin: request.origin(), scope: request.scope });
+    const challenge = () => ({ scheme, service, origin: request.origin(), scope: request.scope() });
     const { caller, grants, tokenId } = await this.#identify(request, challenge);
     return new PolicyAdmission({ policy, caller, grants, tokenId, address: request.address, now: now(), challenge });
   }

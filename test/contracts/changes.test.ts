@@ -9,7 +9,16 @@ import { parseTag } from '../../oci/names.ts';
 import { StorageError, type BlobDriver } from '../../storage/blobs/driver.ts';
 import { blobKey, layerLinkKey, revisionLinkKey, tagIndexLinkKey, tagLinkKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
-import { bodyOf, digestOfText, imageOf, name, NO_CLAIM, openTestRegistry, pushBlob } from '../harness/registry.ts';
+import {
+  bodyOf,
+  digestOfText,
+  imageOf,
+  manifestPush,
+  name,
+  NO_CLAIM,
+  openTestRegistry,
+  pushBlob,
+} from '../harness/registry.ts';
 
 const repository = name('team/app');
 const tag = parseTag('latest');
@@ -18,14 +27,7 @@ async function pushImage(opened: Awaited<ReturnType<typeof openTestRegistry>>, l
   await pushBlob(opened.registry, repository, 'config');
   await pushBlob(opened.registry, repository, layer);
   const bytes = imageOf('config', layer);
-  return opened.registry.manifests.put({
-    name: repository,
-    reference: { tag },
-    tags: [],
-    bytes,
-    contentType: undefined,
-    rights: EVERYTHING,
-  });
+  return opened.registry.manifests.put(manifestPush(repository, tag, bytes));
 }
 
 /** Lets a method do its work and then fail, while `isOn`. */
@@ -54,7 +56,7 @@ describe('a change that failed half-way', () => {
     await pushBlob(opened.registry, repository, 'two');
     isFailing = true;
     const bytes = imageOf('config', 'two');
-    const push = { name: repository, reference: { tag }, tags: [], bytes, contentType: undefined, rights: EVERYTHING };
+    const push = manifestPush(repository, tag, bytes);
     await assert.rejects(opened.registry.manifests.put(push), StorageError);
     isFailing = false;
     const found = await opened.registry.manifests.get(repository, { tag });
@@ -94,7 +96,7 @@ describe('a change that failed half-way', () => {
     const first = await pushImage(opened, 'one');
     isFailing = true;
     const bytes = imageOf('config', 'one', 'one');
-    const push = { name: repository, reference: { tag }, tags: [], bytes, contentType: undefined, rights: EVERYTHING };
+    const push = manifestPush(repository, tag, bytes);
     await assert.rejects(opened.registry.manifests.put(push), { failure: 'full' });
     isFailing = false;
     assert.equal((await opened.registry.manifests.get(repository, { tag })).digest, first.digest);
@@ -193,14 +195,7 @@ describe('two processes on one store', () => {
     const push = async (side: typeof one, text: string) => {
       await pushBlob(side.registry, repository, text);
       const bytes = imageOf('config', text);
-      await side.registry.manifests.put({
-        name: repository,
-        reference: { tag },
-        tags: [],
-        bytes,
-        contentType: undefined,
-        rights: EVERYTHING,
-      });
+      await side.registry.manifests.put(manifestPush(repository, tag, bytes));
     };
     for (let round = 0; round < 10; round++) {
       await Promise.all([push(one, `a${round}`), push(two, `b${round}`)]);
@@ -222,14 +217,7 @@ describe('two processes on one store', () => {
       const digest = await pushBlob(one.registry, repository, layer);
       const bytes = imageOf('config', layer);
       const [pushed, deleted] = await Promise.allSettled([
-        one.registry.manifests.put({
-          name: repository,
-          reference: { tag },
-          tags: [],
-          bytes,
-          contentType: undefined,
-          rights: EVERYTHING,
-        }),
+        one.registry.manifests.put(manifestPush(repository, tag, bytes)),
         two.registry.blobs.delete(repository, digest),
       ]);
       const refused = [pushed, deleted].filter((outcome) => outcome.status === 'rejected');

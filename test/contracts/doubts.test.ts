@@ -18,6 +18,7 @@ import {
   pushBlob,
   type OpenedRegistry,
   type RegistryOptions,
+  manifestPush,
 } from '../harness/registry.ts';
 
 /*
@@ -66,14 +67,7 @@ async function twoProcesses(root: string, second: Partial<RegistryOptions> = {})
 }
 
 function put({ registry }: OpenedRegistry, bytes: Uint8Array, tag: Tag = latest) {
-  return registry.manifests.put({
-    name: repository,
-    reference: { tag },
-    tags: [],
-    bytes,
-    contentType: undefined,
-    rights: EVERYTHING,
-  });
+  return registry.manifests.put(manifestPush(repository, tag, bytes));
 }
 
 /** Begins the work and gives it the time to wait for a lock. */

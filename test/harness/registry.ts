@@ -2,10 +2,12 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { parseDigest, type Digest } from '../../oci/digest.ts';
-import { parseRepositoryName, type RepositoryName } from '../../oci/names.ts';
+import { parseRepositoryName, type RepositoryName, type Tag } from '../../oci/names.ts';
 import { ContentCache } from '../../registry/content-cache.ts';
 import type { Context, RegistrySettings } from '../../registry/context.ts';
+import type { ManifestPush } from '../../registry/manifests.ts';
 import { createRegistry, type Registry } from '../../registry/registry.ts';
+import { EVERYTHING } from '../../registry/rights.ts';
 import { beginRun } from '../../registry/store.ts';
 import type { BlobDriver } from '../../storage/blobs/driver.ts';
 import { openFilesystemDriver } from '../../storage/blobs/filesystem.ts';
@@ -95,4 +97,9 @@ export function imageOf(config: string, ...layers: readonly string[]): Buffer {
       layers: layers.map((layer) => descriptor('application/vnd.oci.image.layer.v1.tar', layer)),
     }),
   );
+}
+
+/** The push of a manifest under a tag, by whoever may do everything. */
+export function manifestPush(repository: RepositoryName, tag: Tag, bytes: Uint8Array): ManifestPush {
+  return { name: repository, reference: { tag }, tags: [], bytes, contentType: undefined, rights: EVERYTHING };
 }

@@ -1,27 +1,16 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { parseDate } from '../../config/date.ts';
-import { ConfigError, describeConfig, readConfig, type ConfigInput } from '../../config/load.ts';
-import { temporaryDirectory } from '../harness/process.ts';
-
-async function withFile<T>(yaml: string, use: (input: ConfigInput) => Promise<T>): Promise<T> {
-  await using directory = await temporaryDirectory();
-  const file = path.join(directory.path, 'config.yaml');
-  await writeFile(file, yaml);
-  return await use({ flags: { config: file }, cwd: directory.path });
-}
+import { describeConfig, readConfig } from '../../config/load.ts';
+import { faultsOfFile, withFile } from './config-files.ts';
 
 const accessOf = (yaml: string) => withFile(yaml, async (input) => (await readConfig(input)).access);
 
-async function faultsOf(yaml: string): Promise<readonly string[]> {
-  const fault = await withFile(yaml, readConfig).then(
-    () => assert.fail('it was taken'),
-    (error: unknown) => error,
-  );
-  assert.ok(fault instanceof ConfigError);
-  return fault.faults.map(({ path: key, origin, wrong, instead }) => {
+/** Each fault in a line. */
+async function faultLines(yaml: string): Promise<readonly string[]> {
+  const { faults } = await faultsOfFile(yaml);
+  return faults.map(({ path: key, origin, wrong, instead }) => {
     return `${key} ${origin?.replace(/.*:/, ':')} ${wrong} | ${instead}`;
   });
 }
@@ -78,7 +67,7 @@ test('a variable holds rules as JSON', async () => {
 });
 
 test('each fault of a rule is told with its place and with what would do', async () => {
-  const faults = await faultsOf(`
+  const faults = await faultLines(`
 access:
   htpasswd: users
   rules:
@@ -111,17 +100,17 @@ access:
 });
 
 test('what contradicts itself is refused', async () => {
-  const [open = ''] = await faultsOf('access: {allowAnonymous: true, htpasswd: users}');
+  const [open = ''] = await faultLines('access: {allowAnonymous: true, htpasswd: users}');
   assert.match(open, /^access\.allowAnonymous :1 it opens everything to everyone, and access\.htpasswd does not/);
-  const [nobody = ''] = await faultsOf('access: {rules: [{who: [anonymous, alice], actions: pull}]}');
+  const [nobody = ''] = await faultLines('access: {rules: [{who: [anonymous, alice], actions: pull}]}');
   assert.match(nobody, /^access\.rules :1 a rule is for "alice", and nobody can log in \| Name a file of accounts/);
-  const [exposed = ''] = await faultsOf('address: 0.0.0.0:5000');
+  const [exposed = ''] = await faultLines('address: 0.0.0.0:5000');
   assert.match(exposed, /name a file of accounts in access\.htpasswd/);
   assert.equal((await accessOf('address: 0.0.0.0:5000\naccess: {htpasswd: users}')).rules.length, 1);
 });
 
 test('a pattern that would take long to match is refused', async () => {
-  const [fault = ''] = await faultsOf(
+  const [fault = ''] = await faultLines(
     `access: {htpasswd: users, rules: [{who: alice, actions: pull, repositories: '${'a*'.repeat(7)}'}]}`,
   );
   assert.match(fault, /at most 6 stars/);
@@ -129,7 +118,7 @@ test('a pattern that would take long to match is refused', async () => {
 
 test('config show prints the rules as they were written', async () => {
   const yaml = 'access:\n  htpasswd: users\n  rules: [{who: alice, actions: pull}]\n';
-  const shown = await withFile(yaml, describeConfig);
+  const shown = await withFile(yaml, (input) => describeConfig(input));
   assert.match(shown, /^ {2}rules: \[ \{ who: alice, actions: pull, repositories: "\*\*", tags: "\*" \} \] # .*:3$/m);
 });
 

@@ -3,28 +3,9 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
-import { checkConfigFile, ConfigError, describeConfig, readConfig, type ConfigInput } from '../../config/load.ts';
+import { checkConfigFile, ConfigError, describeConfig, readConfig } from '../../config/load.ts';
 import { temporaryDirectory } from '../harness/process.ts';
-
-async function faultsOf(input: ConfigInput): Promise<ConfigError> {
-  const error = await readConfig(input).then(
-    (config) => assert.fail(`it was taken: ${JSON.stringify(config)}`),
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof ConfigError, String(error));
-  assert.ok(error.faults.length > 0);
-  return error;
-}
-
-/** Reads `yaml` as the file `config.yaml`, by which name places in it are told. */
-async function withFile<T>(yaml: string, use: (input: ConfigInput, file: string) => Promise<T>): Promise<T> {
-  await using directory = await temporaryDirectory();
-  const file = path.join(directory.path, 'config.yaml');
-  await writeFile(file, yaml);
-  return await use({ flags: { config: file }, cwd: directory.path }, file);
-}
-
-const faultsOfFile = (yaml: string) => withFile(yaml, faultsOf);
+import { faultsOf, faultsOfFile, withFile } from './config-files.ts';
 
 test('nothing configured gives the documented defaults', async () => {
   const config = await readConfig({ cwd: '/srv' });
@@ -274,50 +255,6 @@ test('an address that others reach is refused until anonymous access is asked fo
   for (const address of ['127.0.0.1:0', '127.9.9.9:1', '[::1]:1', 'localhost:1', 'LOCALHOST:1']) {
     assert.equal((await readConfig({ flags: { address } })).access.allowAnonymous, false, address);
   }
-});
-
-test('YAML: nothing at all is fine, and so are anchors, merges and keys without a value', async () => {
-  const defaults = await readConfig({ cwd: '/x' });
-  for (const yaml of ['', '# nothing\n', '---\n', 'http:\nlog:\n  level:\n', '{}']) {
-    assert.deepEqual(await withFile(yaml, ({ flags = {} }) => readConfig({ flags, cwd: '/x' })), defaults, yaml);
-  }
-  const shared = 'http: {headersTimeout: &t 9s, keepAliveTimeout: *t, minimumRate: &r {over: 5s}}\n';
-  const config = await withFile(shared, (input) => readConfig(input));
-  assert.deepEqual([config.http.headersTimeoutMs, config.http.keepAliveTimeoutMs], [9000, 9000]);
-});
-
-test('YAML: what is no map of keys is refused with its place', async () => {
-  const cases: readonly (readonly [string, RegExp])[] = [
-    ['- a\n', /config\.yaml: it holds something else than keys with values/],
-    ['text', /it holds something else than keys/],
-    ['a: [1\nb: 2', /config\.yaml:\d: this is not YAML/],
-    ['readOnly: true\nroot: /a\nreadOnly: false\n', /config\.yaml:3: this key is set a second time/],
-    ['readOnly: true\n---\nreadOnly: false\n', /this is not YAML/],
-    ['root: !secret abc\n', /config\.yaml:1: this is not YAML: Unresolved tag/],
-    ['root: *nobody\n', /this is not YAML|Unresolved alias/],
-    ['__proto__: {readOnly: true}\n', /__proto__ \(.*:1\): there is no such key/],
-    ['5: x\n', /5 \(.*config\.yaml:1\): there is no such key/],
-  ];
-  for (const [yaml, expected] of cases) assert.match((await faultsOfFile(yaml)).message, expected, yaml);
-});
-
-test('a key set twice does not hide the other faults', async () => {
-  const { faults } = await faultsOfFile('log: {level: loud}\nroot: a\nroot: b\n');
-  assert.deepEqual(
-    faults.map(({ wrong }) => wrong),
-    ['this key is set a second time', '"loud" will not do'],
-  );
-});
-
-test('aliases that multiply do not take the memory', async () => {
-  const lines = ['a: &a0 [x,x,x,x,x,x,x,x,x,x]'];
-  for (let i = 1; i < 12; i++)
-    lines.push(
-      `a${i}: &a${i} [${Array(10)
-        .fill(`*a${i - 1}`)
-        .join(',')}]`,
-    );
-  assert.match((await faultsOfFile(lines.join('\n'))).message, /alias/i);
 });
 
 test('config check looks at the file alone', async () => {
