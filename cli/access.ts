@@ -1,7 +1,7 @@
 import type { AccessAction, Config } from '../config/config.ts';
 import { ACCESS_ACTIONS } from '../config/access-words.ts';
 import { parseReference, parseRepositoryName, type RepositoryName, type Tag } from '../oci/names.ts';
-import { ANONYMOUS } from '../server/auth/caller.ts';
+import { ANONYMOUS, userOf } from '../server/auth/caller.ts';
 import { Policy, type Misfit, type Question } from '../server/auth/policy.ts';
 
 /** The question cannot be asked so; the message says how. */
@@ -28,15 +28,16 @@ const WORDS: Readonly<Record<Misfit, string>> = {
  * @throws CannotExplain
  */
 export function explainAccess({ access }: Config, words: readonly string[]): string {
-  const { rules, groups } = access;
+  const { rules, groups, isOpen } = access;
   const [user = '', action = '', on = '', address = '127.0.0.1', ...more] = words;
   if (!ACCESS_ACTIONS.includes(action as AccessAction) || more.length > 0 || user === '')
     throw new CannotExplain(USAGE);
   if (action !== 'admin' && on === '') throw new CannotExplain(USAGE);
   const what = `${user} may ${action}${on === '' ? '' : ` ${on}`}`;
-  if (rules.length === 0) return `yes: access is open, everyone may do everything; access.htpasswd would change that`;
-  const of = Object.keys(groups).filter((group) => groups[group]?.includes(user));
-  const caller = user === 'anonymous' ? ANONYMOUS : { user, groups: of };
+  if (isOpen) return `yes: access is open, everyone may do everything; access.htpasswd would change that`;
+  const of = Object.keys(groups).filter((group) => groups[group]?.includes(userOf(user)));
+  // `user:alice` is alice; a robot and a trust have their word in front as they have it in the rules.
+  const caller = user === 'anonymous' ? ANONYMOUS : { user: userOf(user), groups: of };
   const question: Question = { caller, action: action as AccessAction, ...touched(on), address, now: Date.now() };
   const misfits = new Policy(rules).explain(question);
   const allowing = misfits.indexOf(undefined);

@@ -21,11 +21,21 @@ const OPTIONS = {
   address: { type: 'string' },
   root: { type: 'string' },
   workers: { type: 'string' },
+  user: { type: 'string' },
+  robot: { type: 'string' },
+  actions: { type: 'string' },
+  repositories: { type: 'string' },
+  tags: { type: 'string' },
+  expires: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean' },
 } as const;
 
-type Command = (input: ConfigInput, rest: readonly string[]) => Promise<number>;
+type Command = (input: ConfigInput, rest: readonly string[], values: Values) => Promise<number>;
+type Values = ReturnType<typeof parse>['values'];
+
+// Every other command takes the options of all.
+const TOKEN_OPTIONS = ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'] as const;
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve,
@@ -34,6 +44,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   'read-only': readOnly,
   access,
   keys,
+  user,
+  token,
 };
 
 /**
@@ -50,7 +62,10 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (command === undefined) throw new UsageError(unknown(`there is no command "${name}"`, name, COMMANDS));
     const { config, address, root, workers } = values;
-    return await command({ flags: { config, address, root, workers }, env: process.env, cwd: process.cwd() }, rest);
+    const stray = TOKEN_OPTIONS.find((option) => values[option] !== undefined);
+    if (stray !== undefined && command !== token) throw new UsageError(`${name} takes no --${stray}. ${SEE_HELP}`);
+    const input = { flags: { config, address, root, workers }, env: process.env, cwd: process.cwd() };
+    return await command(input, rest, values);
   } catch (error) {
     if (!isForPerson(error)) throw error;
     console.error(`entrepot: ${error.message}`);
@@ -101,6 +116,8 @@ const EXPECTED = new Set([
   'KeysUnusable',
   'AuditUnusable',
   'CannotExplain',
+  'AccountFault',
+  'IssuerKeysError',
 ]);
 
 /** Errors whose message says what to do; anything else is a fault of the program and shows its stack. */
@@ -168,6 +185,35 @@ async function keys(input: ConfigInput, [verb, ...rest]: readonly string[]): Pro
   refuseMore('keys rotate', rest);
   const { rotateKeys } = await import('./keys.ts');
   return print(rotateKeys(await readConfig(input, { allowExposed: true })));
+}
+
+async function user(input: ConfigInput, [verb, name, ...rest]: readonly string[]): Promise<number> {
+  const { manageUsers, USER_VERBS } = await import('./user.ts');
+  const known = USER_VERBS.find((each) => each === verb);
+  if (known === undefined) throw new UsageError(`user has these verbs: ${USER_VERBS.join(', ')}.`);
+  if (known !== 'list' && name === undefined) throw new UsageError(`user ${known} needs a name.`);
+  refuseMore(`user ${known}`, known === 'list' && name !== undefined ? [name, ...rest] : rest);
+  return print(await manageUsers(await readConfig(input, { allowExposed: true }), known, name ?? ''));
+}
+
+async function token(input: ConfigInput, [verb, ...rest]: readonly string[], values: Values): Promise<number> {
+  const { createToken, listTokens, revokeTokens } = await import('./token.ts');
+  const stray = TOKEN_OPTIONS.find((option) => values[option] !== undefined);
+  if (verb !== 'create' && stray !== undefined) throw new UsageError(`--${stray} is for token create. ${SEE_HELP}`);
+  const config = await readConfig(input, { allowExposed: true });
+  if (verb === 'list') {
+    refuseMore('token list', rest);
+    return print(await listTokens(config));
+  }
+  if (verb === 'revoke') return print(await revokeTokens(config, rest));
+  if (verb !== 'create') throw new UsageError('token has these verbs: create NAME, list, revoke ID.');
+  const [name, ...more] = rest;
+  if (name === undefined)
+    throw new UsageError('token create needs a name for the token, such as the pipeline it is for.');
+  refuseMore('token create NAME', more);
+  const { secret, note } = await createToken(config, name, values);
+  process.stderr.write(`${note}\n`);
+  return print(secret);
 }
 
 async function configCommand(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {

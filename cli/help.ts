@@ -15,6 +15,15 @@ Usage
       Look for what goes wrong most: address, limits, disk, clock, rights, certificates.
   entrepot access explain USER ACTION REPOSITORY[:TAG] [ADDRESS]
       Say which rule lets a user pull, push, overwrite, delete or admin, or why none does.
+  entrepot user add|passwd|disable|enable NAME
+  entrepot user list
+      Accounts in the store; a password is asked for, or is the first line of the input.
+  entrepot token create NAME --user USER|--robot ROBOT [--actions LIST] [--repositories LIST]
+                             [--tags LIST] [--expires DURATION|never]
+      Make an access token that stands for its owner, within these limits (90d unless said).
+  entrepot token list
+  entrepot token revoke ID ...
+      Show the access tokens, and end some.
   entrepot keys rotate
       Sign tokens with a new key; those that are out stay valid.
   entrepot read-only [on|off]

@@ -4,9 +4,9 @@ export const ACCESS_ACTIONS: readonly AccessAction[] = ['pull', 'push', 'overwri
 
 // What a colon after the first word means is said by that word.
 const ACCOUNT = /^[^\p{Cc}:*]{1,255}$/u;
-const PREFIXED = /^(?:user|group):(.+)$/su;
+const PREFIXED = /^(?:user|group|robot|trust):(.+)$/su;
 
-/** `anonymous`, `authenticated`, `group:NAME`, `user:NAME`, or the bare name of a user. */
+/** `anonymous`, `authenticated`, `group:NAME`, `robot:NAME`, `trust:NAME`, `user:NAME`, or the bare name of a user. */
 export function isWho(text: string): boolean {
   return ACCOUNT.test(PREFIXED.exec(text)?.[1] ?? text);
 }
@@ -35,4 +35,16 @@ export function isTagPattern(text: string): boolean {
 
 function isSimple(text: string): boolean {
   return text.length <= 300 && (text.match(/\*+/g) ?? []).length <= WILDCARDS_MAX;
+}
+
+/** Rather than a file. */
+export function isUrl(text: string): boolean {
+  return /^https?:\/\//i.test(text);
+}
+
+/** `https://...`; plain HTTP for this machine alone, because whoever is on the way could put in keys of his own. */
+export function isSecureUrl(text: string): boolean {
+  const url = URL.parse(text);
+  if (url === null || !isUrl(text) || url.username !== '' || url.password !== '' || url.hash !== '') return false;
+  return url.protocol === 'https:' || ['127.0.0.1', 'localhost', '[::1]'].includes(url.hostname);
 }

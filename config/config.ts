@@ -95,8 +95,38 @@ export interface AccessConfig {
   readonly tokenLifetimeMs: number;
   /** The users of each group. */
   readonly groups: Readonly<Record<string, readonly string[]>>;
-  /** Empty: access is open. Otherwise everything that no rule allows is denied. */
+  /** Everyone may do everything. */
+  readonly isOpen: boolean;
+  /** Everything that none of them allows is denied, unless access is open. */
   readonly rules: readonly AccessRule[];
+  /** Tokens of other issuers that stand for somebody here. */
+  readonly trust: readonly TrustConfig[];
+  /** A token server that decides who may do what. */
+  readonly issuer?: IssuerConfig;
+}
+
+/** Which tokens of an OpenID Connect issuer are `trust:<name>` in the rules. */
+export interface TrustConfig {
+  readonly name: string;
+  /** `iss` of its tokens. */
+  readonly issuer: string;
+  /** In `aud` of its tokens. */
+  readonly audience: string;
+  /** Patterns; each claim has to fit one of its own. */
+  readonly claims: Readonly<Record<string, readonly string[]>>;
+  /** A file or an https address of the keys; absent: where the issuer says. */
+  readonly jwks?: string;
+}
+
+/** Where clients get tokens, and which are believed. Exactly one of `certificates` and `jwks`. */
+export interface IssuerConfig {
+  readonly realm: string;
+  readonly service: string;
+  readonly issuer: string;
+  /** PEM file. */
+  readonly certificates?: string;
+  /** A file or an https address. */
+  readonly jwks?: string;
 }
 
 /** `push` makes what is new; a tag that is there moves with `overwrite` only. `admin` is about the server. */
@@ -104,7 +134,7 @@ export type AccessAction = 'pull' | 'push' | 'overwrite' | 'delete' | 'admin';
 
 /** Something that is allowed. */
 export interface AccessRule {
-  /** `anonymous` (everyone), `authenticated`, `user:NAME` or `group:NAME`. */
+  /** `anonymous` (everyone), `authenticated`, or `user:`, `robot:`, `trust:` or `group:` and a name. */
   readonly who: readonly string[];
   readonly actions: readonly AccessAction[];
   /** Patterns: `*` is anything without a slash, `**` anything, `{user}` the caller's name. */

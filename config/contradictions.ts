@@ -1,5 +1,6 @@
 import { parseAddress } from './address.ts';
 import type { ListenAddress } from './config.ts';
+import { isConfigured } from './derive-access.ts';
 import { EXPOSED, isExposed } from './exposure.ts';
 import { shown, type ConfigFault } from './fault.ts';
 import type { Settings } from './schema.ts';
@@ -19,7 +20,8 @@ export interface ReadOptions {
 type Broken = Pick<Contradiction, 'keys'> & Pick<ConfigFault, 'wrong' | 'instead'>;
 type Rule = (settings: Settings) => Broken | undefined;
 
-const RULES: readonly Rule[] = [halfTls, workersWithoutStorage, sameAddress, openAndClosed, rulesWithoutAccounts];
+const ISSUERS: readonly Rule[] = [unknownTrust, sameTrust, trustWithoutRules, halfIssuer];
+const RULES: readonly Rule[] = [halfTls, workersWithoutStorage, sameAddress, openAndClosed, ...ISSUERS];
 
 /** Every rule between keys that `settings` break; each fault is told at the first of its keys. */
 export function contradictions(
@@ -72,9 +74,9 @@ function overlaps(one: ListenAddress, other: ListenAddress): boolean {
   return hosts[0] === hosts[1] || hosts.some((host) => host === '0.0.0.0' || host === '::');
 }
 
-function openAndClosed({ access: { allowAnonymous, htpasswd, rules } }: Settings): Broken | undefined {
-  if (!allowAnonymous || (htpasswd === undefined && rules === undefined)) return undefined;
-  const other = rules === undefined ? 'htpasswd' : 'rules';
+function openAndClosed({ access }: Settings): Broken | undefined {
+  if (!access.allowAnonymous || !isConfigured(access)) return undefined;
+  const other = access.rules !== undefined ? 'rules' : access.htpasswd !== undefined ? 'htpasswd' : 'issuer.realm';
   return {
     keys: ['access.allowAnonymous', `access.${other}`],
     wrong: `it opens everything to everyone, and access.${other} does not`,
@@ -82,19 +84,62 @@ function openAndClosed({ access: { allowAnonymous, htpasswd, rules } }: Settings
   };
 }
 
-function rulesWithoutAccounts({ access: { htpasswd, rules = [] } }: Settings): Broken | undefined {
-  const known = rules.flatMap(({ who }) => who).find((who) => who !== 'anonymous');
-  if (htpasswd !== undefined || known === undefined) return undefined;
+function unknownTrust({ access: { rules = [], trust } }: Settings): Broken | undefined {
+  const names = new Set(trust.map(({ name }) => `trust:${name}`));
+  const unknown = rules.flatMap(({ who }) => who).find((who) => who.startsWith('trust:') && !names.has(who));
+  if (unknown === undefined) return undefined;
   return {
-    keys: ['access.rules', 'access.htpasswd'],
-    wrong: `a rule is for ${shown(known)}, and nobody can log in`,
-    instead: 'Name a file of accounts in access.htpasswd.',
+    keys: ['access.rules', 'access.trust'],
+    wrong: `a rule is for ${shown(unknown)}, and access.trust has none of that name`,
+    instead: 'Add it to access.trust, or correct the name.',
+  };
+}
+
+function sameTrust({ access: { trust } }: Settings): Broken | undefined {
+  const names = trust.map(({ name }) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice === undefined) return undefined;
+  return {
+    keys: ['access.trust'],
+    wrong: `${shown(twice)} is there twice`,
+    instead: 'Give each a name of its own; one trust takes several patterns for a claim.',
+  };
+}
+
+function trustWithoutRules({ access }: Settings): Broken | undefined {
+  if (access.trust.length === 0 || isConfigured(access)) return undefined;
+  return {
+    keys: ['access.trust', 'access.rules'],
+    wrong: 'nothing says what it may do',
+    instead: 'Add a rule such as {who: trust:NAME, actions: [pull, push]} to access.rules.',
+  };
+}
+
+const ISSUER_KEYS = ['realm', 'service', 'issuer'] as const;
+
+function halfIssuer({ access: { issuer } }: Settings): Broken | undefined {
+  const set = Object.entries(issuer).flatMap(([key, value]) => (value === undefined ? [] : [key]));
+  if (set.length === 0) return undefined;
+  const missing = ISSUER_KEYS.find((key) => issuer[key] === undefined);
+  const at = `access.issuer.${set[0]}`;
+  if (missing !== undefined) {
+    return {
+      keys: [at, `access.issuer.${missing}`],
+      wrong: `access.issuer.${missing} is missing beside it`,
+      instead: `Set realm, service and issuer as the token server has them, or none of access.issuer.`,
+    };
+  }
+  if ((issuer.certificates === undefined) !== (issuer.jwks === undefined)) return undefined;
+  return {
+    keys: [at, 'access.issuer.certificates', 'access.issuer.jwks'],
+    wrong: issuer.jwks === undefined ? 'no keys are there to check its tokens with' : 'its keys are there twice',
+    instead: 'Set either access.issuer.certificates or access.issuer.jwks.',
   };
 }
 
 function exposed({ address, access }: Settings): Broken | undefined {
   const host = parseAddress(address)?.host ?? '';
-  const isAccessConfigured = access.htpasswd !== undefined || access.rules !== undefined;
-  if (!isExposed({ host, allowAnonymous: access.allowAnonymous, isAccessConfigured })) return undefined;
+  if (!isExposed({ host, allowAnonymous: access.allowAnonymous, isAccessConfigured: isConfigured(access) }))
+    return undefined;
   return { keys: ['address', 'access.allowAnonymous'], ...EXPOSED };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseAddress } from './address.ts';
+import { isSecureUrl, isUrl } from './access-words.ts';
 import { parseDate } from './date.ts';
 import { DURATION, parseDuration, parseSize, SIZE } from './quantity.ts';
 
@@ -68,6 +69,33 @@ function isAddress(text: string): boolean {
 export function file(meaning: string) {
   const expected = 'a path, in one line';
   return described(z.string(expected).regex(/^[^\p{Cc}]+$/u, expected), meaning, expected);
+}
+
+/** A path, or an address; see `file`. */
+export function fileOrUrl(meaning: string) {
+  const expected = 'a path, or an https:// address';
+  return described(z.string(expected).refine(isFileOrUrl, expected), meaning, expected);
+}
+
+function isFileOrUrl(value: string): boolean {
+  return isUrl(value) ? isSecureUrl(value) : /^[^\p{Cc}]+$/u.test(value);
+}
+
+export function secureUrl(meaning: string) {
+  const expected = 'an https:// address';
+  return described(z.string(expected).refine(isSecureUrl, expected), meaning, expected);
+}
+
+/** Any text in one line. */
+export function line(meaning: string) {
+  const expected = 'a text in one line, of at most 300 characters';
+  return described(z.string(expected).regex(/^[^\p{Cc}]{1,300}$/u, expected), meaning, expected);
+}
+
+/** A name that other keys refer to. */
+export function identifier(meaning: string) {
+  const expected = 'a name of letters, digits, -, _ and .';
+  return described(z.string(expected).regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, expected), meaning, expected);
 }
 
 export function origin(meaning: string) {

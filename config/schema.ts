@@ -7,6 +7,7 @@ import {
   date,
   duration,
   file,
+  fileOrUrl,
   flag,
   integer,
   integerOr,
@@ -15,7 +16,10 @@ import {
   oneOrMore,
   origin,
   sections,
+  secureUrl,
   size,
+  line,
+  identifier,
 } from './field.ts';
 
 /*
@@ -121,7 +125,11 @@ const metrics = z.strictObject(
 
 const rule = z.strictObject(
   {
-    who: oneOrMore('Who it is for.', 'anonymous, authenticated, a user, group:NAME, or a list of them', isWho),
+    who: oneOrMore(
+      'Who it is for.',
+      'anonymous, authenticated, a user, group:NAME, robot:NAME, trust:NAME, or a list of them',
+      isWho,
+    ),
     actions: oneOrMore(
       'What they may do.',
       'pull, push, overwrite, delete, admin, all, or a list of them',
@@ -147,6 +155,37 @@ const rule = z.strictObject(
   'a rule, such as {who: authenticated, actions: [pull, push]}',
 );
 
+const pattern = z.string('a pattern').min(1, 'a pattern').max(1000, 'a pattern of at most 1000 characters');
+
+const trust = z.strictObject(
+  {
+    name: identifier('How the rules call it: trust:NAME.'),
+    issuer: secureUrl('Who made the token (iss), exactly as it stands there.'),
+    audience: line('Whom the token is for (aud): a name of this registry that its clients ask the issuer for.'),
+    claims: named(
+      'What else the token has to say: patterns, * is anything without a slash, ** anything.',
+      'claims, each with a pattern such as my-org/*, or a list of them',
+      z.union(
+        [pattern, z.array(pattern, 'a pattern, or a list of them').min(1, 'at least one pattern')],
+        'a pattern, or a list of them',
+      ),
+    ).refine((claims) => Object.keys(claims).length > 0, 'at least one claim, such as repository: my-org/*'),
+    jwks: fileOrUrl('Where its keys are (JWKS), for an issuer that does not say so itself.').optional(),
+  },
+  'a trust, such as {name: ci, issuer: https://issuer.example.com, audience: registry, claims: {sub: my-org/*}}',
+);
+
+const issuer = z.strictObject(
+  {
+    realm: secureUrl('Where clients get tokens, such as https://auth.example.com/token.').optional(),
+    service: line('What the token server calls this registry: aud of its tokens.').optional(),
+    issuer: line('What the token server calls itself: iss of its tokens.').optional(),
+    certificates: file('PEM file with the certificates whose keys sign its tokens.').optional(),
+    jwks: fileOrUrl('The keys that sign its tokens (JWKS).').optional(),
+  },
+  SECTION,
+);
+
 const access = z.strictObject(
   {
     allowAnonymous: flag(
@@ -169,6 +208,12 @@ const access = z.strictObject(
       'a list of rules, such as {who: authenticated, actions: [pull, push]}',
       rule,
     ).optional(),
+    trust: sections(
+      'Tokens of OpenID Connect issuers, such as those of GitHub Actions, that are somebody in the rules: trust:NAME.',
+      'a list of trusts, each with name, issuer, audience and claims',
+      trust,
+    ).default([]),
+    issuer: issuer.prefault({}),
   },
   SECTION,
 );

@@ -113,7 +113,7 @@ async function startMany(config: Config, run: string, parts: Parts, early: reado
   starting.defer(() => opened.registry.close());
   await beginRun({ ...opened, log: parts.log }, run, bootId(run));
   // They share it.
-  if (config.access.rules.length > 0) openKeys(config, { worker: 0 });
+  if (!config.access.isOpen) openKeys(config, { worker: 0 });
   const port = await workers.start(config);
   starting.move();
   return { front: { port, drain: () => workers.drain() }, opened, close: () => opened.registry.close() };

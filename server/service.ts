@@ -6,6 +6,7 @@ import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import type { Admission } from './auth/admission.ts';
 import type { AuditLog } from './auth/audit-log.ts';
+import type { Management } from './auth/management.ts';
 import { openKeys } from './auth/open-keys.ts';
 import { openRecords } from './auth/open-records.ts';
 import { openAccess, type AccessParts } from './auth/open-access.ts';
@@ -100,6 +101,7 @@ export async function createService(config: Config, identity: Identity, parts: S
       clientAddress,
       audit: more.audit,
       tokenEndpoint: more.tokenEndpoint,
+      management: more.management,
       keys: more.keys,
     }),
     isReadOnly: () => readOnly.get(),
@@ -152,6 +154,7 @@ function lazyApp(
     clientAddress: ClientAddress;
     audit: AuditLog;
     tokenEndpoint: TokenEndpoint | undefined;
+    management: Management | undefined;
     keys: Keys | undefined;
   },
 ): (request: IncomingMessage, response: ServerResponse) => void {
@@ -170,6 +173,7 @@ function lazyApp(
       clientAddress: parts.clientAddress,
       audit: parts.audit,
       tokenEndpoint: parts.tokenEndpoint,
+      management: parts.management,
       keys: parts.keys,
       onFault: (error, request) =>
         parts.log.error('a request failed', { path: request.path, err: error.cause ?? error }),

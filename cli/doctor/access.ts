@@ -12,7 +12,7 @@ const REACHED_WITHIN_MS = 5_000;
 
 /** The accounts, the keys, and the address that clients are sent to for a token. */
 export const checkAccess: Check = async ({ config, isServing }) => {
-  if (config.access.rules.length === 0) return [];
+  if (config.access.isOpen) return [];
   return [
     ...(await accountFindings(config)),
     ...(await secrecyFindings(path.join(config.root, '.meta', 'keys.json'), 'anybody who reads it makes tokens')),
@@ -25,7 +25,7 @@ async function accountFindings({ access: { htpasswd } }: Config): Promise<Findin
   try {
     const file = await openHtpasswdFile({ file: htpasswd, onFault: () => {} });
     file.close();
-    const count = file.accounts.size;
+    const count = file.value.size;
     if (count === 0) return [access.warning(`${htpasswd} holds no account`, `Add one: htpasswd -B ${htpasswd} USER`)];
     return [
       access.ok(`${htpasswd} holds ${count} ${count === 1 ? 'account' : 'accounts'}`),

@@ -1,22 +1,15 @@
-import express, { type Request } from 'express';
+import express from 'express';
 import { RegistryError } from '../../oci/errors.ts';
 import { parseRepositoryName } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
-import type { Admission } from '../auth/admission.ts';
-import type { AuditLog } from '../auth/audit-log.ts';
-import { auditRequest, type Audited } from '../auth/audit-request.ts';
-import { asRegistryError } from '../http/error-reply.ts';
 import type { Reply } from '../http/exchange.ts';
-import { isTooLarge, replying, route, type ReadBody } from './routing.ts';
+import { routeAccounts, type AccountsParts } from './accounts.ts';
+import { guarded } from './guarded.ts';
+import { isTooLarge, jsonOf, replying, route } from './routing.ts';
 
-export interface AdministrationParts {
+export interface AdministrationParts extends AccountsParts {
   readonly registry: Registry;
   readonly readOnly: { get(): Promise<boolean>; set(on: boolean): Promise<void> };
-  readonly readBody: ReadBody;
-  /** Who sent it, and what they may do. */
-  readonly admit: (request: Request, scope: string) => Promise<Admission>;
-  readonly audit: AuditLog;
-  readonly clientAddress: (request: Request) => string;
 }
 
 const READ_ONLY_MAX_BYTES = 1024;
@@ -48,44 +41,8 @@ export function createAdministration(parts: AdministrationParts): express.Router
       }),
     ),
   });
+  routeAccounts(api, parts);
   return api;
-}
-
-type About =
-  | { readonly action: 'admin'; readonly repository?: never }
-  | { readonly action: 'delete'; readonly repository: ReturnType<typeof parseRepositoryName> };
-
-/** Does what the caller may do, and tells the audit what became of it. */
-async function guarded(
-  parts: AdministrationParts,
-  request: Request,
-  { action, repository }: About,
-  work: () => Promise<Reply>,
-): Promise<Reply> {
-  const scope = action === 'admin' ? 'registry:admin:*' : `repository:${repository}:delete`;
-  const audited: Audited = {
-    admission: undefined,
-    action,
-    touched: repository === undefined ? {} : { name: repository },
-  };
-  const tell = (status: number) => auditRequest(parts.audit, request, audited, { ...aboutOf(parts, request), status });
-  try {
-    audited.admission = await parts.admit(request, scope);
-    audited.admission.require(action, repository);
-    const reply = await work();
-    tell(reply.status);
-    return reply;
-  } catch (error) {
-    tell(asRegistryError(error).status);
-    throw error;
-  }
-}
-
-function aboutOf({ clientAddress }: AdministrationParts, request: Request) {
-  return {
-    requestId: String(request.res?.getHeader('X-Request-Id') ?? ''),
-    remoteAddress: clientAddress(request),
-  };
 }
 
 function isReadOnly(): RegistryError {
@@ -104,13 +61,4 @@ function parseReadOnly(bytes: Buffer): boolean {
   }
   const reason = 'the body is {"readOnly": true} or {"readOnly": false}';
   throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
-}
-
-/** Undefined for what is no JSON. */
-function jsonOf(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch {
-    return undefined;
-  }
 }

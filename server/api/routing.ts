@@ -10,7 +10,7 @@ export type ReadBody = (request: Request, maxBytes: number, tooLarge: () => Regi
 export function route(
   router: IRouter,
   path: string,
-  handlers: Partial<Record<'get' | 'put' | 'post' | 'delete', RequestHandler>>,
+  handlers: Partial<Record<'get' | 'put' | 'post' | 'patch' | 'delete', RequestHandler>>,
 ): void {
   const methods = Object.keys(handlers) as (keyof typeof handlers)[];
   const allow = methods.flatMap((method) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()])).join(', ');
@@ -50,4 +50,13 @@ export function send(response: Response, reply: Reply): void {
   const headers = { 'X-Content-Type-Options': 'nosniff', ...reply.headers, ...length, ...close };
   response.writeHead(reply.status, headers as Record<string, string | number>);
   void endAnswer(response.req, response, body);
+}
+
+/** Undefined for what is no JSON. */
+export function jsonOf(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return undefined;
+  }
 }

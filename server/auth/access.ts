@@ -1,10 +1,11 @@
-import { parseBasic, type BasicCredentials } from './basic-credentials.ts';
-import { OPEN_ADMISSION, PolicyAdmission, type Admission } from './admission.ts';
+import { parseBasic } from './basic-credentials.ts';
+import { OPEN_ADMISSION, PolicyAdmission, type Admission, type AdmissionParts } from './admission.ts';
+import type { Authenticator } from './authenticator.ts';
 import { ANONYMOUS, type Caller } from './caller.ts';
-import { unauthorized, type Challenge } from './challenge.ts';
-import type { Grants } from './grants.ts';
-import type { Passwords } from './passwords.ts';
-import type { Policy } from './policy.ts';
+import { unauthorized, WRONG_LOGIN, type Challenge } from './challenge.ts';
+import type { ForeignTokens } from './foreign-tokens.ts';
+import type { Login } from './login.ts';
+import { Policy } from './policy.ts';
 import type { TokenReader } from './token-reader.ts';
 
 /** A request, as far as access looks at it. */
@@ -30,21 +31,23 @@ export const OPEN_ACCESS: Access = { admit: async () => OPEN_ADMISSION };
 
 export interface AccessParts {
   readonly policy: Policy;
-  readonly passwords: Passwords;
+  readonly authenticator: Authenticator;
   readonly tokens: TokenReader;
+  /** Undefined where no other issuer decides. */
+  readonly foreign: ForeignTokens | undefined;
   readonly callerOf: (user: string) => Caller;
-  readonly scheme: Challenge['scheme'];
-  readonly service: string;
+  readonly challenge: (origin: string) => Pick<Challenge, 'scheme' | 'realm' | 'service'>;
   readonly now: () => number;
 }
 
-interface Identity {
-  readonly caller: Caller;
-  readonly grants?: Grants;
-  readonly tokenId?: string;
-}
+type Identity = Pick<AdmissionParts, 'caller' | 'credential' | 'grants' | 'limit' | 'tokenId' | 'identity'> & {
+  /** Other than that of the rules. */
+  readonly policy?: Policy;
+};
 
-/** Access by the rules of the configuration, with Basic credentials (RFC 7617) and tokens of ours (RFC 6750). */
+type ChallengeOf = () => Challenge;
+
+/** Access by the rules of the configuration, with Basic credentials (RFC 7617) and tokens (RFC 6750). */
 export class PolicyAccess implements Access {
   readonly #parts: AccessParts;
 
@@ -53,38 +56,50 @@ export class PolicyAccess implements Access {
   }
 
   async admit(request: AccessRequest): Promise<Admission> {
-    const { policy, scheme, service, now } = this.#parts;
-    const challenge = () => ({ scheme, service, origin: request.origin(), scope: request.scope() });
-    const { caller, grants, tokenId } = await this.#identify(request, challenge);
-    return new PolicyAdmission({ policy, caller, grants, tokenId, address: request.address, now: now(), challenge });
+    const { policy, now } = this.#parts;
+    const challenge = () => ({ ...this.#parts.challenge(request.origin()), scope: request.scope() });
+    const identity = await this.#identify(request, challenge);
+    return new PolicyAdmission({ policy, ...identity, address: request.address, now: now(), challenge });
   }
 
-  async #identify({ authorization, address }: AccessRequest, challenge: () => Challenge): Promise<Identity> {
-    if (authorization === undefined) return { caller: ANONYMOUS };
+  async #identify({ authorization, address }: AccessRequest, challenge: ChallengeOf): Promise<Identity> {
+    if (authorization === undefined) return { caller: ANONYMOUS, credential: 'none' };
     const [, token] = BEARER.exec(authorization) ?? [];
     if (token !== undefined) return this.#identifyByToken(token, challenge);
     const credentials = parseBasic(authorization);
     if (typeof credentials === 'string') throw unauthorized(challenge(), credentials);
-    return { caller: await this.#login(credentials, address, challenge) };
+    const login = await this.#parts.authenticator.login(credentials, address);
+    // Alike for a user who is not there and for a wrong password.
+    if (login === undefined) throw unauthorized(challenge(), WRONG_LOGIN);
+    return identityOf(login);
   }
 
-  async #identifyByToken(token: string, challenge: () => Challenge): Promise<Identity> {
-    const { tokens, callerOf } = this.#parts;
-    const read = await tokens.read(token);
-    if (read === undefined) {
-      throw unauthorized(challenge(), 'the token is none of this registry, or not valid any more', 'invalid_token');
+  async #identifyByToken(token: string, challenge: ChallengeOf): Promise<Identity> {
+    const { tokens, foreign, authenticator, callerOf } = this.#parts;
+    const ours = await tokens.read(token);
+    if (ours !== undefined) {
+      const { id: tokenId, user, grants, limit } = ours;
+      return { caller: user === undefined ? ANONYMOUS : callerOf(user), credential: 'token', grants, limit, tokenId };
     }
-    const { id: tokenId, user, grants } = read;
-    return { caller: user === undefined ? ANONYMOUS : callerOf(user), grants, tokenId };
-  }
-
-  /** @throws RegistryError `UNAUTHORIZED`, alike for a user who is not there and for a wrong password */
-  async #login({ user, password }: BasicCredentials, address: string, challenge: () => Challenge): Promise<Caller> {
-    const { passwords, callerOf } = this.#parts;
-    if (await passwords.check(user, password, address)) return callerOf(user);
-    throw unauthorized(challenge(), 'the user or the password is wrong');
+    const theirs = await foreign?.read(token);
+    if (theirs !== undefined) {
+      const { id: tokenId, user, grants } = theirs;
+      return { policy: AS_GRANTED, caller: { user, groups: [] }, credential: 'token', grants, tokenId };
+    }
+    const login = await authenticator.loginByBearer(token);
+    if (login !== undefined) return identityOf(login);
+    throw unauthorized(challenge(), 'the token is none of this registry, or not valid any more', 'invalid_token');
   }
 }
+
+function identityOf({ caller, credential, limit, tokenId, subject }: Login): Identity {
+  return { caller, credential, limit, tokenId, identity: subject };
+}
+
+/** Of who has a token of an issuer that decides itself: the grants are all there is. */
+const AS_GRANTED = new Policy([
+  { who: ['anonymous'], actions: ['pull', 'push', 'overwrite', 'delete'], repositories: ['**'], tags: ['*'] },
+]);
 
 // RFC 6750 section 2.1.
 const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*) *$/i;

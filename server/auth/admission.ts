@@ -14,6 +14,10 @@ export interface Admission extends Rights {
   readonly user: string | undefined;
   readonly credential: Credential;
   readonly tokenId: string | undefined;
+  /** Whom a token of another issuer is about. */
+  readonly identity: string | undefined;
+  /** Whether they may run the server. */
+  readonly isAdmin: boolean;
   /**
    * @throws RegistryError `UNAUTHORIZED` for somebody who showed nothing, or whose token was made for something else;
    *   `DENIED` for anyone else
@@ -38,6 +42,8 @@ export const OPEN_ADMISSION: Admission = {
   user: undefined,
   credential: 'none',
   tokenId: undefined,
+  identity: undefined,
+  isAdmin: true,
   require: () => {},
   requireIn: () => {},
   requireSource: () => {},
@@ -50,9 +56,14 @@ export interface AdmissionParts {
   readonly caller: Caller;
   readonly address: string;
   readonly now: number;
+  readonly credential: Credential;
   /** Of the token that was shown; a login by password has none, and is not limited by any. */
   readonly grants?: Grants | undefined;
-  readonly tokenId: string | undefined;
+  /** What the credential allows of what its owner may do; undefined: all of it. */
+  readonly limit?: Policy | undefined;
+  readonly tokenId?: string | undefined;
+  /** Whom a token of another issuer is about. */
+  readonly identity?: string | undefined;
   readonly challenge: () => Challenge;
 }
 
@@ -69,16 +80,23 @@ export class PolicyAdmission implements Admission {
   }
 
   get credential(): Credential {
-    if (this.#parts.grants !== undefined) return 'token';
-    return this.user === undefined ? 'none' : 'password';
+    return this.#parts.credential;
   }
 
   get tokenId(): string | undefined {
     return this.#parts.tokenId;
   }
 
+  get identity(): string | undefined {
+    return this.#parts.identity;
+  }
+
+  get isAdmin(): boolean {
+    return this.#isCovered('admin', undefined) && this.#isAllowed('admin', undefined);
+  }
+
   get seesAll(): boolean {
-    return this.#parts.policy.allowsEverywhere({ ...this.#parts, action: 'pull' });
+    return this.#policies.every((policy) => policy.allowsEverywhere({ ...this.#parts, action: 'pull' }));
   }
 
   sees(repository: RepositoryName): boolean {
@@ -96,7 +114,8 @@ export class PolicyAdmission implements Admission {
 
   requireIn(action: AccessAction, repository: RepositoryName | undefined): void {
     if (!this.#isCovered(action, repository)) throw this.#unauthorized('insufficient_scope');
-    if (!this.#parts.policy.allowsIn({ ...this.#parts, action, repository })) throw this.#refusal(action, repository);
+    const isAllowed = this.#policies.every((policy) => policy.allowsIn({ ...this.#parts, action, repository }));
+    if (!isAllowed) throw this.#refusal(action, repository);
   }
 
   requireSource(repository: RepositoryName): void {
@@ -105,9 +124,9 @@ export class PolicyAdmission implements Admission {
   }
 
   requireList(): void {
-    const { grants, policy } = this.#parts;
-    if (grants?.catalog === false) throw this.#unauthorized('insufficient_scope');
-    if (!policy.allowsSomewhere({ ...this.#parts, action: 'pull' })) throw this.#refusal('pull');
+    if (this.#parts.grants?.catalog === false) throw this.#unauthorized('insufficient_scope');
+    const isAllowed = this.#policies.every((policy) => policy.allowsSomewhere({ ...this.#parts, action: 'pull' }));
+    if (!isAllowed) throw this.#refusal('pull');
   }
 
   requireLogin(): void {
@@ -121,7 +140,14 @@ export class PolicyAdmission implements Admission {
   }
 
   #isAllowed(action: AccessAction, repository: RepositoryName | undefined, tag?: Tag): boolean {
-    return this.#parts.policy.find({ ...this.#parts, action, repository, tag }) !== undefined;
+    const question = { ...this.#parts, action, repository, tag };
+    return this.#policies.every((policy) => policy.find(question) !== undefined);
+  }
+
+  /** All of them have to allow it. */
+  get #policies(): readonly Policy[] {
+    const { policy, limit } = this.#parts;
+    return limit === undefined ? [policy] : [policy, limit];
   }
 
   #unauthorized(fault?: TokenFault): RegistryError {
@@ -132,7 +158,10 @@ export class PolicyAdmission implements Admission {
   #refusal(action: AccessAction, repository?: RepositoryName, tag?: Tag): RegistryError {
     if (this.user === undefined) return this.#unauthorized();
     const what = `${action}${repository === undefined ? '' : ` ${repository}${tag === undefined ? '' : `:${tag}`}`}`;
-    const reason = `no rule lets ${this.user} do this (${what}): ask who runs this registry`;
+    const isLimited = this.#parts.limit !== undefined;
+    const reason = isLimited
+      ? `no rule lets ${this.user} do this (${what}), or the access token was not made for it`
+      : `no rule lets ${this.user} do this (${what}): ask who runs this registry`;
     return new RegistryError('DENIED', { detail: { action, repository, tag, reason } });
   }
 }

@@ -6,6 +6,8 @@ export interface AuditEntry {
   readonly remoteAddress: string;
   /** Undefined for somebody who showed nothing. */
   readonly user: string | undefined;
+  /** Whom a token of another issuer is about. */
+  readonly identity?: string | undefined;
   readonly credential: Credential;
   /** Of the token that was shown or given out. */
   readonly tokenId?: string | undefined;
@@ -19,7 +21,7 @@ export interface AuditEntry {
 }
 
 /** What somebody showed. */
-export type Credential = 'none' | 'password' | 'token' | 'refresh-token';
+export type Credential = 'none' | 'password' | 'token' | 'refresh-token' | 'access-token' | 'identity-token';
 
 const WORD_BYTES = 300;
 const SUBJECT_BYTES = 1500;
@@ -31,6 +33,7 @@ export function auditLine(entry: AuditEntry, time: string): string {
     ['requestId', entry.requestId],
     ['remoteAddress', entry.remoteAddress],
     ['user', entry.user],
+    ['identity', entry.identity],
     ['credential', entry.credential],
     ['tokenId', entry.tokenId],
     ['action', entry.action],

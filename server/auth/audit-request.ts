@@ -12,13 +12,15 @@ export interface Audited {
   /** What was named in the path. */
   touched: Touched;
   action: Action | 'admin';
+  /** What it was done to, where that is nothing of a repository. */
+  subject?: string;
 }
 
 /** Tells what was done to a repository, or refused to somebody who showed who they are. */
 export function auditRequest(
   audit: AuditLog,
   request: IncomingMessage,
-  { admission, action, touched }: Audited,
+  { admission, action, touched, subject }: Audited,
   about: { readonly requestId: string; readonly remoteAddress: string; readonly status: number },
 ): void {
   const { authorization } = request.headers;
@@ -29,10 +31,11 @@ export function auditRequest(
     ...about,
     user: admission?.user,
     credential: admission?.credential ?? shownBy(authorization),
+    identity: admission?.identity,
     tokenId: admission?.tokenId,
     action,
     repository: touched.name,
-    subject: reference?.tag ?? reference?.digest ?? touched.digest,
+    subject: subject ?? reference?.tag ?? reference?.digest ?? touched.digest,
     method: request.method ?? '',
   });
 }

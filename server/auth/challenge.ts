@@ -6,8 +6,8 @@ export type TokenFault = 'invalid_token' | 'insufficient_scope';
 /** How a client that was refused can get in: the value of `WWW-Authenticate`. */
 export interface Challenge {
   readonly scheme: 'basic' | 'bearer';
-  /** Of this server, as the client reaches it. */
-  readonly origin: string;
+  /** Where tokens are had, as the client reaches it. */
+  readonly realm: string;
   readonly service: string;
   readonly scope: string | undefined;
 }
@@ -15,8 +15,8 @@ export interface Challenge {
 export function challengeHeader(challenge: Challenge, fault?: TokenFault): string {
   // RFC 7617 section 2.1: the user and the password are UTF-8.
   if (challenge.scheme === 'basic') return BASIC_CHALLENGE;
-  const { origin, service, scope } = challenge;
-  const parameters = { realm: `${origin}/token`, service, ...(scope !== undefined && { scope }) };
+  const { realm, service, scope } = challenge;
+  const parameters = { realm, service, ...(scope !== undefined && { scope }) };
   const all = Object.entries({ ...parameters, ...(fault !== undefined && { error: fault }) });
   return `Bearer ${all.map(([name, value]) => `${name}="${value.replaceAll(/["\\]/g, '')}"`).join(',')}`;
 }
@@ -30,3 +30,5 @@ export function unauthorized(challenge: Challenge, reason: string, fault?: Token
 }
 
 export const LOG_IN = 'log in first, for example with "docker login"';
+
+export const WRONG_LOGIN = 'the user or the password is wrong';

@@ -1,5 +1,6 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { LoginRecords } from '../../storage/metadata/logins.ts';
+import { secretHash } from './access-token.ts';
 import type { Accounts } from './htpasswd.ts';
 
 export interface LoginsParts {
@@ -36,7 +37,7 @@ export class Logins {
     if (accountMark === undefined) return undefined;
     const token = REFRESH_TOKEN_PREFIX + randomBytes(SECRET_BYTES).toString('base64url');
     const record = { account, accountMark, client: client.slice(0, CLIENT_MAX_LENGTH), createdAt: now() };
-    await records.add({ ...record, secretHash: hashOf(token) }, KEPT_PER_ACCOUNT);
+    await records.add({ ...record, secretHash: secretHash(token) }, KEPT_PER_ACCOUNT);
     return token;
   }
 
@@ -44,7 +45,7 @@ export class Logins {
   async accountOf(token: string): Promise<string | undefined> {
     if (!REFRESH_TOKEN.test(token)) return undefined;
     const { records, now } = this.#parts;
-    const login = await records.find(hashOf(token));
+    const login = await records.find(secretHash(token));
     if (login === undefined) return undefined;
     const isStale = now() - login.lastUsed > UNUSED_DAYS_MAX * DAY_MS;
     if (isStale) await records.remove(login.id);
@@ -57,10 +58,6 @@ export class Logins {
 
   #markOf(account: string): string | undefined {
     const hash = this.#parts.accounts().get(account);
-    return hash === undefined ? undefined : hashOf(hash);
+    return hash === undefined ? undefined : secretHash(hash);
   }
-}
-
-function hashOf(text: string): string {
-  return createHash('sha256').update(text).digest('base64url');
 }

@@ -1,16 +1,24 @@
-import type { AccessConfig } from '../../config/config.ts';
+import type { AccessConfig, IssuerConfig } from '../../config/config.ts';
 import type { AccessRecords } from '../../storage/metadata/access.ts';
 import type { Log } from '../observe/log.ts';
 import { OPEN_ACCESS, PolicyAccess, type Access } from './access.ts';
 import { NO_AUDIT, openAuditLog, type AuditLog } from './audit-log.ts';
+import { Authenticator } from './authenticator.ts';
+import { Directory } from './directory.ts';
+import { openFileKeys } from './file-keys.ts';
+import { ForeignTokens } from './foreign-tokens.ts';
+import type { Accounts } from './htpasswd.ts';
 import { openHtpasswdFile } from './htpasswd-file.ts';
 import { Logins } from './logins.ts';
+import { Management } from './management.ts';
+import { openKeySource } from './open-key-source.ts';
 import { Passwords } from './passwords.ts';
 import { Policy } from './policy.ts';
 import type { Keys } from './signing-keys.ts';
 import { TokenEndpoint } from './token-endpoint.ts';
 import { TokenReader, type GenerationOf } from './token-reader.ts';
 import { Tokens } from './tokens.ts';
+import { openTrusts } from './trusts.ts';
 
 export interface AccessParts {
   readonly keys: Keys;
@@ -27,6 +35,8 @@ export interface OpenedAccess {
   readonly access: Access;
   /** Undefined where access is open: nobody needs a token. */
   readonly tokenEndpoint: TokenEndpoint | undefined;
+  /** Undefined where access is open: there are no accounts. */
+  readonly management: Management | undefined;
   readonly keys: Keys | undefined;
   readonly audit: AuditLog;
   close(): Promise<void>;
@@ -39,56 +49,99 @@ const KEYS_EVERY_MS = 1_000;
 const OPEN: OpenedAccess = {
   access: OPEN_ACCESS,
   tokenEndpoint: undefined,
+  management: undefined,
   keys: undefined,
   audit: NO_AUDIT,
   close: async () => {},
 };
 
-/** @throws HtpasswdError, AuditUnusable when a file cannot be used */
+/** @throws HtpasswdError, AuditUnusable, IssuerKeysError when a file cannot be used */
 export async function openAccess(config: AccessConfig, parts: () => Promise<AccessParts>): Promise<OpenedAccess> {
-  const { rules, challenge: scheme } = config;
-  if (rules.length === 0) return OPEN;
+  if (config.isOpen) return OPEN;
   const { keys, records, generationOf, log, wait, now = Date.now } = await parts();
-  const { accounts, callerOf, close } = await openAccounts(config, log);
-  const audit =
-    config.audit === undefined ? NO_AUDIT : openAuditLog(config.audit, (error) => sayAuditFails(error, log));
-  const policy = new Policy(rules);
-  const passwords = new Passwords({ accounts, now, ...(wait !== undefined && { wait }) });
-  const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
-  const common = { policy, passwords, callerOf, generationOf, service: SERVICE, now };
-  const reader = new TokenReader({ tokens, accounts, generationOf, now });
-  const logins = new Logins({ records: records.logins, accounts, now });
+  await using opening = new AsyncDisposableStack();
+  opening.defer(() => records.close());
+  const file = opening.use(await openAccounts(config, log));
+  const directory = await Directory.open({ records, fileAccounts: file.accounts, log, now });
+  opening.defer(() => directory.close());
+  const trusts = await openTrusts(config.trust, { log, now });
+  opening.defer(() => trusts.close());
+  const foreign = await openForeignTokens(config.issuer, { log, now });
+  opening.defer(() => foreign?.close());
+  const audit = openAudit(config, log);
+  opening.defer(() => audit.close());
   const timer = setInterval(keysReloader(keys, log), KEYS_EVERY_MS).unref();
+  opening.defer(() => clearInterval(timer));
+
+  const accounts = () => directory.accounts;
+  const callerOf = (user: string) => ({ user, groups: groupsOf(user, config) });
+  const passwords = new Passwords({ accounts, now, ...(wait !== undefined && { wait }) });
+  const authenticator = new Authenticator({ passwords, directory, trusts, callerOf });
+  const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
+  const policy = new Policy(config.rules);
+  const common = { policy, authenticator, callerOf, generationOf, now };
+  const standing = (via: string) => authenticator.standing(via);
+  const reader = new TokenReader({ tokens, accounts, standing, generationOf, now });
+  const logins = new Logins({ records: records.logins, accounts, now });
+  const close = opening.move();
   return {
-    access: new PolicyAccess({ ...common, tokens: reader, scheme }),
-    tokenEndpoint: new TokenEndpoint({ ...common, tokens, logins, audit }),
+    access: new PolicyAccess({ ...common, tokens: reader, foreign, challenge: challengeOf(config) }),
+    tokenEndpoint: new TokenEndpoint({ ...common, tokens, logins, audit, service: SERVICE }),
+    management: new Management({
+      records,
+      onChange: () => directory.changed(),
+      isInFile: (name) => file.accounts().has(name),
+      now,
+    }),
     keys,
     audit,
-    close: async () => {
-      clearInterval(timer);
-      audit.close();
-      close();
-      await records.close();
-    },
+    close: () => close.disposeAsync(),
   };
 }
 
-async function openAccounts({ htpasswd, groups }: AccessConfig, log: Log) {
-  const file =
-    htpasswd === undefined
-      ? undefined
-      : await openHtpasswdFile({
-          file: htpasswd,
-          onChange: (accounts) => log.info('the accounts were reloaded', { file: htpasswd, accounts: accounts.size }),
-          onFault: (error) => log.warn('the changed accounts cannot be used, those before stay', { err: error }),
+async function openAccounts({ htpasswd }: AccessConfig, log: Log) {
+  if (htpasswd === undefined) return { accounts: () => NOBODY, [Symbol.dispose]: () => {} };
+  const file = await openHtpasswdFile({
+    file: htpasswd,
+    onChange: (accounts) => log.info('the accounts were reloaded', { file: htpasswd, accounts: accounts.size }),
+    onFault: (error) => log.warn('the changed accounts cannot be used, those before stay', { err: error }),
+  });
+  return { accounts: () => file.value, [Symbol.dispose]: () => file.close() };
+}
+
+const NOBODY: Accounts = new Map();
+
+function groupsOf(user: string, { groups }: AccessConfig): readonly string[] {
+  return Object.keys(groups).filter((group) => groups[group]?.includes(user));
+}
+
+async function openForeignTokens(config: IssuerConfig | undefined, { log, now }: { log: Log; now: () => number }) {
+  if (config === undefined) return undefined;
+  const { issuer, service, certificates, jwks } = config;
+  const onFault = (error: unknown) => log.warn('the keys of an issuer cannot be had', { issuer, err: error });
+  const keys =
+    certificates === undefined
+      ? await openKeySource({ issuer, jwks, setting: 'access.issuer.jwks', onFault, now })
+      : await openFileKeys({
+          file: certificates,
+          kind: 'certificates',
+          setting: 'access.issuer.certificates',
+          onFault,
         });
-  const nobody = new Map<string, string>();
-  const groupsOf = (user: string) => Object.keys(groups).filter((group) => groups[group]?.includes(user));
-  return {
-    accounts: () => file?.accounts ?? nobody,
-    callerOf: (user: string) => ({ user, groups: groupsOf(user) }),
-    close: () => file?.close(),
-  };
+  return new ForeignTokens({ issuer, service, keys, now });
+}
+
+/** Where clients are sent: to the token server that there is, or to our own. */
+function challengeOf({ challenge: scheme, issuer }: AccessConfig) {
+  return (origin: string) => ({
+    scheme,
+    realm: issuer?.realm ?? `${origin}/token`,
+    service: issuer?.service ?? SERVICE,
+  });
+}
+
+function openAudit({ audit }: AccessConfig, log: Log): AuditLog {
+  return audit === undefined ? NO_AUDIT : openAuditLog(audit, (error) => sayAuditFails(error, log));
 }
 
 function sayAuditFails(error: unknown, log: Log): void {

@@ -1,6 +1,6 @@
 import type { AccessAction, AccessRule } from '../../config/config.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
-import type { Caller } from './caller.ts';
+import { principalOf, type Caller } from './caller.ts';
 import { createGlob, type Glob } from './glob.ts';
 import { createNetworks } from '../http/networks.ts';
 
@@ -111,11 +111,10 @@ class Rule {
     // Nobody is refused what anonymous may: showing who one is must not cost a right.
     if (this.#who.has('anonymous')) return true;
     if (user === undefined) return false;
-    return (
-      this.#who.has('authenticated') ||
-      this.#who.has(`user:${user}`) ||
-      groups.some((group) => this.#who.has(`group:${group}`))
-    );
+    const principal = principalOf(user);
+    // What another issuer vouches for has no account here.
+    if (this.#who.has('authenticated') && !principal.startsWith('trust:')) return true;
+    return this.#who.has(principal) || groups.some((group) => this.#who.has(`group:${group}`));
   }
 
   #isAboutTag({ caller, action, tag }: Question): boolean {

@@ -33,7 +33,8 @@ export function parseScopes(parameters: readonly string[]): readonly Scope[] {
   return words.slice(0, SCOPES_MAX).flatMap(parseScope);
 }
 
-function parseScope(text: string): Scope[] {
+/** One scope; nothing for what this registry does not know. */
+export function parseScope(text: string): Scope[] {
   const [first, last] = [text.indexOf(':'), text.lastIndexOf(':')];
   if (first < 0 || first === last) return [];
   const [type, name, actions] = [text.slice(0, first), text.slice(first + 1, last), text.slice(last + 1).split(',')];

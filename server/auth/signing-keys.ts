@@ -1,4 +1,5 @@
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { thumbprintOf } from './key-ids.ts';
 
 /** A key that signs tokens: ES256, the curve P-256 (RFC 7518 section 3.4). */
 export interface SigningKey {
@@ -43,12 +44,6 @@ export function signingKeyOf({ createdAt, privateKey: pem }: StoredKey): Signing
   if (privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new Error('not a key of the curve P-256');
   const publicKey = createPublicKey(privateKey);
   return { id: thumbprintOf(publicKey), createdAt, privateKey, publicKey };
-}
-
-function thumbprintOf(publicKey: KeyObject): string {
-  const { crv, kty, x, y } = publicKey.export({ format: 'jwk' });
-  // RFC 7638 section 3.2: these members, in this order.
-  return createHash('sha256').update(JSON.stringify({ crv, kty, x, y })).digest('base64url');
 }
 
 /** The public halves, for whoever checks our tokens (RFC 7517 section 5). */

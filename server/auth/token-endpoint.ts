@@ -4,10 +4,11 @@ import { jsonReply, type Reply } from '../http/exchange.ts';
 import type { Credential } from './audit-line.ts';
 import type { AuditLog } from './audit-log.ts';
 import { parseBasic, type BasicCredentials } from './basic-credentials.ts';
+import type { Authenticator } from './authenticator.ts';
 import { ANONYMOUS, type Caller } from './caller.ts';
-import { BASIC_CHALLENGE } from './challenge.ts';
+import { BASIC_CHALLENGE, WRONG_LOGIN } from './challenge.ts';
+import type { Login } from './login.ts';
 import type { Logins } from './logins.ts';
-import type { Passwords } from './passwords.ts';
 import type { Policy } from './policy.ts';
 import { parseScopes, type Scope, type ScopeAction } from './scope.ts';
 import type { GenerationOf } from './token-reader.ts';
@@ -15,7 +16,7 @@ import type { TokenAccess, Tokens } from './tokens.ts';
 
 export interface TokenEndpointParts {
   readonly policy: Policy;
-  readonly passwords: Passwords;
+  readonly authenticator: Authenticator;
   readonly tokens: Tokens;
   readonly logins: Logins;
   readonly callerOf: (user: string) => Caller;
@@ -34,12 +35,21 @@ export interface TokenRequest {
   readonly parameters: URLSearchParams;
 }
 
+/** Who asks, as far as is known before the login: for the audit. */
+interface Attempt {
+  readonly credential: Credential;
+  readonly user: string | undefined;
+}
+
 interface Issued {
   readonly reply: Reply;
   readonly tokenId: string;
   /** As scopes. */
   readonly granted: string;
+  readonly login: Login;
 }
+
+const NOBODY: Login = { caller: ANONYMOUS, credential: 'none' };
 
 /**
  * The token endpoint of the Docker registry protocol (`GET`) and its OAuth2 form (`POST`, RFC 6749 section 4.3).
@@ -56,45 +66,47 @@ export class TokenEndpoint {
 
   /** `GET /token?service=...&scope=...`, with Basic credentials or none; `offline_token=true` asks for a refresh token. */
   async get(request: TokenRequest): Promise<Reply> {
-    const { authorization, address, parameters } = request;
+    const { authorization, parameters } = request;
     this.#checkService(parameters);
     const credentials = authorization === undefined ? undefined : parseBasic(authorization);
     if (typeof credentials === 'string') throw isWrong(credentials);
-    return this.#audited(request, credentials === undefined ? 'none' : 'password', credentials?.user, async () => {
-      const caller = await this.#callerOf(credentials, address);
-      const refreshToken = parameters.get('offline_token') === 'true' ? await this.#begin(caller, parameters) : {};
-      return this.#grant(caller, address, parameters, refreshToken);
-    });
+    if (credentials === undefined) {
+      return this.#audited(request, { credential: 'none', user: undefined }, () => this.#grant(NOBODY, request));
+    }
+    return this.#login(request, credentials, parameters.get('offline_token') === 'true');
   }
 
   /** `POST /token` with a form: `grant_type=password` or `refresh_token`; `access_type=offline` asks for the latter. */
   async post(request: TokenRequest): Promise<Reply> {
-    this.#checkService(request.parameters);
-    const grantType = request.parameters.get('grant_type');
+    const { parameters } = request;
+    this.#checkService(parameters);
+    const grantType = parameters.get('grant_type');
     if (grantType === 'refresh_token') return this.#refresh(request);
-    if (grantType === 'password') return this.#postPassword(request);
+    if (grantType === 'password') {
+      const [user, password] = [parameters.get('username') ?? '', parameters.get('password') ?? ''];
+      if (user === '') throw isWrong('username and password are missing');
+      return this.#login(request, { user, password }, parameters.get('access_type') === 'offline');
+    }
     const reason = 'grant_type is "password", with username and password, or "refresh_token", with refresh_token';
     throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
   }
 
-  async #postPassword(request: TokenRequest): Promise<Reply> {
-    const { address, parameters } = request;
-    const [user, password] = [parameters.get('username') ?? '', parameters.get('password') ?? ''];
-    if (user === '') throw isWrong('username and password are missing');
-    return this.#audited(request, 'password', user, async () => {
-      const caller = await this.#callerOf({ user, password }, address);
-      const refreshToken = parameters.get('access_type') === 'offline' ? await this.#begin(caller, parameters) : {};
-      return this.#grant(caller, address, parameters, refreshToken);
+  async #login(request: TokenRequest, credentials: BasicCredentials, isOffline: boolean): Promise<Reply> {
+    return this.#audited(request, { credential: 'password', user: credentials.user }, async () => {
+      const login = await this.#parts.authenticator.login(credentials, request.address);
+      if (login === undefined) throw isWrong(WRONG_LOGIN);
+      // Whoever has no password keeps the secret that there is.
+      const keepsMore = isOffline && login.credential === 'password';
+      return this.#grant(login, request, keepsMore ? await this.#begin(login.caller, request.parameters) : {});
     });
   }
 
   async #refresh(request: TokenRequest): Promise<Reply> {
     const { logins, callerOf } = this.#parts;
-    const { address, parameters } = request;
-    const user = await logins.accountOf(parameters.get('refresh_token') ?? '');
-    return this.#audited(request, 'refresh-token', user, async () => {
+    const user = await logins.accountOf(request.parameters.get('refresh_token') ?? '');
+    return this.#audited(request, { credential: 'refresh-token', user }, async () => {
       if (user === undefined) throw isWrong('the refresh token is not good any more: log in again');
-      return this.#grant(callerOf(user), address, parameters);
+      return this.#grant({ caller: callerOf(user), credential: 'refresh-token' }, request);
     });
   }
 
@@ -109,20 +121,18 @@ export class TokenEndpoint {
   }
 
   /** Somebody who shows nothing gets what everyone gets: nothing that an audit asks for. */
-  async #audited(
-    { requestId, method, address }: TokenRequest,
-    credential: Credential,
-    user: string | undefined,
-    login: () => Promise<Issued>,
-  ): Promise<Reply> {
-    const about = { requestId, method, remoteAddress: address, user, credential, action: 'login' };
+  async #audited(request: TokenRequest, attempt: Attempt, work: () => Promise<Issued>): Promise<Reply> {
     const { audit } = this.#parts;
+    const { requestId, method, address } = request;
+    const about = { requestId, method, remoteAddress: address, action: 'login' };
     try {
-      const { reply, tokenId, granted } = await login();
-      if (credential !== 'none') audit.write({ ...about, status: 200, tokenId, subject: granted });
+      const { reply, tokenId, granted, login } = await work();
+      const { caller, credential, subject: identity } = login;
+      const who = { user: caller.user, credential, identity };
+      if (credential !== 'none') audit.write({ ...about, ...who, status: 200, tokenId, subject: granted });
       return reply;
     } catch (error) {
-      if (error instanceof RegistryError) audit.write({ ...about, status: error.status });
+      if (error instanceof RegistryError) audit.write({ ...about, ...attempt, status: error.status });
       throw error;
     }
   }
@@ -133,45 +143,43 @@ export class TokenEndpoint {
     return token === undefined ? {} : { refresh_token: token };
   }
 
-  async #callerOf(credentials: BasicCredentials | undefined, address: string): Promise<Caller> {
-    const { passwords, callerOf } = this.#parts;
-    if (credentials === undefined) return ANONYMOUS;
-    const { user, password } = credentials;
-    if (!(await passwords.check(user, password, address))) throw isWrong('the user or the password is wrong');
-    return callerOf(user);
-  }
-
-  async #grant(caller: Caller, address: string, parameters: URLSearchParams, more: object = {}): Promise<Issued> {
+  async #grant(login: Login, { address, parameters }: TokenRequest, more: object = {}): Promise<Issued> {
     const { tokens, now } = this.#parts;
-    const scopes = parseScopes(parameters.getAll('scope'));
-    const granted: TokenAccess[] = [];
-    for (const scope of scopes) granted.push(...(await this.#granted(scope, caller, address)));
-    const tokenId = randomUUID();
-    const token = await tokens.sign(caller.user, granted, tokenId);
+    const access: TokenAccess[] = [];
+    for (const scope of parseScopes(parameters.getAll('scope'))) {
+      access.push(...(await this.#granted(scope, login, address)));
+    }
+    const id = randomUUID();
+    const { caller, via, expiresAt: notAfter } = login;
+    const { token, seconds } = await tokens.sign({ user: caller.user, access, id, via, notAfter });
     const body = {
       // Some clients read the one, some the other.
       token,
       access_token: token,
-      expires_in: Math.floor(tokens.lifetimeMs / 1000),
+      expires_in: seconds,
       issued_at: `${new Date(now()).toISOString().slice(0, 19)}Z`,
       ...more,
     };
-    const words = granted.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`);
-    return { reply: jsonReply(200, body, { 'Cache-Control': 'no-store' }), tokenId, granted: words.join(' ') };
+    const words = access.map(({ type, name, actions }) => `${type}:${name}:${actions.join(',')}`);
+    const reply = jsonReply(200, body, { 'Cache-Control': 'no-store' });
+    return { reply, tokenId: id, granted: words.join(' '), login };
   }
 
-  async #granted(scope: Scope, caller: Caller, address: string): Promise<TokenAccess[]> {
+  async #granted(scope: Scope, { caller, limit }: Login, address: string): Promise<TokenAccess[]> {
     const { policy, generationOf, now } = this.#parts;
+    const policies = limit === undefined ? [policy] : [policy, limit];
     const asker = { caller, address, now: now() };
     if (scope.type === 'registry') {
-      const isAllowed =
+      const isAllowed = policies.every((each) =>
         scope.name === 'catalog'
-          ? policy.allowsSomewhere({ ...asker, action: 'pull' })
-          : policy.find({ ...asker, action: 'admin' }) !== undefined;
+          ? each.allowsSomewhere({ ...asker, action: 'pull' })
+          : each.find({ ...asker, action: 'admin' }) !== undefined,
+      );
       return isAllowed ? [{ ...scope, actions: ['*'] }] : [];
     }
     const { type, name } = scope;
-    const isAllowed = (action: ScopeAction) => policy.allowsIn({ ...asker, action, repository: name });
+    const isAllowed = (action: ScopeAction) =>
+      policies.every((each) => each.allowsIn({ ...asker, action, repository: name }));
     const actions = scope.actions.filter(isAllowed);
     if (actions.length === 0) return [];
     const generation = await generationOf(name);

@@ -1,7 +1,8 @@
 import type { RepositoryName } from '../../oci/names.ts';
+import type { Standing } from './authenticator.ts';
+import { grantsOf, type Grants } from './grants.ts';
 import type { Accounts } from './htpasswd.ts';
-import type { Grants } from './grants.ts';
-import type { ScopeAction } from './scope.ts';
+import { Remembered } from './remembered.ts';
 import type { Token, TokenAccess, Tokens } from './tokens.ts';
 
 /** Which repository has a name now, and since when. */
@@ -17,63 +18,58 @@ interface CheckedToken {
   readonly token: Token;
   /** As if all repositories were still there. */
   readonly grants: Grants;
+  readonly expiresAt: number;
 }
 
 export interface TokenReaderParts {
   readonly tokens: Tokens;
   readonly accounts: () => Accounts;
+  /** What a token was made from; undefined when that is good no more. */
+  readonly standing: (via: string) => Standing | undefined;
   readonly generationOf: GenerationOf;
   readonly now: () => number;
 }
 
 /** A token that is valid now. */
-export interface ReadToken {
+export interface ReadToken extends Standing {
   readonly id: string;
   readonly user: string | undefined;
   readonly grants: Grants;
 }
 
-// At most 16 KiB each.
-const REMEMBERED_MAX = 2_000;
-
 /**
- * Reads tokens that clients show. One that was checked is remembered until it expires: the check takes longer than all
- * the rest of a request. What can change meanwhile is asked each time: whether the account is still there, and whether
- * the repository is still the one that the token was made for.
+ * Reads tokens that clients show. One that was checked is remembered until it expires. What can change meanwhile is asked
+ * each time: whether the account or whatever the token was made from is still there, and whether the repository is still
+ * the one that it was made for.
  */
 export class TokenReader {
   readonly #parts: TokenReaderParts;
-  readonly #checked = new Map<string, CheckedToken>();
+  readonly #checked: Remembered<CheckedToken>;
 
   constructor(parts: TokenReaderParts) {
     this.#parts = parts;
+    this.#checked = new Remembered(parts.now);
   }
 
   /** Undefined for a token that is not valid. */
   async read(text: string): Promise<ReadToken | undefined> {
-    const { accounts } = this.#parts;
-    const checked = await this.#check(text);
+    const checked = await this.#checked.read(text, (unknown) => this.#check(unknown));
     if (checked === undefined) return undefined;
     const { token, grants } = checked;
-    if (token.user !== undefined && !accounts().has(token.user)) return undefined;
-    return { id: token.id, user: token.user, grants: await this.#living(token, grants) };
+    const standing = this.#standingOf(token);
+    if (standing === undefined) return undefined;
+    return { id: token.id, user: token.user, grants: await this.#living(token, grants), ...standing };
   }
 
   async #check(text: string): Promise<CheckedToken | undefined> {
-    const known = this.#checked.get(text);
-    if (known !== undefined && known.token.expiresAt > this.#parts.now()) return known;
-    this.#checked.delete(text);
     const token = await this.#parts.tokens.verify(text);
-    if (token === undefined) return undefined;
-    const checked = { token, grants: grantsOf(token.access) };
-    this.#remember(text, checked);
-    return checked;
+    return token && { token, grants: grantsOf(token.access), expiresAt: token.expiresAt };
   }
 
-  #remember(text: string, checked: CheckedToken): void {
-    this.#checked.set(text, checked);
-    const [oldest] = this.#checked.keys();
-    if (this.#checked.size > REMEMBERED_MAX && oldest !== undefined) this.#checked.delete(oldest);
+  #standingOf({ user, via }: Token): Standing | undefined {
+    const { accounts, standing } = this.#parts;
+    if (via !== undefined) return standing(via);
+    return user === undefined || accounts().has(user) ? {} : undefined;
   }
 
   /** The grants without repositories that are others by now. */
@@ -93,14 +89,4 @@ export class TokenReader {
     if (generation !== undefined) return generation === current.id;
     return current.createdAt >= token.issuedAt - 1000;
   }
-}
-
-function grantsOf(access: readonly TokenAccess[]): Grants {
-  const repositories = new Map<RepositoryName, ReadonlySet<ScopeAction>>();
-  for (const entry of access) {
-    if (entry.type !== 'repository') continue;
-    repositories.set(entry.name, new Set(entry.actions).union(repositories.get(entry.name) ?? new Set()));
-  }
-  const has = (name: string) => access.some((entry) => entry.type === 'registry' && entry.name === name);
-  return { repositories, catalog: has('catalog'), admin: has('admin') };
 }

@@ -1,7 +1,9 @@
-import type { JwtHeader, JwtPayload } from 'jsonwebtoken';
+import type { KeyObject } from 'node:crypto';
+import type { JwtHeader } from 'jsonwebtoken';
 import { isRepositoryName, type RepositoryName } from '../../oci/names.ts';
 import { SCOPE_ACTIONS, type ScopeAction } from './scope.ts';
 import type { Keys } from './signing-keys.ts';
+import { signJwt, verifyJwt, type Claims } from './strict-jwt.ts';
 
 /** One entry of a token's `access` claim. */
 export type TokenAccess =
@@ -21,6 +23,8 @@ export interface Token {
   /** Undefined for somebody who showed nothing. */
   readonly user: string | undefined;
   readonly access: readonly TokenAccess[];
+  /** What it was made from, where that was no password: it ends with that. */
+  readonly via?: string;
   /** Milliseconds since 1970. */
   readonly issuedAt: number;
   readonly expiresAt: number;
@@ -36,15 +40,19 @@ export interface TokensParts {
 
 const ISSUER = 'entrepot';
 const ALGORITHM = 'ES256';
-// Of clocks of replicas.
-const TOLERANCE_SECONDS = 30;
-const LONGEST = 16 * 1024;
 const HEADER_MEMBERS = ['alg', 'kid', 'typ'];
 
-/**
- * The one wrapper around jsonwebtoken. That library leaves out each check that it is not told of; here all are always
- * made, and no key ever comes from a token (RFC 8725).
- */
+/** What a token of ours is made of. */
+export interface NewToken {
+  readonly id: string;
+  readonly user: string | undefined;
+  readonly access: readonly TokenAccess[];
+  readonly via?: string | undefined;
+  /** Milliseconds since 1970: it ends then, or after the usual lifetime when that is sooner. */
+  readonly notAfter?: number | undefined;
+}
+
+/** Makes and checks the tokens of this registry. */
 export class Tokens {
   readonly #parts: TokensParts;
 
@@ -52,67 +60,63 @@ export class Tokens {
     this.#parts = parts;
   }
 
-  get lifetimeMs(): number {
-    return this.#parts.lifetimeMs;
-  }
-
-  async sign(user: string | undefined, access: readonly TokenAccess[], id: string): Promise<string> {
+  /** @returns the token, and for how many seconds it is valid */
+  async sign({ user, access, id, via, notAfter }: NewToken): Promise<{ token: string; seconds: number }> {
     const { keys, service, lifetimeMs, now } = this.#parts;
-    const { sign } = (await import('jsonwebtoken')).default;
     const signer = keys.signer;
-    const seconds = Math.floor(now() / 1000);
-    const times = { iat: seconds, nbf: seconds, exp: seconds + Math.floor(lifetimeMs / 1000) };
-    const payload = { iss: ISSUER, aud: service, ...(user !== undefined && { sub: user }), ...times, jti: id, access };
-    return sign(payload, signer.privateKey, { algorithm: ALGORITHM, keyid: signer.id });
+    const issuedAt = Math.floor(now() / 1000);
+    const longest = Math.floor(((notAfter ?? Number.POSITIVE_INFINITY) - now()) / 1000);
+    const seconds = Math.max(0, Math.min(Math.floor(lifetimeMs / 1000), longest));
+    const payload = {
+      iss: ISSUER,
+      aud: service,
+      ...(user !== undefined && { sub: user }),
+      ...(via !== undefined && { via }),
+      iat: issuedAt,
+      nbf: issuedAt,
+      exp: issuedAt + seconds,
+      jti: id,
+      access,
+    };
+    const token = await signJwt(payload, signer.privateKey, { algorithm: ALGORITHM, keyid: signer.id });
+    return { token, seconds };
   }
 
   /** Undefined for whatever is not a valid token of ours. */
   async verify(text: string): Promise<Token | undefined> {
-    if (text.length > LONGEST) return undefined;
-    const { verify, decode } = (await import('jsonwebtoken')).default;
-    try {
-      const header = decode(text, { complete: true })?.header;
-      if (header === undefined || !isHeader(header)) return undefined;
-      const key = this.#keyOf(header.kid);
-      if (key === undefined) return undefined;
-      const payload = verify(text, key, {
-        algorithms: [ALGORITHM],
-        issuer: ISSUER,
-        audience: this.#parts.service,
-        clockTolerance: TOLERANCE_SECONDS,
-        clockTimestamp: Math.floor(this.#parts.now() / 1000),
-      });
-      return tokenOf(payload);
-    } catch {
-      return undefined;
-    }
+    const { service, now } = this.#parts;
+    const claims = await verifyJwt(text, {
+      algorithms: [ALGORITHM],
+      issuer: ISSUER,
+      audience: service,
+      now: now(),
+      keyOf: async (header) => this.#keyOf(header),
+    });
+    return claims === undefined ? undefined : tokenOf(claims);
   }
 
-  /** Another process may have made a new key a moment ago. */
-  #keyOf(id: string) {
+  #keyOf(header: JwtHeader): KeyObject | undefined {
+    const { kid } = header;
+    const isOurs = Object.keys(header).every((name) => HEADER_MEMBERS.includes(name));
+    if (!isOurs || typeof kid !== 'string') return undefined;
     const { keys } = this.#parts;
-    const known = keys.find(id);
+    const known = keys.find(kid);
     if (known !== undefined) return known.publicKey;
+    // Another process may have made a new key a moment ago.
     keys.reload();
-    return keys.find(id)?.publicKey;
+    return keys.find(kid)?.publicKey;
   }
 }
 
-function isHeader(header: JwtHeader): header is JwtHeader & { kid: string } {
-  const isKnown = Object.keys(header).every((name) => HEADER_MEMBERS.includes(name));
-  return isKnown && header.alg === ALGORITHM && typeof header.kid === 'string';
-}
-
-/** @throws TypeError where a claim is missing or has another form than ours have */
-function tokenOf(payload: string | JwtPayload): Token {
-  if (typeof payload === 'string') throw new TypeError('no claims');
-  const { sub, iat, nbf, exp, jti, aud, access } = payload;
+/** Undefined where a claim is missing or has another form than ours have. */
+function tokenOf({ sub, iat, nbf, exp, jti, aud, access, via }: Claims): Token | undefined {
   const areTimes = [iat, nbf, exp].every((time) => Number.isSafeInteger(time));
-  const isUser = sub === undefined || (typeof sub === 'string' && sub !== '');
-  if (!areTimes || !isUser || typeof jti !== 'string' || typeof aud !== 'string' || !isAccessList(access)) {
-    throw new TypeError('claims of another form');
+  const areTexts = [sub, via].every((text) => text === undefined || (typeof text === 'string' && text !== ''));
+  if (!areTimes || !areTexts || typeof jti !== 'string' || typeof aud !== 'string' || !isAccessList(access)) {
+    return undefined;
   }
-  return { id: jti, user: sub, access, issuedAt: Number(iat) * 1000, expiresAt: Number(exp) * 1000 };
+  const times = { issuedAt: Number(iat) * 1000, expiresAt: exp * 1000 };
+  return { id: jti, user: sub, access, ...times, ...(typeof via === 'string' && { via }) };
 }
 
 function isAccessList(value: unknown): value is readonly TokenAccess[] {

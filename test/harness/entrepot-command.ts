@@ -12,6 +12,8 @@ export interface CommandResult {
 
 export interface CommandOptions {
   readonly env?: Readonly<Record<string, string>>;
+  /** Its standard input; nothing unless given. */
+  readonly input?: string;
   readonly timeoutMs?: number;
 }
 
@@ -34,9 +36,11 @@ export function startCommand(program: string, args: readonly string[], options: 
   const child = spawn(program, args, {
     cwd: PROJECT_ROOT,
     env: { ...process.env, ...options.env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['pipe', 'pipe', 'pipe'],
     detached: true,
   });
+  // One that does not read its input may end before it has it.
+  child.stdin.on('error', () => {}).end(options.input ?? '');
   let [stdout, stderr] = ['', ''];
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));

@@ -102,11 +102,70 @@ access:
 test('what contradicts itself is refused', async () => {
   const [open = ''] = await faultLines('access: {allowAnonymous: true, htpasswd: users}');
   assert.match(open, /^access\.allowAnonymous :1 it opens everything to everyone, and access\.htpasswd does not/);
-  const [nobody = ''] = await faultLines('access: {rules: [{who: [anonymous, alice], actions: pull}]}');
-  assert.match(nobody, /^access\.rules :1 a rule is for "alice", and nobody can log in \| Name a file of accounts/);
   const [exposed = ''] = await faultLines('address: 0.0.0.0:5000');
   assert.match(exposed, /name a file of accounts in access\.htpasswd/);
   assert.equal((await accessOf('address: 0.0.0.0:5000\naccess: {htpasswd: users}')).rules.length, 1);
+});
+
+test('rules that allow nothing are no open door', async () => {
+  const { isOpen, rules } = await accessOf('address: 0.0.0.0:5000\naccess: {rules: []}');
+  assert.deepEqual([isOpen, rules], [false, []]);
+  assert.equal((await accessOf('address: 127.0.0.1:5000')).isOpen, true);
+});
+
+const TRUST = `
+access:
+  rules: [{who: 'trust:ci', actions: pull}]
+  trust:
+    - name: ci
+      issuer: https://token.actions.githubusercontent.com
+      audience: registry.example.com
+      claims: {repository: my-org/*, ref: [refs/heads/main, refs/tags/*]}
+`;
+
+test('trust says which tokens are somebody', async () => {
+  const { trust } = await accessOf(TRUST);
+  assert.deepEqual(trust, [
+    {
+      name: 'ci',
+      issuer: 'https://token.actions.githubusercontent.com',
+      audience: 'registry.example.com',
+      claims: { repository: ['my-org/*'], ref: ['refs/heads/main', 'refs/tags/*'] },
+    },
+  ]);
+  const faults: [string, RegExp][] = [
+    [TRUST.replace('trust:ci', 'trust:cd'), /^access\.rules :3 a rule is for "trust:cd", and access\.trust has none/],
+    [TRUST.replace(/rules.*/, ''), /^access\.trust :\d nothing says what it may do \| Add a rule such as/],
+    [
+      TRUST.replace('https://token', 'http://token'),
+      /^access\.trust\[0\]\.issuer :6 .* will not do \| Write an https:\/\/ address/,
+    ],
+    [TRUST.replace(/claims.*/, 'claims: {}'), /^access\.trust\[0\]\.claims :8 .*at least one claim/],
+    [TRUST.replace(/claims.*/, 'claims: {sub: []}'), /^access\.trust\[0\]\.claims\.sub :8 /],
+    [TRUST.replace(/ +claims.*/, ''), /^access\.trust\[0\]\.claims .*it is missing/],
+    [TRUST.replace('name: ci', 'name: c i'), /^access\.trust\[0\]\.name :5 .*a name of letters, digits/],
+    [`${TRUST}${TRUST.slice(TRUST.indexOf('    - name'))}`, /^access\.trust :\d "ci" is there twice/],
+    [`${TRUST}      jwks: http://example.com/x`, /^access\.trust\[0\]\.jwks :9 .*a path, or an https/],
+  ];
+  for (const [yaml, expected] of faults) assert.match((await faultLines(yaml)).join('\n'), expected);
+});
+
+test('a token server is named with everything that is needed, or not at all', async () => {
+  const issuer = '{realm: https://auth.example.com/token, service: registry, issuer: auth, jwks: keys.json}';
+  const access = await accessOf(`address: 0.0.0.0:5000\naccess: {issuer: ${issuer}}`);
+  assert.deepEqual([access.isOpen, access.rules], [false, []]);
+  assert.ok(path.isAbsolute(access.issuer?.jwks ?? ''));
+  const faults: [string, RegExp][] = [
+    [
+      '{realm: https://auth.example.com/token, service: registry, jwks: x}',
+      /access\.issuer\.issuer is missing beside it/,
+    ],
+    ['{jwks: x}', /access\.issuer\.realm is missing beside it/],
+    [issuer.replace(', jwks: keys.json', ''), /no keys are there to check its tokens with \| Set either/],
+    [issuer.replace('jwks', 'certificates: a, jwks'), /its keys are there twice/],
+  ];
+  for (const [yaml, expected] of faults)
+    assert.match((await faultLines(`access: {issuer: ${yaml}}`)).join('\n'), expected);
 });
 
 test('a pattern that would take long to match is refused', async () => {

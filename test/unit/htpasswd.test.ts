@@ -52,7 +52,7 @@ describe('an htpasswd file', () => {
     const opened = await openHtpasswdFile({ file, onFault: (error) => faults.push(String(error)), intervalMs: 1e9 });
     const users = async () => {
       await opened.check();
-      return [...opened.accounts.keys()];
+      return [...opened.value.keys()];
     };
     assert.deepEqual(await users(), ['alice']);
     await writeFile(file, `alice:$2y$10$${HASH}\nbob:$2y$10$${HASH}\n`);

@@ -34,7 +34,8 @@ const base64 = (value: unknown) => Buffer.from(JSON.stringify(value)).toString('
 describe('a token', () => {
   it('says what it was made for, for as long as it is valid', async () => {
     const { state, tokens } = setUp();
-    const text = await tokens.sign('alice', ACCESS, 'x');
+    const { token: text, seconds } = await tokens.sign({ user: 'alice', access: ACCESS, id: 'x' });
+    assert.equal(seconds, 300);
     const read = await tokens.verify(text);
     assert.deepEqual(read, { id: 'x', user: 'alice', access: ACCESS, issuedAt: NOW, expiresAt: NOW + 300_000 });
     state.now = NOW + 329_000;
@@ -43,7 +44,14 @@ describe('a token', () => {
     assert.equal(await tokens.verify(text), undefined);
     state.now = NOW - 31_000;
     assert.equal(await tokens.verify(text), undefined, 'not valid yet');
-    assert.equal((await tokens.verify(await tokens.sign(undefined, [], 'x')))?.user, undefined);
+    state.now = NOW;
+    const nobodys = await tokens.sign({ user: undefined, access: [], id: 'x' });
+    assert.deepEqual((await tokens.verify(nobodys.token))?.access, []);
+    const made = { user: 'robot:ci', access: ACCESS, id: 'x', via: 'access-token:7' };
+    assert.equal((await tokens.verify((await tokens.sign(made)).token))?.via, 'access-token:7');
+    const short = await tokens.sign({ ...made, notAfter: NOW + 60_500 });
+    assert.equal(short.seconds, 60, 'no longer than what it was made from');
+    assert.equal((await tokens.verify(short.token))?.expiresAt, NOW + 60_000);
   });
 
   it('is refused when any claim is another, missing or of another form', async () => {

@@ -1,0 +1,44 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import path from 'node:path';
+import type { Config } from '../config/config.ts';
+import type { Accounts } from '../server/auth/htpasswd.ts';
+import { openHtpasswdFile } from '../server/auth/htpasswd-file.ts';
+import { AccountFault, Management } from '../server/auth/management.ts';
+import { openSqliteAccess } from '../storage/metadata/access.ts';
+
+/**
+ * Does something with the accounts and access tokens of a store, beside a running server or without one. A running one
+ * sees it within a second.
+ *
+ * @throws AccountFault
+ */
+export async function withManagement<T>(config: Config, use: (management: Management) => Promise<T>): Promise<T> {
+  if (config.storage.driver === 'memory') {
+    throw new AccountFault(400, 'a registry in memory is reached over HTTP only: /api/v1/users and /api/v1/tokens');
+  }
+  if (!existsSync(config.root)) {
+    throw new AccountFault(404, `there is no ${config.root}: name the root of the registry with --root, or make it`);
+  }
+  const directory = path.join(config.root, '.meta');
+  mkdirSync(directory, { recursive: true });
+  const inFile = await accountsOfFile(config);
+  const records = await openSqliteAccess(path.join(directory, 'access.db'));
+  try {
+    return await use(new Management({ records, isInFile: (name) => inFile.has(name), now: Date.now }));
+  } finally {
+    await records.close();
+  }
+}
+
+async function accountsOfFile({ access: { htpasswd } }: Config): Promise<Accounts> {
+  if (htpasswd === undefined) return new Map();
+  const file = await openHtpasswdFile({ file: htpasswd, onFault: () => {} });
+  file.close();
+  return file.value;
+}
+
+/** What is missing for the accounts to count; nothing when a server asks for them. */
+export function hintOf({ access }: Config): string {
+  if (!access.isOpen) return '';
+  return 'note: access is open, nobody is asked to log in; access.rules in the configuration changes that\n';
+}

@@ -1,0 +1,129 @@
+import type { IRouter, Request } from 'express';
+import { RegistryError } from '../../oci/errors.ts';
+import { AccountFault, noToken, type Management, type TokenInfo } from '../auth/management.ts';
+import { jsonReply, type Reply } from '../http/exchange.ts';
+import { readPasswordChange, readTokenRequest, readUser, type JsonBody } from './account-bodies.ts';
+import { guarded, type About, type GuardedParts } from './guarded.ts';
+import { isTooLarge, jsonOf, replying, route, type ReadBody } from './routing.ts';
+
+export interface AccountsParts extends GuardedParts {
+  readonly readBody: ReadBody;
+  /** Undefined where access is open. */
+  readonly management: Management | undefined;
+}
+
+const BODY_MAX_BYTES = 64 * 1024;
+
+/**
+ * `/api/v1/users` and `/api/v1/tokens`: what `entrepot user` and `entrepot token` do. For who has the right `admin`; a
+ * person who logs in with the password also manages access tokens of their own, and changes their password.
+ */
+export function routeAccounts(api: IRouter, parts: AccountsParts): void {
+  const { management } = parts;
+  if (management === undefined) return;
+  const guard = (request: Request, about: About, work: Parameters<typeof guarded>[3]) =>
+    guarded(parts, request, about, (admission) => work(admission).catch(refused));
+  const bodyOf = async (request: Request): Promise<JsonBody> => {
+    const body = jsonOf(await parts.readBody(request, BODY_MAX_BYTES, () => isTooLarge(BODY_MAX_BYTES)));
+    if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as JsonBody;
+    throw isMalformed('the body is a JSON object');
+  };
+
+  route(api, '/users', {
+    get: replying((request) =>
+      guard(request, { action: 'admin', subject: 'users' }, async () => {
+        const users = (await management.users()).map(({ createdAt, changedAt, ...user }) => ({
+          ...user,
+          ...times({ createdAt, changedAt }),
+        }));
+        return jsonReply(200, { users });
+      }),
+    ),
+    post: replying((request) =>
+      guard(request, { action: 'admin', subject: 'users' }, async () => {
+        const { name, password } = readUser(await bodyOf(request));
+        await management.addUser(name, password);
+        return jsonReply(201, { name, isDisabled: false });
+      }),
+    ),
+  });
+
+  route(api, '/users/:name', {
+    patch: replying(async (request) => {
+      const name = String(request.params['name']);
+      const changeOf = once(async () => readPasswordChange(await bodyOf(request)));
+      // Nobody locks himself out, or in again.
+      const isOwn = async (user: string) => user === name && (await changeOf()).isDisabled === undefined;
+      return guard(request, { action: 'admin', subject: `user ${name}`, isOwn }, async () => {
+        const change = await changeOf();
+        if (change.password !== undefined) await management.setPassword(name, change.password);
+        if (change.isDisabled !== undefined) await management.setDisabled(name, change.isDisabled);
+        return { status: 204 };
+      });
+    }),
+  });
+
+  route(api, '/tokens', {
+    get: replying((request) =>
+      guard(request, { action: 'admin', subject: 'tokens', isOwn: () => true }, async (admission) => {
+        const all = await management.tokens();
+        const tokens = admission.isAdmin ? all : all.filter(({ owner }) => owner === `user:${admission.user}`);
+        return jsonReply(200, { tokens: tokens.map(shown) });
+      }),
+    ),
+    post: replying(async (request) => {
+      const wantedOf = once(async () => readTokenRequest(await bodyOf(request)));
+      const isOwn = async (user: string) => {
+        const { robot, user: owner = user } = await wantedOf();
+        return robot === undefined && owner === user;
+      };
+      return guard(request, { action: 'admin', subject: 'tokens', isOwn }, async ({ user }) => {
+        const wanted = await wantedOf();
+        // Whoever names nobody means themselves.
+        const owner = wanted.robot === undefined ? { user: wanted.user ?? user } : {};
+        const { secret, info } = await management.createToken({ ...wanted, ...owner }, user ?? 'anonymous');
+        return jsonReply(201, { token: secret, ...shown(info) }, { 'Cache-Control': 'no-store' });
+      });
+    }),
+  });
+
+  route(api, '/tokens/:id', {
+    delete: replying(async (request) => {
+      const id = String(request.params['id']);
+      const number = /^\d{1,15}$/.test(id) ? Number(id) : -1;
+      const isOwn = async (user: string) => (await management.token(number))?.owner === `user:${user}`;
+      return guard(request, { action: 'admin', subject: `access-token:${number}`, isOwn }, async () => {
+        if (number < 0) throw noToken(`"${id.slice(0, 20)}"`);
+        await management.revokeToken(number);
+        return { status: 204 };
+      });
+    }),
+  });
+}
+
+/** A body is read once, by whoever asks first: not before it is known who sent it. */
+function once<T>(read: () => Promise<T>): () => Promise<T> {
+  let running: Promise<T> | undefined;
+  return () => (running ??= read());
+}
+
+function shown({ createdAt, expiresAt, lastUsed, revokedAt, ...info }: TokenInfo): object {
+  return { ...info, ...times({ createdAt, expiresAt, lastUsed, revokedAt }) };
+}
+
+/** RFC 3339; null for never. */
+function times(all: Readonly<Record<string, number | undefined>>): object {
+  const entries = Object.entries(all);
+  return Object.fromEntries(
+    entries.map(([name, time]) => [name, time === undefined ? null : new Date(time).toISOString()]),
+  );
+}
+
+function refused(error: unknown): Reply {
+  if (!(error instanceof AccountFault)) throw error;
+  throw new RegistryError('UNSUPPORTED', { status: error.status, detail: { reason: error.message } });
+}
+
+function isMalformed(reason: string): RegistryError {
+  return new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
+}

@@ -1,0 +1,28 @@
+/** At most 16 KiB each. */
+const REMEMBERED_MAX = 2_000;
+
+/**
+ * What tokens say that were checked a moment ago: the check takes longer than all the rest of a request. Each is kept
+ * until it expires, the oldest are forgotten first.
+ */
+export class Remembered<T extends { readonly expiresAt: number }> {
+  readonly #known = new Map<string, T>();
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** As it was found before, or as `check` finds it; undefined for what it finds to be no token, which is not kept. */
+  async read(text: string, check: (text: string) => Promise<T | undefined>): Promise<T | undefined> {
+    const known = this.#known.get(text);
+    if (known !== undefined && known.expiresAt > this.#now()) return known;
+    this.#known.delete(text);
+    const checked = await check(text);
+    if (checked === undefined) return undefined;
+    this.#known.set(text, checked);
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > REMEMBERED_MAX && oldest !== undefined) this.#known.delete(oldest);
+    return checked;
+  }
+}

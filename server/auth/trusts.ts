@@ -1,0 +1,105 @@
+import type { TrustConfig } from '../../config/config.ts';
+import type { Log } from '../observe/log.ts';
+import { createClaimMatcher, type ClaimMatcher } from './claims.ts';
+import { keyNamedBy, type KeySource } from './key-source.ts';
+import type { Login } from './login.ts';
+import { openKeySource } from './open-key-source.ts';
+import { claimedIssuer, PUBLIC_KEY_ALGORITHMS, verifyJwt, type Claims } from './strict-jwt.ts';
+
+interface Trust {
+  readonly config: TrustConfig;
+  readonly keys: KeySource;
+  readonly matches: ClaimMatcher;
+}
+
+/** Tokens of other issuers (OpenID Connect) that stand for somebody here: pipelines without a secret of their own. */
+export interface Trusts {
+  readonly areAny: boolean;
+  has(name: string): boolean;
+  /**
+   * Who a token stands for: the first trust that it fits. Undefined for one of no issuer that is trusted, one that is
+   * expired or forged, and one with other claims.
+   *
+   * @throws RegistryError `UNAVAILABLE` when the issuer's keys are not to be had
+   */
+  login(token: string): Promise<Login | undefined>;
+  close(): void;
+}
+
+export const NO_TRUSTS: Trusts = { areAny: false, has: () => false, login: async () => undefined, close: () => {} };
+
+export interface TrustsParts {
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+/** @throws IssuerKeysError when a file with keys cannot be used */
+export async function openTrusts(configs: readonly TrustConfig[], { log, now }: TrustsParts): Promise<Trusts> {
+  if (configs.length === 0) return NO_TRUSTS;
+  const sources = new Map<string, KeySource>();
+  const trusts: Trust[] = [];
+  for (const [index, config] of configs.entries()) {
+    const { issuer, jwks } = config;
+    // Several trusts of one issuer are the usual case; they share what was fetched.
+    const id = JSON.stringify([issuer, jwks]);
+    const setting = `access.trust[${index}].jwks`;
+    const onFault = (error: unknown) => log.warn('the keys of an issuer cannot be had', { issuer, err: error });
+    const keys = sources.get(id) ?? (await openKeySource({ issuer, jwks, setting, onFault, now }));
+    sources.set(id, keys);
+    trusts.push({ config, keys, matches: createClaimMatcher(config.claims) });
+  }
+  return new IssuerTrusts(trusts, [...sources.values()], now);
+}
+
+class IssuerTrusts implements Trusts {
+  readonly areAny = true;
+  readonly #trusts: readonly Trust[];
+  readonly #sources: readonly KeySource[];
+  readonly #now: () => number;
+
+  constructor(trusts: readonly Trust[], sources: readonly KeySource[], now: () => number) {
+    this.#trusts = trusts;
+    this.#sources = sources;
+    this.#now = now;
+  }
+
+  has(name: string): boolean {
+    return this.#trusts.some(({ config }) => config.name === name);
+  }
+
+  async login(token: string): Promise<Login | undefined> {
+    const issuer = await claimedIssuer(token);
+    for (const trust of this.#trusts) {
+      if (trust.config.issuer !== issuer) continue;
+      const claims = await this.#verify(token, trust);
+      if (claims !== undefined && trust.matches(claims)) return loginOf(trust.config, claims);
+    }
+    return undefined;
+  }
+
+  close(): void {
+    for (const source of this.#sources) source.close();
+  }
+
+  async #verify(token: string, { config: { issuer, audience }, keys }: Trust): Promise<Claims | undefined> {
+    return verifyJwt(token, {
+      algorithms: PUBLIC_KEY_ALGORITHMS,
+      issuer,
+      audience,
+      now: this.#now(),
+      keyOf: (header) => keyNamedBy(header, keys),
+    });
+  }
+}
+
+function loginOf({ name }: TrustConfig, { sub, jti, exp }: Claims): Login {
+  const user = `trust:${name}`;
+  return {
+    caller: { user, groups: [] },
+    credential: 'identity-token',
+    via: user,
+    expiresAt: exp * 1000,
+    ...(typeof sub === 'string' && { subject: sub }),
+    ...(typeof jti === 'string' && { tokenId: jti }),
+  };
+}

@@ -1,0 +1,96 @@
+import assert from 'node:assert/strict';
+import { mkdir, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import { runEntrepot } from '../harness/entrepot-command.ts';
+import { temporaryDirectory } from '../harness/process.ts';
+import { htpasswdFile } from '../http/accounts.ts';
+
+test('user adds, lists, disables and enables accounts, and changes passwords', async () => {
+  await using directory = await temporaryDirectory();
+  await using file = await htpasswdFile(['fiona']);
+  const env = { ENTREPOT_ROOT: directory.path, ENTREPOT_ACCESS_HTPASSWD: file.path };
+  const user = (words: string[], input = '') => runEntrepot(['user', ...words], { env, input });
+  const added = await user(['add', 'alice'], 'a good secret\n');
+  assert.deepEqual([added.stdout, added.code], ['alice can log in\n', 0], added.stderr);
+  assert.equal((await stat(path.join(directory.path, '.meta', 'access.db'))).mode & 0o777, 0o600);
+  assert.match((await user(['passwd', 'alice'], 'a better secret')).stdout, /^alice has a new password/);
+  assert.match((await user(['disable', 'alice'])).stdout, /^alice cannot log in any more/);
+  assert.match(
+    (await user(['list'])).stdout,
+    /^USER {3}STATE .*\nalice {2}disabled {2}\d{4}-.*\nand those in \/.*users\n$/,
+  );
+  assert.equal((await user(['enable', 'alice'])).stdout, 'alice can log in\n');
+  const refused: [string[], string, number, RegExp][] = [
+    [['add', 'alice'], 'a good secret', 1, /alice is there already: entrepot user passwd alice changes the password/],
+    [['add', 'fiona'], 'a good secret', 1, /fiona is in the htpasswd file already/],
+    [['disable', 'fiona'], '', 1, /fiona is in the htpasswd file: change it there/],
+    [['disable', 'nobody'], '', 1, /nobody has no account/],
+    [['add', 'bob'], 'short', 1, /a password has 8 characters at least, 72 bytes at most/],
+    [['add', 'bob'], '', 1, /a password has 8 characters at least/],
+    [['add', 'robot:x'], 'a good secret', 1, /is no name for a user/],
+    [['add'], '', 2, /user add needs a name/],
+    [['list', 'alice'], '', 2, /user list takes no "alice"/],
+    [['remove', 'alice'], '', 2, /user has these verbs: add, list, disable, enable, passwd/],
+    [['list', '--robot', 'x'], '', 2, /user takes no --robot/],
+  ];
+  for (const [words, input, code, message] of refused) {
+    const answer = await user(words, input);
+    assert.equal(answer.code, code, words.join(' '));
+    assert.match(answer.stderr, message);
+  }
+});
+
+test('token makes, lists and revokes access tokens', async () => {
+  await using directory = await temporaryDirectory();
+  const env = { ENTREPOT_ROOT: directory.path, ENTREPOT_ACCESS_RULES: '[{"who":"robot:ci","actions":"pull"}]' };
+  const token = (...words: string[]) => runEntrepot(['token', ...words], { env });
+  const limits = ['--actions', 'pull, push', '--repositories', 'team/**', '--tags', 'v*', '--expires', '30d'];
+  const made = await token('create', 'pipeline', '--robot', 'ci', ...limits);
+  assert.match(made.stdout, /^entrepot_at_[\w-]{43}\n$/, 'nothing else, for a pipe');
+  assert.match(
+    made.stderr,
+    /^token 1 of robot:ci, until \d{4}-.* UTC; it is not shown again\nlog in with: docker login/,
+  );
+  const list = await token('list');
+  assert.match(
+    list.stdout,
+    /1 {3}robot:ci {2}pipeline {2}good {3}\d{4}-\S+ \S+ {2}- +pull,push in team\/\*\* tags v\*\n$/,
+  );
+  assert.ok(!list.stdout.includes(made.stdout.trim()));
+  assert.equal((await token('revoke', '1')).stdout, 'revoked: 1; nobody gets in with them any more\n');
+  assert.match((await token('list')).stdout, /revoked/);
+  const refused: [string[], number, RegExp][] = [
+    [['create', 'x'], 1, /for a user or for a robot: name one of the two/],
+    [['create', 'x', '--user', 'nobody'], 1, /nobody has no account/],
+    [['create', 'x', '--robot', 'ci', '--actions', 'read'], 1, /"read" is not pull, push/],
+    [['create', '--robot', 'ci'], 2, /token create needs a name/],
+    [['revoke'], 1, /name the tokens by their ids/],
+    [['revoke', '7'], 1, /there is no access token 7/],
+    [['revoke', 'entrepot_at_secret'], 1, /there is no access token "entrepot"/],
+    [['list', '--tags', 'x'], 2, /--tags is for token create/],
+    [['make'], 2, /token has these verbs/],
+  ];
+  for (const [words, code, message] of refused) {
+    const answer = await token(...words);
+    assert.equal(answer.code, code, words.join(' '));
+    assert.match(answer.stderr, message);
+  }
+});
+
+test('where nobody is asked to log in, it says so; where no store is, it says that', async () => {
+  await using directory = await temporaryDirectory();
+  const made = await runEntrepot(['token', 'create', 'x', '--robot', 'ci', '--root', directory.path]);
+  assert.match(made.stderr, /^note: access is open, nobody is asked to log in; access\.rules/);
+  const none = path.join(directory.path, 'none');
+  const missing = await runEntrepot(['user', 'list', '--root', none]);
+  assert.deepEqual([missing.code, /there is no .*none: name the root/.test(missing.stderr)], [1, true]);
+  const memory = { env: { ENTREPOT_STORAGE_DRIVER: 'memory' } };
+  assert.match((await runEntrepot(['user', 'list'], memory)).stderr, /in memory is reached over HTTP only/);
+  const broken = path.join(directory.path, 'broken');
+  await mkdir(path.join(broken, '.meta'), { recursive: true });
+  await writeFile(path.join(broken, '.meta', 'access.db'), 'x'.repeat(5000));
+  const damaged = await runEntrepot(['user', 'list', '--root', broken]);
+  assert.equal(damaged.code, 1);
+  assert.ok(!damaged.stderr.includes('    at '), damaged.stderr);
+});
