@@ -121,7 +121,7 @@ export class Manifests {
    * end-7a and end-7b.
    *
    * @throws RegistryError `MANIFEST_INVALID`, `DIGEST_INVALID`, `MANIFEST_BLOB_UNKNOWN`, `DENIED` when a tag may not be
-   *   moved, or `DENIED` (412) when the precondition does not hold
+   *   moved or nothing be attached to the subject, or `DENIED` (412) when the precondition does not hold
    */
   async put(push: ManifestPush): Promise<PushedManifest> {
     const plan = judge(push);
@@ -161,7 +161,10 @@ export class Manifests {
     const repositoryId = await metadata.repositories.ensure(tx, plan.name, now(), run);
     await this.#checkPrecondition(tx, repositoryId, plan);
     const known = await metadata.manifests.find(tx, repositoryId, plan.digest);
-    if (known?.committed !== true) await this.#checkBlobs(tx, repositoryId, plan.manifest);
+    if (known?.committed !== true) {
+      await this.#checkSubject(tx, repositoryId, plan);
+      await this.#checkBlobs(tx, repositoryId, plan.manifest);
+    }
     const row = rowOf(plan.manifest, plan.digest, plan.bytes);
     const manifestId = known?.id ?? (await metadata.manifests.insertPending(tx, repositoryId, row, now()));
     const tagsToMove: Tag[] = [];
@@ -173,6 +176,20 @@ export class Manifests {
     }
     const hasLayers = await metadata.blobs.isAnyIn(tx, repositoryId);
     return { manifestId, isKnown: known?.committed === true, hasLayers, tagsToMove };
+  }
+
+  /**
+   * A referrer changes what everyone is told about its subject. Who may push some tags only attaches nothing to what has
+   * others alone; what has no tag, or is not here yet, belongs to nobody more than to them.
+   */
+  async #checkSubject(tx: Transaction, repositoryId: number, { name, manifest, rights }: Plan): Promise<void> {
+    const { manifests, tags } = this.#context.metadata;
+    if (manifest.subject === undefined) return;
+    const subject = await manifests.find(tx, repositoryId, manifest.subject.digest);
+    const ofSubject = subject === undefined ? [] : await tags.ofManifest(tx, subject.id);
+    const [first] = ofSubject;
+    if (first === undefined || ofSubject.some((tag) => rights.may('push', name, tag))) return;
+    throw mayNotAttach(manifest.subject.digest, first);
   }
 
   /** The blobs are here, and as large as the manifest says: no client takes them otherwise. */
@@ -299,6 +316,11 @@ function missesBlobs(missing: readonly Digest[]): RegistryError {
 function mayNotMove(tag: Tag): RegistryError {
   const reason = `the tag exists, and you may not move it: push under another tag, or delete it first`;
   return new RegistryError('DENIED', { detail: { action: 'overwrite', tag, reason } });
+}
+
+function mayNotAttach(subject: Digest, tag: Tag): RegistryError {
+  const reason = `its subject has the tag ${tag}, and you may push to none of the tags that it has`;
+  return new RegistryError('DENIED', { detail: { action: 'push', subject, tag, reason } });
 }
 
 function mayNotDelete(digest: Digest, tag: Tag | undefined): RegistryError {

@@ -1,11 +1,11 @@
 import type { RepositoryName, Tag } from '../oci/names.ts';
 
 /** What is asked about where only the registry knows what a request touches. */
-export type RightsAction = 'pull' | 'overwrite' | 'delete';
+export type RightsAction = 'pull' | 'push' | 'overwrite' | 'delete';
 
 /**
  * What the caller of a request may do. Whether it may do what the request says by itself is decided before; this is
- * asked about what only the index knows: the tags of a manifest, where a tag points, who else has a blob.
+ * asked about what only the index knows: the tags of a manifest, where a tag points, who else has a blob, what a referrer is attached to.
  */
 export interface Rights {
   /** @param tag absent: about the repository as a whole, or about what has no tag */

@@ -34,7 +34,7 @@ export interface ServiceParts extends OpenParts {
   /** The metrics of all processes of the server, as text. */
   readonly metricsText: () => Promise<string>;
   /** Of access, where a test is to see to it. */
-  readonly access?: Partial<Pick<AccessParts, 'wait' | 'now'>>;
+  readonly access?: Partial<Pick<AccessParts, 'wait' | 'now' | 'compare'>>;
 }
 
 /** One process that serves requests: the registry, and the HTTP server in front of it. */

@@ -1,4 +1,5 @@
 import { jsonText } from '../observe/json-text.ts';
+import { hideTokens } from '../observe/secrets.ts';
 
 /** What somebody did, or tried to do. */
 export interface AuditEntry {
@@ -49,7 +50,8 @@ export function auditLine(entry: AuditEntry, time: string): string {
 
 function textOf(name: string, value: string | number): string {
   if (typeof value === 'number') return String(value);
-  return jsonText(value, name === 'subject' ? SUBJECT_BYTES : WORD_BYTES);
+  // People type a token where the user belongs.
+  return jsonText(hideTokens(value), name === 'subject' ? SUBJECT_BYTES : WORD_BYTES);
 }
 
 /** A request that was allowed may still fail: there may be nothing to pull. */

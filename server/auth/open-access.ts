@@ -28,6 +28,8 @@ export interface AccessParts {
   /** How a login that is slowed down waits; tests do not. */
   readonly wait?: ((ms: number) => Promise<unknown>) | undefined;
   readonly now?: (() => number) | undefined;
+  /** Checks a password against a hash; bcrypt unless given. */
+  readonly compare?: ((password: string, hash: string) => Promise<boolean>) | undefined;
 }
 
 /** Access as configured; to be closed, because it watches over its files. */
@@ -58,7 +60,7 @@ const OPEN: OpenedAccess = {
 /** @throws HtpasswdError, AuditUnusable, IssuerKeysError when a file cannot be used */
 export async function openAccess(config: AccessConfig, parts: () => Promise<AccessParts>): Promise<OpenedAccess> {
   if (config.isOpen) return OPEN;
-  const { keys, records, generationOf, log, wait, now = Date.now } = await parts();
+  const { keys, records, generationOf, log, wait, compare, now = Date.now } = await parts();
   await using opening = new AsyncDisposableStack();
   opening.defer(() => records.close());
   const file = opening.use(await openAccounts(config, log));
@@ -75,7 +77,12 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
 
   const accounts = () => directory.accounts;
   const callerOf = (user: string) => ({ user, groups: groupsOf(user, config) });
-  const passwords = new Passwords({ accounts, now, ...(wait !== undefined && { wait }) });
+  const passwords = new Passwords({
+    accounts,
+    now,
+    ...(wait !== undefined && { wait }),
+    ...(compare !== undefined && { compare }),
+  });
   const authenticator = new Authenticator({ passwords, directory, trusts, callerOf });
   const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
   const policy = new Policy(config.rules);

@@ -1,6 +1,6 @@
 import type { ErrorCode } from '../../oci/errors.ts';
 import { jsonText } from './json-text.ts';
-import { hideTargetSecrets, hideUserinfo } from './secrets.ts';
+import { hideTargetSecrets, hideTokens, hideUserinfo } from './secrets.ts';
 
 /** What the log says about one request once it is over. No header but the user agent is ever part of it. */
 export interface AccessEntry {
@@ -68,10 +68,11 @@ function pathText(target: string): string {
 function optionalMembers(entry: AccessEntry): string {
   let members = entry.user === undefined ? '' : `,"user":${jsonText(entry.user, WORD_BYTES)}`;
   if (entry.userAgent !== undefined) {
-    members += `,"userAgent":${jsonText(hideUserinfo(entry.userAgent), USER_AGENT_BYTES)}`;
+    members += `,"userAgent":${jsonText(hideTokens(hideUserinfo(entry.userAgent)), USER_AGENT_BYTES)}`;
   }
   if (entry.errorCode !== undefined) members += `,"errorCode":"${entry.errorCode}"`;
-  if (entry.reason !== undefined) members += `,"reason":${jsonText(hideUserinfo(entry.reason), REASON_BYTES)}`;
+  if (entry.reason !== undefined)
+    members += `,"reason":${jsonText(hideTokens(hideUserinfo(entry.reason)), REASON_BYTES)}`;
   if (entry.aborted === true) members += ',"aborted":true';
   return members;
 }

@@ -23,9 +23,18 @@ function decoded(text: string): string {
 // `;` and a second `?` part parameters in nobody's standard, but in some people's mistakes.
 const PARAMETER = /([?&;\s"(])([^?&;#=\s"(\\]{1,64})=[^?&;#\s"\\]*/g;
 
+// Access and refresh tokens of this registry, and tokens in the form of RFC 7519, wherever somebody put them.
+const TOKENS = /entrepot_(?:at|rt)_[A-Za-z0-9_-]+|eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){1,2}/g;
+
+/** Text with every token in it hidden. */
+export function hideTokens(text: string): string {
+  if (!text.includes('entrepot_') && !text.includes('eyJ')) return text;
+  return text.replaceAll(TOKENS, HIDDEN);
+}
+
 /** The raw request target with the values of secret-looking parameters and any userinfo hidden. */
 export function hideTargetSecrets(target: string): string {
-  return hideUserinfo(target.includes('=') ? hideParameters(target) : target);
+  return hideTokens(hideUserinfo(target.includes('=') ? hideParameters(target) : target));
 }
 
 function hideParameters(text: string): string {
@@ -52,5 +61,5 @@ export function hideLineSecrets(line: string): string {
   const members = line.replaceAll(MEMBER, (member, name: string) =>
     isSecretName(name) ? `"${name}":"${HIDDEN}"` : member,
   );
-  return hideUserinfo(hideParameters(members.replaceAll(CREDENTIALS, `$1 ${HIDDEN}`)));
+  return hideTokens(hideUserinfo(hideParameters(members.replaceAll(CREDENTIALS, `$1 ${HIDDEN}`))));
 }

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import bcrypt from 'bcrypt';
 import { startService, type TestService } from '../harness/service.ts';
-import { basic, headersOfColumns, htpasswdFile } from './accounts.ts';
+import { accessToken, basic, headersOfColumns, htpasswdFile } from './accounts.ts';
 import { Client, type Answer } from './client.ts';
 import { COLUMNS, MANIFEST, RULES, TABLE, TYPE, UPLOAD_TABLE, USERS, type Column } from './access-table.ts';
 import { digestOf, imageManifest, withQuery } from './content.ts';
 import { assertRefused } from './refusal.ts';
+
+function image(annotation: string): string {
+  return imageManifest('{}', [], { annotations: { annotation } });
+}
 
 function check(answer: Answer, status: number, column: Column): void {
   assert.equal(answer.status, status, `${column}: ${answer.text.slice(0, 300)}`);
@@ -110,6 +115,30 @@ describe('access by accounts and rules', () => {
     assertRefused(refused, 403, 'DENIED', /but not what has none/);
   });
 
+  it('a referrer is attached by who may push to a tag of its subject, or to what has none', async () => {
+    await push('team/app', 'v5', image('v5'), []);
+    for (const tag of ['v6', 'dev-6']) await push('team/app', tag, image('v6'), []);
+    await push('team/app', digestOf(image('untagged')), image('untagged'), []);
+    const { token } = await accessToken(client, { user: 'writer', actions: ['pull', 'push'], tags: ['dev-*'] });
+    const attach = (subject: string, headers: Record<string, string>) => {
+      const descriptor = { mediaType: TYPE['Content-Type'], digest: digestOf(subject), size: subject.length };
+      const referrer = imageManifest('{}', [], { subject: descriptor, artifactType: 'a/signature' });
+      return client.put(`/v2/team/app/manifests/${digestOf(referrer)}`, referrer, { ...TYPE, ...headers });
+    };
+    const limited = basic('x', token);
+    assertRefused(
+      await attach(image('v5'), limited),
+      403,
+      'DENIED',
+      /its subject has the tag v5, and you may push to none/,
+    );
+    for (const subject of ['v6', 'untagged', 'not here']) {
+      assert.equal((await attach(image(subject), limited)).status, 201, subject);
+    }
+    assert.equal((await attach(image('v5'), basic('writer'))).status, 201);
+    assert.equal((await attach(image('v5'), limited)).status, 201, 'the same again changes nothing');
+  });
+
   it('lists show what may be pulled, in full pages', async () => {
     for (let i = 0; i < 12; i++) await push(`${i % 2 === 0 ? 'team' : 'own'}/list-${i}`, 'v1', MANIFEST, ['{}']);
     const names: string[] = [];
@@ -154,4 +183,33 @@ describe('access by accounts and rules', () => {
       assertRefused(answer, 401, 'UNAUTHORIZED', /Basic/);
     }
   });
+});
+
+it('a push of 50 small layers with Basic costs one check of the password', async () => {
+  await using accounts = await htpasswdFile(['root']);
+  let checks = 0;
+  const compare = async (password: string, hash: string) => {
+    checks += 1;
+    return bcrypt.compare(password, hash);
+  };
+  await using service = await startService({
+    env: { ENTREPOT_ACCESS_HTPASSWD: accounts.path, ENTREPOT_ACCESS_CHALLENGE: 'basic' },
+    parts: { access: { compare } },
+  });
+  const client = new Client(service.url);
+  const root = basic('root');
+  const layers = Array.from({ length: 50 }, (_, index) => `layer ${index}`);
+  // As docker does: each is looked for, opened, sent and closed, several at a time.
+  const push = async (blob: string) => {
+    assert.equal((await client.head(`/v2/team/app/blobs/${digestOf(blob)}`, root)).status, 404);
+    const opened = await client.post('/v2/team/app/blobs/uploads/', undefined, root);
+    const sent = await client.send('PATCH', opened.header('Location'), { body: blob, headers: root });
+    const where = withQuery(sent.header('Location'), `digest=${digestOf(blob)}`);
+    assert.equal((await client.put(where, undefined, root)).status, 201);
+  };
+  await Promise.all([...layers, '{}'].map(push));
+  const manifest = imageManifest('{}', layers);
+  assert.equal((await client.put('/v2/team/app/manifests/v1', manifest, { ...TYPE, ...root })).status, 201);
+  assert.equal(checks, 1);
+  client.close();
 });
