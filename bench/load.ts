@@ -45,12 +45,22 @@ export interface LoadRequest {
   readonly size?: number;
   readonly chunk?: number;
   readonly rate?: number;
+  /** Of GET and HEAD. */
+  readonly authorization?: string | undefined;
+}
+
+export interface WrkRequest {
+  readonly host: string;
+  readonly target: string;
+  readonly connections: number;
+  readonly seconds: number;
+  readonly authorization?: string | undefined;
 }
 
 /** Runs load generators; every failed request is an error of the call. */
 export interface LoadGenerators {
   /** wrk: GETs of one target. */
-  wrk(host: string, target: string, connections: number, seconds: number): Promise<LoadResult>;
+  wrk(request: WrkRequest): Promise<LoadResult>;
   run(mode: Exclude<LoadMode, 'slow'>, request: LoadRequest): Promise<LoadResult>;
   slow(request: LoadRequest): Promise<SlowResult>;
 }
@@ -78,8 +88,7 @@ export async function openLoadGenerators(directory: string): Promise<LoadGenerat
     return json(await running);
   };
   return {
-    wrk: async (host, target, connections, seconds) =>
-      checked(json(await execute('wrk', wrkArgs(host, target, connections, seconds)))),
+    wrk: async (request) => checked(json(await execute('wrk', wrkArgs(request)))),
     run: async (mode, request) => checked(await start(mode, request)),
     slow: async (request) => SLOW_RESULT.parse(await start('slow', request)),
   };
@@ -95,15 +104,17 @@ async function compile(binary: string): Promise<void> {
 }
 
 function flags(request: Omit<LoadRequest, 'plan'>): string[] {
-  return Object.entries(request).flatMap(([name, value]) => [`--${name}`, String(value)]);
+  const given = Object.entries(request).filter(([, value]) => value !== undefined);
+  return given.flatMap(([name, value]) => [`--${name}`, String(value)]);
 }
 
-function wrkArgs(host: string, target: string, connections: number, seconds: number): string[] {
+function wrkArgs({ host, target, connections, seconds, authorization }: WrkRequest): string[] {
   const script = path.join(SOURCES, 'report.lua');
   return [
     '-t1',
     '-H',
     `Accept: ${ACCEPT}`,
+    ...(authorization === undefined ? [] : ['-H', `Authorization: ${authorization}`]),
     `-c${connections}`,
     `-d${seconds}s`,
     '-s',

@@ -11,8 +11,10 @@ export interface Running {
   readonly host: string;
   /** First process of its tree; undefined for one that somebody else runs. */
   readonly pid: number | undefined;
-  /** From the spawn to the first 200 of `GET /v2/`. */
+  /** From the spawn to the first 200 of `GET /v2/`, or 401 of one that wants a login. */
   readonly startMs: number;
+  /** The header that reads are to be sent with; undefined: none. */
+  readonly authorization?: string;
   stop(): Promise<void>;
 }
 
@@ -34,15 +36,21 @@ export interface Command {
   readonly env?: Readonly<Record<string, string>>;
 }
 
-/** A registry that the benchmark starts itself; it logs to a file beside its root. */
-export function launched(name: string, launch: Launch): Registry {
+/**
+ * A registry that the benchmark starts itself; it logs to a file beside its root.
+ *
+ * @param authorize gets the header that reads are to be sent with
+ */
+export function launched(name: string, launch: Launch, authorize?: (host: string) => Promise<string>): Registry {
   return {
     name,
     isOurs: true,
     start: async (root) => {
       const host = `127.0.0.1:${await freePort()}`;
       mkdirSync(root, { recursive: true });
-      return spawnRegistry(await launch(root, host), host, path.join(path.dirname(root), `${path.basename(root)}.log`));
+      const log = path.join(path.dirname(root), `${path.basename(root)}.log`);
+      const running = await spawnRegistry(await launch(root, host), host, log);
+      return authorize === undefined ? running : { ...running, authorization: await authorize(host) };
     },
   };
 }
@@ -85,7 +93,7 @@ async function untilReady(child: ChildProcess, host: string): Promise<void> {
   let failure: unknown;
   child.on('error', (error) => (failure = error));
   const deadline = performance.now() + 30_000;
-  while ((await ping(host)) !== 200) {
+  while (![200, 401].includes((await ping(host)) ?? 0)) {
     if (failure !== undefined) throw failure;
     if (child.exitCode !== null || child.signalCode !== null) throw new Error(`it ended with ${child.exitCode}`);
     if (performance.now() > deadline) throw new Error('it does not answer');

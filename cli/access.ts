@@ -1,7 +1,7 @@
 import type { AccessAction, Config } from '../config/config.ts';
 import { ACCESS_ACTIONS } from '../config/access-words.ts';
 import { parseReference, parseRepositoryName, type RepositoryName, type Tag } from '../oci/names.ts';
-import { ANONYMOUS, userOf } from '../server/auth/caller.ts';
+import { ANONYMOUS, type Caller } from '../server/auth/caller.ts';
 import { Policy, type Misfit, type Question } from '../server/auth/policy.ts';
 
 /** The question cannot be asked so; the message says how. */
@@ -35,15 +35,21 @@ export function explainAccess({ access }: Config, words: readonly string[]): str
   if (action !== 'admin' && on === '') throw new CannotExplain(USAGE);
   const what = `${user} may ${action}${on === '' ? '' : ` ${on}`}`;
   if (isOpen) return `yes: access is open, everyone may do everything; access.htpasswd would change that`;
-  const of = Object.keys(groups).filter((group) => groups[group]?.includes(userOf(user)));
-  // `user:alice` is alice; a robot and a trust have their word in front as they have it in the rules.
-  const caller = user === 'anonymous' ? ANONYMOUS : { user: userOf(user), groups: of };
+  const caller = callerOf(user, groups);
   const question: Question = { caller, action: action as AccessAction, ...touched(on), address, now: Date.now() };
   const misfits = new Policy(rules).explain(question);
   const allowing = misfits.indexOf(undefined);
   if (allowing >= 0) return `yes: ${what}, by ${ruleName(allowing)}${caveat(question)}`;
   const lines = misfits.map((misfit, index) => `  ${ruleName(index)} ${WORDS[misfit ?? 'who']}`);
   return [`no: no rule says that ${what} (from ${address})`, ...lines].join('\n');
+}
+
+/** `alice`, `user:alice`, `robot:ci`, `trust:NAME` or `anonymous`, as in the rules. */
+function callerOf(word: string, groups: Config['access']['groups']): Caller {
+  if (word === 'anonymous') return ANONYMOUS;
+  const user = word.replace(/^user:/, '');
+  const caller = { user, groups: Object.keys(groups).filter((group) => groups[group]?.includes(user)) };
+  return /^(?:robot|trust):/.test(word) ? { ...caller, principal: word } : caller;
 }
 
 function touched(on: string): { repository?: RepositoryName; tag?: Tag | undefined } {

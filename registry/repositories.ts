@@ -10,7 +10,18 @@ const LOOKED_AT_ONCE = 1_000;
 // Who may not see everything is told about the best of what matches.
 const SEARCHED_MAX = 10_000;
 
+const GENERATION_KNOWN_MS = 100;
+const GENERATIONS_KNOWN_MAX = 1_000;
+
+/** One of the repositories that had a name, one after the other. */
+export interface Generation {
+  readonly id: number;
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+}
+
 export class Repositories {
+  readonly #generations = new Map<RepositoryName, { readonly generation: Generation; readonly readAt: number }>();
   readonly #context: Context;
   readonly #adoption: Adoption;
 
@@ -57,10 +68,26 @@ export class Repositories {
     return { names, total: await repositories.countMatches(term) };
   }
 
-  /** Which repository has the name now: one that is deleted and made anew is another. */
-  async generation(name: RepositoryName): Promise<{ readonly id: number; readonly createdAt: number } | undefined> {
+  /**
+   * Which repository has the name now: one that is deleted and made anew is another. Asked with each request that shows a
+   * token, so it is known for a moment: what another process has just changed is seen a tenth of a second later.
+   */
+  generation(name: RepositoryName): Generation | undefined | Promise<Generation | undefined> {
+    const known = this.#generations.get(name);
+    if (known !== undefined && performance.now() - known.readAt < GENERATION_KNOWN_MS) return known.generation;
+    return this.readGeneration(name);
+  }
+
+  /** The same as the index has it at this moment. */
+  async readGeneration(name: RepositoryName): Promise<Generation | undefined> {
+    const readAt = performance.now();
     const found = await this.#context.metadata.repositories.find(name);
-    return found && { id: found.id, createdAt: found.createdAt };
+    // The first push makes it, at any moment.
+    if (found === undefined) return undefined;
+    const generation = { id: found.id, createdAt: found.createdAt };
+    if (this.#generations.size >= GENERATIONS_KNOWN_MAX) this.#generations.clear();
+    this.#generations.set(name, { generation, readAt });
+    return generation;
   }
 
   async exists(name: RepositoryName): Promise<boolean> {
@@ -81,5 +108,6 @@ export class Repositories {
       await driver.delete(repositoryPartKeys(name));
       await held.finish('durable', (tx) => metadata.repositories.remove(tx, name));
     });
+    this.#generations.delete(name);
   }
 }

@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
+import type { RepositoryName } from '../oci/names.ts';
 import type { Admission } from './auth/admission.ts';
 import type { AuditLog } from './auth/audit-log.ts';
 import type { Management } from './auth/management.ts';
@@ -12,7 +13,6 @@ import { openRecords } from './auth/open-records.ts';
 import { openAccess, type AccessParts } from './auth/open-access.ts';
 import type { Keys } from './auth/signing-keys.ts';
 import type { TokenEndpoint } from './auth/token-endpoint.ts';
-import type { GenerationOf } from './auth/token-reader.ts';
 import { endpoints } from './endpoints.ts';
 import { createHttpServer } from './http-server.ts';
 import { Buffers } from './http/buffers.ts';
@@ -71,7 +71,8 @@ export async function createService(config: Config, identity: Identity, parts: S
     ...parts.access,
     keys: openKeys(config, identity),
     records: await openRecords(config),
-    generationOf: generationOf(opened),
+    generationOf: (name: RepositoryName) => opened.registry.repositories.generation(name),
+    newestGenerationOf: (name: RepositoryName) => opened.registry.repositories.readGeneration(name),
     log,
   });
   const { access, ...more } = await openAccess(config.access, opening);
@@ -135,10 +136,6 @@ export async function createService(config: Config, identity: Identity, parts: S
       await opened.registry.close();
     },
   };
-}
-
-function generationOf({ registry }: OpenRegistry): GenerationOf {
-  return (name) => registry.repositories.generation(name);
 }
 
 /** Express and what hangs on it are loaded with the first request that needs them: a start stays light. */

@@ -5,8 +5,12 @@
 #include <string.h>
 
 static void ask(struct connection *c, const char *method, const char *target) {
-  char headers[1024];
-  if (snprintf(headers, sizeof headers, "Accept: %s\r\n", options.accept) >= (int)sizeof headers) die("too long: --accept");
+  char headers[4096];
+  const bool authorizes = options.authorization != NULL;
+  const int length = snprintf(headers, sizeof headers, "Accept: %s\r\n%s%s%s", options.accept,
+                              authorizes ? "Authorization: " : "", authorizes ? options.authorization : "",
+                              authorizes ? "\r\n" : "");
+  if (length >= (int)sizeof headers) die("too long: --accept and --authorization");
   start_request(c, method, target, headers);
 }
 

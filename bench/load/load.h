@@ -19,6 +19,7 @@ struct options {
   const char *host; /* 127.0.0.1:PORT, also sent as Host */
   const char *filler_file;
   const char *accept; /* of GET and HEAD */
+  const char *authorization; /* of GET and HEAD; NULL: none */
   int connections;
   double seconds; /* 0: until the plan is used up */
   int64_t size;   /* of every pushed blob, in bytes */

@@ -11,7 +11,7 @@ struct options options = {.connections = 1, .accept = "*/*"};
 
 static const char usage[] =
     "usage: load get|head|list|put|push|slow --host IP:PORT [--connections N] [--seconds S]\n"
-    "            [--filler FILE --size BYTES [--chunk BYTES]] [--rate BYTES] [--accept TYPES] < PLAN\n";
+    "            [--filler FILE --size BYTES [--chunk BYTES]] [--rate BYTES] [--accept TYPES] [--authorization VALUE] < PLAN\n";
 
 _Noreturn void die(const char *format, ...) {
   va_list arguments;
@@ -40,6 +40,7 @@ static void set_option(int option) {
   case 'h': options.host = optarg; break;
   case 'f': options.filler_file = optarg; break;
   case 'a': options.accept = optarg; break;
+  case 'A': options.authorization = optarg; break;
   case 'c': options.connections = atoi(optarg); break;
   case 's': options.seconds = atof(optarg); break;
   case 'z': options.size = atoll(optarg); break;
@@ -55,6 +56,7 @@ static void parse_options(int count, char **arguments) {
       {"seconds", required_argument, NULL, 's'}, {"connections", required_argument, NULL, 'c'},
       {"size", required_argument, NULL, 'z'},    {"chunk", required_argument, NULL, 'k'},
       {"rate", required_argument, NULL, 'r'},    {"accept", required_argument, NULL, 'a'},
+      {"authorization", required_argument, NULL, 'A'},
       {0}};
   if (count < 2) die("%s", usage);
   options.mode = arguments[1];

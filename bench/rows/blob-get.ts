@@ -34,13 +34,15 @@ async function pull(
   connections: number,
   seconds: number,
 ): Promise<Work> {
+  const { host, authorization } = running;
   const target = `/v2/${BLOB_REPOSITORY}/blobs/${data.blobs.get(size)}`;
   if (size < LARGE) {
-    const { jobs, seconds: took } = await tools.load.wrk(running.host, target, connections, seconds);
+    const { jobs, seconds: took } = await tools.load.wrk({ host, authorization, target, connections, seconds });
     return { value: jobs / took, requests: jobs };
   }
   const { bytes, seconds: took } = await tools.load.run('get', {
-    host: running.host,
+    host,
+    authorization,
     plan: [target],
     connections,
     seconds,

@@ -35,10 +35,12 @@ async function ask(
   connections: number,
   seconds: number,
 ): Promise<Work> {
+  const { host, authorization } = running;
+  const request = { host, connections, seconds, authorization };
   // wrk waits for a body after HEAD, so that one is ours.
   const result =
     method === 'get'
-      ? await tools.load.wrk(running.host, target, connections, seconds)
-      : await tools.load.run('head', { host: running.host, plan: [target], connections, seconds });
+      ? await tools.load.wrk({ ...request, target })
+      : await tools.load.run('head', { ...request, plan: [target] });
   return { value: result.jobs / result.seconds, requests: result.jobs };
 }

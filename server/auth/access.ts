@@ -1,7 +1,7 @@
 import { parseBasic } from './basic-credentials.ts';
 import { OPEN_ADMISSION, PolicyAdmission, type Admission, type AdmissionParts } from './admission.ts';
 import type { Authenticator } from './authenticator.ts';
-import { ANONYMOUS, type Caller } from './caller.ts';
+import { ANONYMOUS } from './caller.ts';
 import { unauthorized, WRONG_LOGIN, type Challenge } from './challenge.ts';
 import type { ForeignTokens } from './foreign-tokens.ts';
 import type { Login } from './login.ts';
@@ -35,7 +35,6 @@ export interface AccessParts {
   readonly tokens: TokenReader;
   /** Undefined where no other issuer decides. */
   readonly foreign: ForeignTokens | undefined;
-  readonly callerOf: (user: string) => Caller;
   readonly challenge: (origin: string) => Pick<Challenge, 'scheme' | 'realm' | 'service'>;
   readonly now: () => number;
 }
@@ -64,7 +63,7 @@ export class PolicyAccess implements Access {
 
   async #identify({ authorization, address }: AccessRequest, challenge: ChallengeOf): Promise<Identity> {
     if (authorization === undefined) return { caller: ANONYMOUS, credential: 'none' };
-    const [, token] = BEARER.exec(authorization) ?? [];
+    const token = bearerToken(authorization);
     if (token !== undefined) return this.#identifyByToken(token, challenge);
     const credentials = parseBasic(authorization);
     if (typeof credentials === 'string') throw unauthorized(challenge(), credentials);
@@ -75,11 +74,11 @@ export class PolicyAccess implements Access {
   }
 
   async #identifyByToken(token: string, challenge: ChallengeOf): Promise<Identity> {
-    const { tokens, foreign, authenticator, callerOf } = this.#parts;
+    const { tokens, foreign, authenticator } = this.#parts;
     const ours = await tokens.read(token);
     if (ours !== undefined) {
-      const { id: tokenId, user, grants, limit } = ours;
-      return { caller: user === undefined ? ANONYMOUS : callerOf(user), credential: 'token', grants, limit, tokenId };
+      const { id: tokenId, caller, grants, limit } = ours;
+      return { caller, credential: 'token', grants, limit, tokenId };
     }
     const theirs = await foreign?.read(token);
     if (theirs !== undefined) {
@@ -100,6 +99,12 @@ function identityOf({ caller, credential, limit, tokenId, subject }: Login): Ide
 const AS_GRANTED = new Policy([
   { who: ['anonymous'], actions: ['pull', 'push', 'overwrite', 'delete'], repositories: ['**'], tags: ['*'] },
 ]);
+
+/** As every client sends it, without looking at each letter; in any other form that is allowed. */
+function bearerToken(authorization: string): string | undefined {
+  if (authorization.startsWith('Bearer ')) return authorization.slice('Bearer '.length).trim();
+  return BEARER.exec(authorization)?.[1];
+}
 
 // RFC 6750 section 2.1.
 const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*) *$/i;

@@ -140,8 +140,9 @@ export class PolicyAdmission implements Admission {
   }
 
   #isAllowed(action: AccessAction, repository: RepositoryName | undefined, tag?: Tag): boolean {
-    const question = { ...this.#parts, action, repository, tag };
-    return this.#policies.every((policy) => policy.find(question) !== undefined);
+    const { caller, address, now, policy, limit } = this.#parts;
+    const question = { caller, address, now, action, repository, tag };
+    return policy.find(question) !== undefined && (limit === undefined || limit.find(question) !== undefined);
   }
 
   /** All of them have to allow it. */

@@ -1,15 +1,17 @@
 import { isAccessToken } from './access-token.ts';
 import type { BasicCredentials } from './basic-credentials.ts';
 import type { Caller } from './caller.ts';
-import type { Directory } from './directory.ts';
+import type { AccessToken, Directory } from './directory.ts';
 import type { Login } from './login.ts';
 import type { Passwords } from './passwords.ts';
 import type { Policy } from './policy.ts';
 import { looksLikeJwt } from './strict-jwt.ts';
 import type { Trusts } from './trusts.ts';
 
-/** What something that a token was made from still allows; undefined: all that its owner may do. */
+/** Whom something that a token was made from stands for by now. */
 export interface Standing {
+  readonly caller: Caller;
+  /** What it allows of what they may do; undefined: all of it. */
   readonly limit?: Policy | undefined;
 }
 
@@ -49,23 +51,28 @@ export class Authenticator {
     return trusts.areAny ? trusts.login(token) : undefined;
   }
 
-  /** Whether what a token was made from is still good, and what it allows; undefined when it is not. */
+  /** Of what a token was made from; undefined when that is good no more. */
   standing(via: string): Standing | undefined {
     const { directory, trusts } = this.#parts;
     const [kind, name = ''] = via.split(':', 2);
     if (kind === 'access-token') {
       const token = directory.tokenById(Number(name));
-      return token && { limit: token.limit };
+      return token && { caller: this.#ownerOf(token), limit: token.limit };
     }
-    return kind === 'trust' && trusts.has(name) ? {} : undefined;
+    const caller = kind === 'trust' ? trusts.find(name) : undefined;
+    return caller && { caller };
   }
 
   async #loginByToken(text: string): Promise<Login | undefined> {
-    const { directory, callerOf } = this.#parts;
-    const token = await directory.findToken(text);
+    const token = await this.#parts.directory.findToken(text);
     if (token === undefined) return undefined;
-    const { id, user, limit, expiresAt } = token;
+    const { id, limit, expiresAt } = token;
     const via = `access-token:${id}`;
-    return { caller: callerOf(user), credential: 'access-token', limit, via, tokenId: via, expiresAt };
+    return { caller: this.#ownerOf(token), credential: 'access-token', limit, via, tokenId: via, expiresAt };
+  }
+
+  #ownerOf({ owner }: AccessToken): Caller {
+    const { callerOf } = this.#parts;
+    return owner.startsWith('user:') ? callerOf(owner.slice('user:'.length)) : { ...callerOf(owner), principal: owner };
   }
 }

@@ -3,7 +3,6 @@ import type { AccessTokenRecord } from '../../storage/metadata/access-tokens.ts'
 import type { Log } from '../observe/log.ts';
 import { Watched } from '../watched.ts';
 import { secretHash } from './access-token.ts';
-import { userOf } from './caller.ts';
 import type { Accounts } from './htpasswd.ts';
 import type { Policy } from './policy.ts';
 import { policyOf, type TokenScope } from './token-scope.ts';
@@ -11,8 +10,8 @@ import { policyOf, type TokenScope } from './token-scope.ts';
 /** An access token that is good now. */
 export interface AccessToken {
   readonly id: number;
-  /** `alice` or `robot:NAME`. */
-  readonly user: string;
+  /** `user:NAME` or `robot:NAME`. */
+  readonly owner: string;
   readonly limit: Policy;
   /** Milliseconds since 1970; infinite for one that never ends. */
   readonly expiresAt: number;
@@ -108,8 +107,8 @@ export class Directory {
     this.#watched.close();
   }
 
-  #isGood({ user, isRevoked, expiresAt }: KnownToken): boolean {
-    const isOwnerHere = user.startsWith('robot:') || this.accounts.has(user);
+  #isGood({ owner, isRevoked, expiresAt }: KnownToken): boolean {
+    const isOwnerHere = !owner.startsWith('user:') || this.accounts.has(owner.slice('user:'.length));
     return isOwnerHere && !isRevoked && expiresAt > this.#parts.now();
   }
 
@@ -140,7 +139,7 @@ function knownToken(record: AccessTokenRecord, log: Log): [string, KnownToken][]
   try {
     const limit = policyOf(JSON.parse(record.scope) as TokenScope);
     const { id, owner, expiresAt = Number.POSITIVE_INFINITY, lastUsed = 0, revokedAt } = record;
-    const token = { id, user: userOf(owner), limit, expiresAt, lastUsed, isRevoked: revokedAt !== undefined };
+    const token = { id, owner, limit, expiresAt, lastUsed, isRevoked: revokedAt !== undefined };
     return [[record.secretHash, token]];
   } catch (error) {
     log.warn('an access token cannot be used: revoke it', { token: record.id, err: error });

@@ -14,8 +14,12 @@ export function createGlob(pattern: string): Glob {
   // The usual ones, `team/app` and `team/**`, are on the way of every request.
   if (isWord(first) && tokens.length === 1) return (text) => text === first;
   if (isWord(first) && second === '**' && tokens.length === 2) return (text) => text.startsWith(first);
-  if (!tokens.includes('{user}')) return (text) => matches(tokens, text, '');
-  return (text, user) => user !== undefined && matches(tokens, text, user);
+  if (isWord(first) && second === '*' && tokens.length === 2) {
+    return (text) => text.startsWith(first) && !text.includes('/', first.length);
+  }
+  const canMatch = isWord(first) ? (text: string) => text.startsWith(first) : () => true;
+  if (!tokens.includes('{user}')) return (text) => canMatch(text) && matches(tokens, text, '');
+  return (text, user) => user !== undefined && canMatch(text) && matches(tokens, text, user);
 }
 
 function isWord(token: string): boolean {

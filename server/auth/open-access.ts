@@ -23,7 +23,10 @@ import { openTrusts } from './trusts.ts';
 export interface AccessParts {
   readonly keys: Keys;
   readonly records: AccessRecords;
+  /** For each request; may be a moment old. */
   readonly generationOf: GenerationOf;
+  /** For a new token. */
+  readonly newestGenerationOf: GenerationOf;
   readonly log: Log;
   /** How a login that is slowed down waits; tests do not. */
   readonly wait?: ((ms: number) => Promise<unknown>) | undefined;
@@ -60,7 +63,7 @@ const OPEN: OpenedAccess = {
 /** @throws HtpasswdError, AuditUnusable, IssuerKeysError when a file cannot be used */
 export async function openAccess(config: AccessConfig, parts: () => Promise<AccessParts>): Promise<OpenedAccess> {
   if (config.isOpen) return OPEN;
-  const { keys, records, generationOf, log, wait, compare, now = Date.now } = await parts();
+  const { keys, records, generationOf, newestGenerationOf, log, wait, compare, now = Date.now } = await parts();
   await using opening = new AsyncDisposableStack();
   opening.defer(() => records.close());
   const file = opening.use(await openAccounts(config, log));
@@ -86,14 +89,22 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
   const authenticator = new Authenticator({ passwords, directory, trusts, callerOf });
   const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
   const policy = new Policy(config.rules);
-  const common = { policy, authenticator, callerOf, generationOf, now };
+  const common = { policy, authenticator, now };
   const standing = (via: string) => authenticator.standing(via);
-  const reader = new TokenReader({ tokens, accounts, standing, generationOf, now });
+  const reader = new TokenReader({ tokens, accounts, callerOf, standing, generationOf, now });
   const logins = new Logins({ records: records.logins, accounts, now });
   const close = opening.move();
   return {
     access: new PolicyAccess({ ...common, tokens: reader, foreign, challenge: challengeOf(config) }),
-    tokenEndpoint: new TokenEndpoint({ ...common, tokens, logins, audit, service: SERVICE }),
+    tokenEndpoint: new TokenEndpoint({
+      ...common,
+      callerOf,
+      generationOf: newestGenerationOf,
+      tokens,
+      logins,
+      audit,
+      service: SERVICE,
+    }),
     management: new Management({
       records,
       onChange: () => directory.changed(),

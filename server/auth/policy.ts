@@ -1,6 +1,6 @@
 import type { AccessAction, AccessRule } from '../../config/config.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
-import { principalOf, type Caller } from './caller.ts';
+import type { Caller } from './caller.ts';
 import { createGlob, type Glob } from './glob.ts';
 import { createNetworks } from '../http/networks.ts';
 
@@ -107,11 +107,10 @@ class Rule {
     return repository !== undefined && this.#repositories.some((glob) => glob(repository, caller.user));
   }
 
-  #isMeant({ user, groups }: Caller): boolean {
+  #isMeant({ user, groups, principal = `user:${user}` }: Caller): boolean {
     // Nobody is refused what anonymous may: showing who one is must not cost a right.
     if (this.#who.has('anonymous')) return true;
     if (user === undefined) return false;
-    const principal = principalOf(user);
     // What another issuer vouches for has no account here.
     if (this.#who.has('authenticated') && !principal.startsWith('trust:')) return true;
     return this.#who.has(principal) || groups.some((group) => this.#who.has(`group:${group}`));

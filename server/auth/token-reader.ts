@@ -1,18 +1,14 @@
 import type { RepositoryName } from '../../oci/names.ts';
+import type { Generation } from '../../registry/repositories.ts';
 import type { Standing } from './authenticator.ts';
+import { ANONYMOUS, type Caller } from './caller.ts';
 import { grantsOf, type Grants } from './grants.ts';
 import type { Accounts } from './htpasswd.ts';
 import { Remembered } from './remembered.ts';
 import type { Token, TokenAccess, Tokens } from './tokens.ts';
 
 /** Which repository has a name now, and since when. */
-export interface Generation {
-  readonly id: number;
-  /** Milliseconds since 1970. */
-  readonly createdAt: number;
-}
-
-export type GenerationOf = (name: RepositoryName) => Promise<Generation | undefined>;
+export type GenerationOf = (name: RepositoryName) => Generation | undefined | Promise<Generation | undefined>;
 
 interface CheckedToken {
   readonly token: Token;
@@ -24,6 +20,7 @@ interface CheckedToken {
 export interface TokenReaderParts {
   readonly tokens: Tokens;
   readonly accounts: () => Accounts;
+  readonly callerOf: (user: string) => Caller;
   /** What a token was made from; undefined when that is good no more. */
   readonly standing: (via: string) => Standing | undefined;
   readonly generationOf: GenerationOf;
@@ -33,7 +30,6 @@ export interface TokenReaderParts {
 /** A token that is valid now. */
 export interface ReadToken extends Standing {
   readonly id: string;
-  readonly user: string | undefined;
   readonly grants: Grants;
 }
 
@@ -58,7 +54,7 @@ export class TokenReader {
     const { token, grants } = checked;
     const standing = this.#standingOf(token);
     if (standing === undefined) return undefined;
-    return { id: token.id, user: token.user, grants: await this.#living(token, grants), ...standing };
+    return { id: token.id, grants: await this.#living(token, grants), ...standing };
   }
 
   async #check(text: string): Promise<CheckedToken | undefined> {
@@ -67,26 +63,29 @@ export class TokenReader {
   }
 
   #standingOf({ user, via }: Token): Standing | undefined {
-    const { accounts, standing } = this.#parts;
+    const { accounts, callerOf, standing } = this.#parts;
     if (via !== undefined) return standing(via);
-    return user === undefined || accounts().has(user) ? {} : undefined;
+    if (user === undefined) return { caller: ANONYMOUS };
+    return accounts().has(user) ? { caller: callerOf(user) } : undefined;
   }
 
   /** The grants without repositories that are others by now. */
   async #living(token: Token, grants: Grants): Promise<Grants> {
     let living: TokenAccess[] | undefined;
     for (const entry of token.access) {
-      if (entry.type !== 'repository' || (await this.#isAlive(entry, token))) continue;
+      if (entry.type !== 'repository') continue;
+      const answer = this.#parts.generationOf(entry.name);
+      const current = answer instanceof Promise ? await answer : answer;
+      if (isAlive(entry, current, token)) continue;
       living = (living ?? [...token.access]).filter((each) => each !== entry);
     }
     return living === undefined ? grants : grantsOf(living);
   }
+}
 
-  /** A token that was made before the repository may have been what its first push was made with. */
-  async #isAlive({ name, generation }: TokenAccess & { type: 'repository' }, token: Token): Promise<boolean> {
-    const current = await this.#parts.generationOf(name);
-    if (current === undefined) return true;
-    if (generation !== undefined) return generation === current.id;
-    return current.createdAt >= token.issuedAt - 1000;
-  }
+/** A token that was made before the repository may have been what its first push was made with. */
+function isAlive({ generation }: { generation?: number }, current: Generation | undefined, token: Token): boolean {
+  if (current === undefined) return true;
+  if (generation !== undefined) return generation === current.id;
+  return current.createdAt >= token.issuedAt - 1000;
 }

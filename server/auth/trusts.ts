@@ -1,5 +1,6 @@
 import type { TrustConfig } from '../../config/config.ts';
 import type { Log } from '../observe/log.ts';
+import type { Caller } from './caller.ts';
 import { createClaimMatcher, type ClaimMatcher } from './claims.ts';
 import { keyNamedBy, type KeySource } from './key-source.ts';
 import type { Login } from './login.ts';
@@ -15,7 +16,8 @@ interface Trust {
 /** Tokens of other issuers (OpenID Connect) that stand for somebody here: pipelines without a secret of their own. */
 export interface Trusts {
   readonly areAny: boolean;
-  has(name: string): boolean;
+  /** Who a trust of that name is; undefined when there is none. */
+  find(name: string): Caller | undefined;
   /**
    * Who a token stands for: the first trust that it fits. Undefined for one of no issuer that is trusted, one that is
    * expired or forged, and one with other claims.
@@ -26,7 +28,12 @@ export interface Trusts {
   close(): void;
 }
 
-export const NO_TRUSTS: Trusts = { areAny: false, has: () => false, login: async () => undefined, close: () => {} };
+export const NO_TRUSTS: Trusts = {
+  areAny: false,
+  find: () => undefined,
+  login: async () => undefined,
+  close: () => {},
+};
 
 export interface TrustsParts {
   readonly log: Log;
@@ -63,8 +70,8 @@ class IssuerTrusts implements Trusts {
     this.#now = now;
   }
 
-  has(name: string): boolean {
-    return this.#trusts.some(({ config }) => config.name === name);
+  find(name: string): Caller | undefined {
+    return this.#trusts.some(({ config }) => config.name === name) ? callerOf(name) : undefined;
   }
 
   async login(token: string): Promise<Login | undefined> {
@@ -92,12 +99,16 @@ class IssuerTrusts implements Trusts {
   }
 }
 
-function loginOf({ name }: TrustConfig, { sub, jti, exp }: Claims): Login {
+function callerOf(name: string): Caller {
   const user = `trust:${name}`;
+  return { user, principal: user, groups: [] };
+}
+
+function loginOf({ name }: TrustConfig, { sub, jti, exp }: Claims): Login {
   return {
-    caller: { user, groups: [] },
+    caller: callerOf(name),
     credential: 'identity-token',
-    via: user,
+    via: `trust:${name}`,
     expiresAt: exp * 1000,
     ...(typeof sub === 'string' && { subject: sub }),
     ...(typeof jti === 'string' && { tokenId: jti }),

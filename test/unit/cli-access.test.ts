@@ -13,6 +13,7 @@ access:
     - {who: anonymous, actions: pull, repositories: public/**}
     - {who: group:dev, actions: [pull, push], repositories: team/*, tags: v*}
     - {who: bob, actions: all, from: 10.0.0.0/8, until: 2020-01-01}
+    - {who: 'robot:ci', actions: pull, repositories: ci/**}
 `;
 
 test('access explain names the rule, or says of each why it is none', async () => {
@@ -36,9 +37,12 @@ test('access explain names the rule, or says of each why it is none', async () =
       'no: no rule says that alice may push team/app:latest (from 127.0.0.1)',
       '  rule 1 (access.rules[0]) is about other actions',
       '  rule 2 (access.rules[1]) is about other tags',
-      '  rule 3 (access.rules[2]) is for others\n',
+      '  rule 3 (access.rules[2]) is for others',
+      '  rule 4 (access.rules[3]) is for others\n',
     ].join('\n'),
   );
+  assert.match((await explain('robot:ci', 'pull', 'ci/app')).stdout, /^yes: robot:ci may pull ci\/app, by rule 4/);
+  assert.match((await explain('ci', 'pull', 'ci/app')).stdout, /^no: /);
   assert.match((await explain('bob', 'admin')).stdout, /rule 3 \(access\.rules\[2\]\) holds from other addresses/);
   assert.match((await explain('bob', 'pull', 'a', '10.1.1.1')).stdout, /rule 3 .* held until an earlier day/);
   for (const words of [

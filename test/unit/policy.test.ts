@@ -28,6 +28,7 @@ const asks = (user: string | undefined, action: AccessAction, on: string, more: 
   };
 };
 
+const principal = (name: string) => ({ caller: { user: name, principal: name, groups: [] } });
 const inGroups = (user: string, groups: string[]) => ({ caller: { user, groups } });
 
 describe('a policy', () => {
@@ -62,6 +63,16 @@ describe('a policy', () => {
     assert.equal(policy.find(asks('carol', 'pull', 'dev')), 1);
     assert.equal(policy.find(asks('dev', 'pull', 'dev')), undefined, 'a user is no group');
     assert.equal(policy.find(asks('group:dev', 'pull', 'dev')), undefined);
+    const everything = { actions: ['pull'], tags: ['*'] } as const;
+    const robots = new Policy([
+      { ...everything, who: ['robot:ci', 'trust:ci'], repositories: ['ci'] },
+      { ...everything, who: ['authenticated'], repositories: ['known'] },
+    ]);
+    assert.equal(robots.find(asks('robot:ci', 'pull', 'ci')), undefined, 'an account is no robot, whatever its name');
+    assert.equal(robots.find(asks('robot:ci', 'pull', 'ci', principal('robot:ci'))), 0);
+    assert.equal(robots.find(asks('trust:ci', 'pull', 'ci', principal('trust:ci'))), 0);
+    assert.equal(robots.find(asks('robot:ci', 'pull', 'known', principal('robot:ci'))), 1);
+    assert.equal(robots.find(asks('trust:ci', 'pull', 'known', principal('trust:ci'))), undefined, 'has no account');
   });
 
   it('puts the name of who asks in the place of {user}, whatever is in it', async () => {
