@@ -69,16 +69,15 @@ export class Repositories {
   }
 
   /**
-   * Which repository has the name now: one that is deleted and made anew is another. Asked with each request that shows a
-   * token, so it is known for a moment: what another process has just changed is seen a tenth of a second later.
+   * Which repository had the name a moment ago: one that is deleted and made anew is another. Undefined where that is not
+   * known. What another process has just changed is seen a tenth of a second later: each request that shows a token asks.
    */
-  generation(name: RepositoryName): Generation | undefined | Promise<Generation | undefined> {
+  peekGeneration(name: RepositoryName): Generation | undefined {
     const known = this.#generations.get(name);
-    if (known !== undefined && performance.now() - known.readAt < GENERATION_KNOWN_MS) return known.generation;
-    return this.readGeneration(name);
+    return known !== undefined && performance.now() - known.readAt < GENERATION_KNOWN_MS ? known.generation : undefined;
   }
 
-  /** The same as the index has it at this moment. */
+  /** As the index has it now; undefined where there is none. */
   async readGeneration(name: RepositoryName): Promise<Generation | undefined> {
     const readAt = performance.now();
     const found = await this.#context.metadata.repositories.find(name);

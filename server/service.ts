@@ -4,7 +4,6 @@ import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
-import type { RepositoryName } from '../oci/names.ts';
 import type { Admission } from './auth/admission.ts';
 import type { AuditLog } from './auth/audit-log.ts';
 import type { Management } from './auth/management.ts';
@@ -13,6 +12,7 @@ import { openRecords } from './auth/open-records.ts';
 import { openAccess, type AccessParts } from './auth/open-access.ts';
 import type { Keys } from './auth/signing-keys.ts';
 import type { TokenEndpoint } from './auth/token-endpoint.ts';
+import type { Generations } from './auth/token-reader.ts';
 import { endpoints } from './endpoints.ts';
 import { createHttpServer } from './http-server.ts';
 import { Buffers } from './http/buffers.ts';
@@ -71,8 +71,7 @@ export async function createService(config: Config, identity: Identity, parts: S
     ...parts.access,
     keys: openKeys(config, identity),
     records: await openRecords(config),
-    generationOf: (name: RepositoryName) => opened.registry.repositories.generation(name),
-    newestGenerationOf: (name: RepositoryName) => opened.registry.repositories.readGeneration(name),
+    generations: generationsOf(opened),
     log,
   });
   const { access, ...more } = await openAccess(config.access, opening);
@@ -92,7 +91,7 @@ export async function createService(config: Config, identity: Identity, parts: S
       readOnly,
       budget,
       watchdog,
-      admit: (request, scope) =>
+      admit: async (request, scope) =>
         access.admit({
           authorization: request.headers.authorization,
           address: clientAddress(request),
@@ -135,6 +134,13 @@ export async function createService(config: Config, identity: Identity, parts: S
       await until;
       await opened.registry.close();
     },
+  };
+}
+
+function generationsOf({ registry: { repositories } }: OpenRegistry): Generations {
+  return {
+    peek: (name) => repositories.peekGeneration(name),
+    read: (name) => repositories.readGeneration(name),
   };
 }
 

@@ -6,7 +6,7 @@ import { unauthorized, WRONG_LOGIN, type Challenge } from './challenge.ts';
 import type { ForeignTokens } from './foreign-tokens.ts';
 import type { Login } from './login.ts';
 import { Policy } from './policy.ts';
-import type { TokenReader } from './token-reader.ts';
+import type { ReadToken, TokenReader } from './token-reader.ts';
 
 /** A request, as far as access looks at it. */
 export interface AccessRequest {
@@ -23,11 +23,11 @@ export interface AccessRequest {
 /** Tells who sends a request and what they may do. */
 export interface Access {
   /** @throws RegistryError `UNAUTHORIZED` with a challenge for credentials that are wrong or malformed */
-  admit(request: AccessRequest): Promise<Admission>;
+  admit(request: AccessRequest): Admission | Promise<Admission>;
 }
 
 /** Everyone may do everything: on a loopback address, or asked for in so many words. */
-export const OPEN_ACCESS: Access = { admit: async () => OPEN_ADMISSION };
+export const OPEN_ACCESS: Access = { admit: () => OPEN_ADMISSION };
 
 export interface AccessParts {
   readonly policy: Policy;
@@ -54,16 +54,22 @@ export class PolicyAccess implements Access {
     this.#parts = parts;
   }
 
-  async admit(request: AccessRequest): Promise<Admission> {
-    const { policy, now } = this.#parts;
+  admit(request: AccessRequest): Admission | Promise<Admission> {
     const challenge = () => ({ ...this.#parts.challenge(request.origin()), scope: request.scope() });
-    const identity = await this.#identify(request, challenge);
-    return new PolicyAdmission({ policy, ...identity, address: request.address, now: now(), challenge });
+    const { authorization = '' } = request;
+    const known = authorization.startsWith(AS_USUAL) && this.#parts.tokens.peek(authorization.slice(AS_USUAL.length));
+    if (known) return this.#admission(byToken(known), request, challenge);
+    return this.#identify(request, challenge).then((identity) => this.#admission(identity, request, challenge));
+  }
+
+  #admission(identity: Identity, { address }: AccessRequest, challenge: ChallengeOf): Admission {
+    const { policy, now } = this.#parts;
+    return new PolicyAdmission({ policy, ...identity, address, now: now(), challenge });
   }
 
   async #identify({ authorization, address }: AccessRequest, challenge: ChallengeOf): Promise<Identity> {
     if (authorization === undefined) return { caller: ANONYMOUS, credential: 'none' };
-    const token = bearerToken(authorization);
+    const [, token] = BEARER.exec(authorization) ?? [];
     if (token !== undefined) return this.#identifyByToken(token, challenge);
     const credentials = parseBasic(authorization);
     if (typeof credentials === 'string') throw unauthorized(challenge(), credentials);
@@ -76,10 +82,7 @@ export class PolicyAccess implements Access {
   async #identifyByToken(token: string, challenge: ChallengeOf): Promise<Identity> {
     const { tokens, foreign, authenticator } = this.#parts;
     const ours = await tokens.read(token);
-    if (ours !== undefined) {
-      const { id: tokenId, caller, grants, limit } = ours;
-      return { caller, credential: 'token', grants, limit, tokenId };
-    }
+    if (ours !== undefined) return byToken(ours);
     const theirs = await foreign?.read(token);
     if (theirs !== undefined) {
       const { id: tokenId, user, grants } = theirs;
@@ -91,6 +94,10 @@ export class PolicyAccess implements Access {
   }
 }
 
+function byToken({ id: tokenId, caller, grants, limit }: ReadToken): Identity {
+  return { caller, credential: 'token', grants, limit, tokenId };
+}
+
 function identityOf({ caller, credential, limit, tokenId, subject }: Login): Identity {
   return { caller, credential, limit, tokenId, identity: subject };
 }
@@ -100,11 +107,6 @@ const AS_GRANTED = new Policy([
   { who: ['anonymous'], actions: ['pull', 'push', 'overwrite', 'delete'], repositories: ['**'], tags: ['*'] },
 ]);
 
-/** As every client sends it, without looking at each letter; in any other form that is allowed. */
-function bearerToken(authorization: string): string | undefined {
-  if (authorization.startsWith('Bearer ')) return authorization.slice('Bearer '.length).trim();
-  return BEARER.exec(authorization)?.[1];
-}
-
-// RFC 6750 section 2.1.
+// RFC 6750 section 2.1, in any form that is allowed, and as every client sends it.
 const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*) *$/i;
+const AS_USUAL = 'Bearer ';

@@ -16,17 +16,14 @@ import { Passwords } from './passwords.ts';
 import { Policy } from './policy.ts';
 import type { Keys } from './signing-keys.ts';
 import { TokenEndpoint } from './token-endpoint.ts';
-import { TokenReader, type GenerationOf } from './token-reader.ts';
+import { TokenReader, type Generations } from './token-reader.ts';
 import { Tokens } from './tokens.ts';
 import { openTrusts } from './trusts.ts';
 
 export interface AccessParts {
   readonly keys: Keys;
   readonly records: AccessRecords;
-  /** For each request; may be a moment old. */
-  readonly generationOf: GenerationOf;
-  /** For a new token. */
-  readonly newestGenerationOf: GenerationOf;
+  readonly generations: Generations;
   readonly log: Log;
   /** How a login that is slowed down waits; tests do not. */
   readonly wait?: ((ms: number) => Promise<unknown>) | undefined;
@@ -63,7 +60,7 @@ const OPEN: OpenedAccess = {
 /** @throws HtpasswdError, AuditUnusable, IssuerKeysError when a file cannot be used */
 export async function openAccess(config: AccessConfig, parts: () => Promise<AccessParts>): Promise<OpenedAccess> {
   if (config.isOpen) return OPEN;
-  const { keys, records, generationOf, newestGenerationOf, log, wait, compare, now = Date.now } = await parts();
+  const { keys, records, generations, log, wait, compare, now = Date.now } = await parts();
   await using opening = new AsyncDisposableStack();
   opening.defer(() => records.close());
   const file = opening.use(await openAccounts(config, log));
@@ -91,7 +88,7 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
   const policy = new Policy(config.rules);
   const common = { policy, authenticator, now };
   const standing = (via: string) => authenticator.standing(via);
-  const reader = new TokenReader({ tokens, accounts, callerOf, standing, generationOf, now });
+  const reader = new TokenReader({ tokens, accounts, callerOf, standing, generations, now });
   const logins = new Logins({ records: records.logins, accounts, now });
   const close = opening.move();
   return {
@@ -99,7 +96,7 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
     tokenEndpoint: new TokenEndpoint({
       ...common,
       callerOf,
-      generationOf: newestGenerationOf,
+      generations,
       tokens,
       logins,
       audit,

@@ -13,10 +13,16 @@ export class Remembered<T extends { readonly expiresAt: number }> {
     this.#now = now;
   }
 
+  /** As it was found before; undefined for one that has to be checked. */
+  peek(text: string): T | undefined {
+    const known = this.#known.get(text);
+    return known !== undefined && known.expiresAt > this.#now() ? known : undefined;
+  }
+
   /** As it was found before, or as `check` finds it; undefined for what it finds to be no token, which is not kept. */
   async read(text: string, check: (text: string) => Promise<T | undefined>): Promise<T | undefined> {
-    const known = this.#known.get(text);
-    if (known !== undefined && known.expiresAt > this.#now()) return known;
+    const known = this.peek(text);
+    if (known !== undefined) return known;
     this.#known.delete(text);
     const checked = await check(text);
     if (checked === undefined) return undefined;

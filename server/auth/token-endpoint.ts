@@ -11,7 +11,7 @@ import type { Login } from './login.ts';
 import type { Logins } from './logins.ts';
 import type { Policy } from './policy.ts';
 import { parseScopes, type Scope, type ScopeAction } from './scope.ts';
-import type { GenerationOf } from './token-reader.ts';
+import type { Generations } from './token-reader.ts';
 import type { TokenAccess, Tokens } from './tokens.ts';
 
 export interface TokenEndpointParts {
@@ -20,7 +20,7 @@ export interface TokenEndpointParts {
   readonly tokens: Tokens;
   readonly logins: Logins;
   readonly callerOf: (user: string) => Caller;
-  readonly generationOf: GenerationOf;
+  readonly generations: Generations;
   readonly service: string;
   readonly audit: AuditLog;
   readonly now: () => number;
@@ -166,7 +166,7 @@ export class TokenEndpoint {
   }
 
   async #granted(scope: Scope, { caller, limit }: Login, address: string): Promise<TokenAccess[]> {
-    const { policy, generationOf, now } = this.#parts;
+    const { policy, generations, now } = this.#parts;
     const policies = limit === undefined ? [policy] : [policy, limit];
     const asker = { caller, address, now: now() };
     if (scope.type === 'registry') {
@@ -182,7 +182,7 @@ export class TokenEndpoint {
       policies.every((each) => each.allowsIn({ ...asker, action, repository: name }));
     const actions = scope.actions.filter(isAllowed);
     if (actions.length === 0) return [];
-    const generation = await generationOf(name);
+    const generation = await generations.read(name);
     return [{ type, name, actions, ...(generation !== undefined && { generation: generation.id }) }];
   }
 }

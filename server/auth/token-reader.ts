@@ -8,7 +8,12 @@ import { Remembered } from './remembered.ts';
 import type { Token, TokenAccess, Tokens } from './tokens.ts';
 
 /** Which repository has a name now, and since when. */
-export type GenerationOf = (name: RepositoryName) => Generation | undefined | Promise<Generation | undefined>;
+export interface Generations {
+  /** As it was a moment ago; undefined where that is not known, or there was none. */
+  peek(name: RepositoryName): Generation | undefined;
+  /** Undefined where there is none. */
+  read(name: RepositoryName): Promise<Generation | undefined>;
+}
 
 interface CheckedToken {
   readonly token: Token;
@@ -23,7 +28,7 @@ export interface TokenReaderParts {
   readonly callerOf: (user: string) => Caller;
   /** What a token was made from; undefined when that is good no more. */
   readonly standing: (via: string) => Standing | undefined;
-  readonly generationOf: GenerationOf;
+  readonly generations: Generations;
   readonly now: () => number;
 }
 
@@ -47,14 +52,28 @@ export class TokenReader {
     this.#checked = new Remembered(parts.now);
   }
 
+  /** The same at once, where everything about it is known: on the way of each request. */
+  peek(text: string): ReadToken | undefined {
+    const { generations } = this.#parts;
+    const checked = this.#checked.peek(text);
+    const standing = checked && this.#standingOf(checked.token);
+    if (checked === undefined || standing === undefined) return undefined;
+    const known = checked.token.access.map((entry) =>
+      entry.type === 'repository' ? generations.peek(entry.name) : NO_REPOSITORY,
+    );
+    return known.includes(undefined) ? undefined : readToken(checked, standing, known);
+  }
+
   /** Undefined for a token that is not valid. */
   async read(text: string): Promise<ReadToken | undefined> {
+    const { generations } = this.#parts;
     const checked = await this.#checked.read(text, (unknown) => this.#check(unknown));
-    if (checked === undefined) return undefined;
-    const { token, grants } = checked;
-    const standing = this.#standingOf(token);
-    if (standing === undefined) return undefined;
-    return { id: token.id, grants: await this.#living(token, grants), ...standing };
+    const standing = checked && this.#standingOf(checked.token);
+    if (checked === undefined || standing === undefined) return undefined;
+    const current = checked.token.access.map(async (entry) =>
+      entry.type === 'repository' ? (generations.peek(entry.name) ?? generations.read(entry.name)) : NO_REPOSITORY,
+    );
+    return readToken(checked, standing, await Promise.all(current));
   }
 
   async #check(text: string): Promise<CheckedToken | undefined> {
@@ -68,24 +87,25 @@ export class TokenReader {
     if (user === undefined) return { caller: ANONYMOUS };
     return accounts().has(user) ? { caller: callerOf(user) } : undefined;
   }
+}
 
-  /** The grants without repositories that are others by now. */
-  async #living(token: Token, grants: Grants): Promise<Grants> {
-    let living: TokenAccess[] | undefined;
-    for (const entry of token.access) {
-      if (entry.type !== 'repository') continue;
-      const answer = this.#parts.generationOf(entry.name);
-      const current = answer instanceof Promise ? await answer : answer;
-      if (isAlive(entry, current, token)) continue;
-      living = (living ?? [...token.access]).filter((each) => each !== entry);
-    }
-    return living === undefined ? grants : grantsOf(living);
-  }
+// Of an entry that is about none.
+const NO_REPOSITORY: Generation = { id: 0, createdAt: 0 };
+
+/** @param generations of the repositories that its entries are about, by now */
+function readToken(
+  { token, grants }: CheckedToken,
+  standing: Standing,
+  generations: readonly (Generation | undefined)[],
+): ReadToken {
+  const areAlive = (entry: TokenAccess, index: number) => isAlive(entry, generations[index], token);
+  const living = token.access.every(areAlive) ? grants : grantsOf(token.access.filter(areAlive));
+  return { id: token.id, grants: living, caller: standing.caller, limit: standing.limit };
 }
 
 /** A token that was made before the repository may have been what its first push was made with. */
-function isAlive({ generation }: { generation?: number }, current: Generation | undefined, token: Token): boolean {
-  if (current === undefined) return true;
-  if (generation !== undefined) return generation === current.id;
-  return current.createdAt >= token.issuedAt - 1000;
+function isAlive(entry: TokenAccess, current: Generation | undefined, { issuedAt }: Token): boolean {
+  if (entry.type !== 'repository' || current === undefined) return true;
+  if (entry.generation !== undefined) return entry.generation === current.id;
+  return current.createdAt >= issuedAt - 1000;
 }
