@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { checkAccess } from './doctor/access.ts';
 import { checkAddress } from './doctor/address.ts';
+import { checkClientAuthorities } from './doctor/client-authorities.ts';
 import { checkClock } from './doctor/clock.ts';
 import { checkDiskSpace } from './doctor/disk-space.ts';
 import { checkExposure } from './doctor/exposure.ts';
@@ -13,7 +14,15 @@ import { report } from './doctor/report.ts';
 import { checkRootRights } from './doctor/root-rights.ts';
 import { checkTls } from './doctor/tls.ts';
 
-const CHECKS: readonly Check[] = [checkAddress, checkExposure, checkAccess, checkTls, checkFileLimit, checkClock];
+const CHECKS: readonly Check[] = [
+  checkAddress,
+  checkExposure,
+  checkAccess,
+  checkTls,
+  checkClientAuthorities,
+  checkFileLimit,
+  checkClock,
+];
 const DISK_CHECKS: readonly Check[] = [checkRootRights, checkDiskSpace, checkFileSystem];
 
 /** Where the report goes, and what time it is. */

@@ -4,11 +4,19 @@ export const ACCESS_ACTIONS: readonly AccessAction[] = ['pull', 'push', 'overwri
 
 // What a colon after the first word means is said by that word.
 const ACCOUNT = /^[^\p{Cc}:*]{1,255}$/u;
+// Where it is said that a name follows, it may be a URI.
+const NAME = /^[^\p{Cc}*]{1,255}$/u;
 const PREFIXED = /^(?:user|group|robot|trust):(.+)$/su;
 
 /** `anonymous`, `authenticated`, `group:NAME`, `robot:NAME`, `trust:NAME`, `user:NAME`, or the bare name of a user. */
 export function isWho(text: string): boolean {
-  return ACCOUNT.test(PREFIXED.exec(text)?.[1] ?? text);
+  const [, name] = PREFIXED.exec(text) ?? [];
+  return name === undefined ? ACCOUNT.test(text) : NAME.test(name);
+}
+
+/** A user in the list of a group, without any word before the name. */
+export function isMember(text: string): boolean {
+  return NAME.test(text);
 }
 
 /** The same with the word before every name. */

@@ -46,6 +46,8 @@ export interface HttpConfig {
 export interface TlsConfig {
   readonly certificate: string;
   readonly key: string;
+  /** Whose client certificates are believed; absent: clients are asked for none. */
+  readonly clientAuthorities?: string;
 }
 
 /** A request body slower than `bytesPerSecond`, taken over `overMs`, is cut; 0 bytes switches that off. */
@@ -88,6 +90,8 @@ export interface AccessConfig {
   readonly allowAnonymous: boolean;
   /** File with the accounts. */
   readonly htpasswd?: string;
+  /** What in a client certificate names its user; absent where clients are asked for none. */
+  readonly certificateUser?: 'commonName' | 'email' | 'dns' | 'uri';
   /** File that tells who did what. */
   readonly audit?: string;
   /** How clients are told to log in. */

@@ -1,6 +1,6 @@
 import { parseAddress } from './address.ts';
 import type { ListenAddress } from './config.ts';
-import { isConfigured } from './derive-access.ts';
+import { closingKeys } from './derive-access.ts';
 import { EXPOSED, isExposed } from './exposure.ts';
 import { shown, type ConfigFault } from './fault.ts';
 import type { Settings } from './schema.ts';
@@ -21,7 +21,14 @@ type Broken = Pick<Contradiction, 'keys'> & Pick<ConfigFault, 'wrong' | 'instead
 type Rule = (settings: Settings) => Broken | undefined;
 
 const ISSUERS: readonly Rule[] = [unknownTrust, sameTrust, trustWithoutRules, halfIssuer];
-const RULES: readonly Rule[] = [halfTls, workersWithoutStorage, sameAddress, openAndClosed, ...ISSUERS];
+const RULES: readonly Rule[] = [
+  halfTls,
+  authoritiesWithoutTls,
+  workersWithoutStorage,
+  sameAddress,
+  openAndClosed,
+  ...ISSUERS,
+];
 
 /** Every rule between keys that `settings` break; each fault is told at the first of its keys. */
 export function contradictions(
@@ -45,6 +52,15 @@ function halfTls({ http: { tls } }: Settings): Broken | undefined {
     keys: [`http.tls.${set}`, `http.tls.${missing}`],
     wrong: `http.tls.${missing} is missing beside it`,
     instead: `Set http.tls.${missing} as well for TLS, or neither for plain HTTP.`,
+  };
+}
+
+function authoritiesWithoutTls({ http: { tls } }: Settings): Broken | undefined {
+  if (tls.clientAuthorities === undefined || tls.certificate !== undefined || tls.key !== undefined) return undefined;
+  return {
+    keys: ['http.tls.clientAuthorities', 'http.tls.certificate', 'http.tls.key'],
+    wrong: 'clients show certificates over TLS only, and http.tls.certificate and http.tls.key are missing',
+    instead: 'Set them as well; a proxy that speaks TLS for this server keeps the certificates of clients to itself.',
   };
 }
 
@@ -74,12 +90,12 @@ function overlaps(one: ListenAddress, other: ListenAddress): boolean {
   return hosts[0] === hosts[1] || hosts.some((host) => host === '0.0.0.0' || host === '::');
 }
 
-function openAndClosed({ access }: Settings): Broken | undefined {
-  if (!access.allowAnonymous || !isConfigured(access)) return undefined;
-  const other = access.rules !== undefined ? 'rules' : access.htpasswd !== undefined ? 'htpasswd' : 'issuer.realm';
+function openAndClosed(settings: Settings): Broken | undefined {
+  const [other] = closingKeys(settings);
+  if (!settings.access.allowAnonymous || other === undefined) return undefined;
   return {
-    keys: ['access.allowAnonymous', `access.${other}`],
-    wrong: `it opens everything to everyone, and access.${other} does not`,
+    keys: ['access.allowAnonymous', other],
+    wrong: `it opens everything to everyone, and ${other} does not`,
     instead: 'Remove it; a rule such as {who: anonymous, actions: pull} lets everyone pull.',
   };
 }
@@ -106,8 +122,8 @@ function sameTrust({ access: { trust } }: Settings): Broken | undefined {
   };
 }
 
-function trustWithoutRules({ access }: Settings): Broken | undefined {
-  if (access.trust.length === 0 || isConfigured(access)) return undefined;
+function trustWithoutRules(settings: Settings): Broken | undefined {
+  if (settings.access.trust.length === 0 || closingKeys(settings).length > 0) return undefined;
   return {
     keys: ['access.trust', 'access.rules'],
     wrong: 'nothing says what it may do',
@@ -137,9 +153,10 @@ function halfIssuer({ access: { issuer } }: Settings): Broken | undefined {
   };
 }
 
-function exposed({ address, access }: Settings): Broken | undefined {
+function exposed(settings: Settings): Broken | undefined {
+  const { address, access } = settings;
   const host = parseAddress(address)?.host ?? '';
-  if (!isExposed({ host, allowAnonymous: access.allowAnonymous, isAccessConfigured: isConfigured(access) }))
-    return undefined;
+  const isAccessConfigured = closingKeys(settings).length > 0;
+  if (!isExposed({ host, allowAnonymous: access.allowAnonymous, isAccessConfigured })) return undefined;
   return { keys: ['address', 'access.allowAnonymous'], ...EXPOSED };
 }

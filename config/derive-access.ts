@@ -7,8 +7,8 @@ import type { Settings } from './schema.ts';
 
 type Rule = NonNullable<Settings['access']['rules']>[number];
 
-/** Whoever has an account may do everything. */
-const ACCOUNTS_MAY_ALL: AccessRule = {
+/** Whoever has an account, or a certificate, may do everything. */
+const USERS_MAY_ALL: AccessRule = {
   who: ['authenticated'],
   actions: ACCESS_ACTIONS,
   repositories: ['**'],
@@ -16,26 +16,35 @@ const ACCOUNTS_MAY_ALL: AccessRule = {
 };
 
 /** What follows from the settings of access without a fault. */
-export function accessConfig(settings: Settings['access'], cwd: string): AccessConfig {
-  const { allowAnonymous, htpasswd, audit, challenge, tokenLifetime, groups, rules, trust, issuer } = settings;
-  const unset = htpasswd === undefined ? [] : [ACCOUNTS_MAY_ALL];
+export function accessConfig(settings: Pick<Settings, 'access' | 'http'>, cwd: string): AccessConfig {
+  const { access, http } = settings;
+  const { allowAnonymous, htpasswd, certificateUser, audit, challenge, tokenLifetime } = access;
+  const takesCertificates = http.tls.clientAuthorities !== undefined;
+  const unset = htpasswd === undefined && !takesCertificates ? [] : [USERS_MAY_ALL];
   return {
     allowAnonymous,
     ...(htpasswd !== undefined && { htpasswd: path.resolve(cwd, htpasswd) }),
+    ...(takesCertificates && { certificateUser }),
     ...(audit !== undefined && { audit: path.resolve(cwd, audit) }),
     challenge,
     tokenLifetimeMs: parseDuration(tokenLifetime) ?? 0,
-    groups,
-    isOpen: !isConfigured(settings),
-    rules: rules === undefined ? unset : rules.map(ruleOf),
-    trust: trust.map((each) => trustOf(each, cwd)),
-    ...issuerOf(issuer, cwd),
+    groups: access.groups,
+    isOpen: closingKeys(settings).length === 0,
+    rules: access.rules === undefined ? unset : access.rules.map(ruleOf),
+    trust: access.trust.map((each) => trustOf(each, cwd)),
+    ...issuerOf(access.issuer, cwd),
   };
 }
 
-/** Whether somebody has to show who they are. */
-export function isConfigured({ htpasswd, rules, issuer }: Settings['access']): boolean {
-  return htpasswd !== undefined || rules !== undefined || issuer.realm !== undefined;
+/** The keys that are set, and of which each makes somebody show who they are. */
+export function closingKeys({ access, http: { tls } }: Pick<Settings, 'access' | 'http'>): readonly string[] {
+  const closing = {
+    'access.rules': access.rules,
+    'access.htpasswd': access.htpasswd,
+    'access.issuer.realm': access.issuer.realm,
+    'http.tls.clientAuthorities': tls.clientAuthorities,
+  };
+  return Object.entries(closing).flatMap(([key, value]) => (value === undefined ? [] : [key]));
 }
 
 function trustOf({ name, issuer, audience, claims, jwks }: Settings['access']['trust'][number], cwd: string) {

@@ -10,7 +10,7 @@ const MAX_AUTO_WORKERS = 4;
 
 /** What follows from settings without a fault. `cwd` is where relative paths start. */
 export function deriveConfig(settings: Settings, cwd: string): Config {
-  const { address, root, readOnly, storage, uploads, manifests, log, metrics, access } = settings;
+  const { address, root, readOnly, storage, uploads, manifests, log, metrics } = settings;
   return frozen({
     address: listenAddress(address),
     root: path.resolve(cwd, root),
@@ -28,7 +28,7 @@ export function deriveConfig(settings: Settings, cwd: string): Config {
     manifests: { maxSizeBytes: bytes(manifests.maxSize), allowSparseImages: manifests.allowSparseImages },
     log,
     metrics: metrics.address === undefined ? {} : { address: listenAddress(metrics.address) },
-    access: accessConfig(access, cwd),
+    access: accessConfig(settings, cwd),
   });
 }
 
@@ -55,9 +55,16 @@ function httpConfig(http: Settings['http'], cwd: string): HttpConfig {
   };
 }
 
-function tlsConfig({ certificate, key }: Settings['http']['tls'], cwd: string): TlsConfig | undefined {
+function tlsConfig(
+  { certificate, key, clientAuthorities }: Settings['http']['tls'],
+  cwd: string,
+): TlsConfig | undefined {
   if (certificate === undefined || key === undefined) return undefined;
-  return { certificate: path.resolve(cwd, certificate), key: path.resolve(cwd, key) };
+  return {
+    certificate: path.resolve(cwd, certificate),
+    key: path.resolve(cwd, key),
+    ...(clientAuthorities !== undefined && { clientAuthorities: path.resolve(cwd, clientAuthorities) }),
+  };
 }
 
 function listenAddress(text: string): ListenAddress {

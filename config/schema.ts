@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isNetwork } from './address.ts';
-import { isActionWord, isRepositoryPattern, isTagPattern, isWho } from './access-words.ts';
+import { isActionWord, isMember, isRepositoryPattern, isTagPattern, isWho } from './access-words.ts';
 import {
   address,
   choice,
@@ -34,6 +34,9 @@ const tls = z.strictObject(
   {
     certificate: file('PEM file with the certificate of the server, followed by its intermediates.').optional(),
     key: file('PEM file with the private key of the certificate.').optional(),
+    clientAuthorities: file(
+      'PEM file with the authorities whose client certificates log their users in; read again when it changes.',
+    ).optional(),
   },
   SECTION,
 );
@@ -192,6 +195,12 @@ const access = z.strictObject(
       'Whether everyone who reaches the server may pull, push and delete; needed for any address but loopback.',
     ).default(false),
     htpasswd: file('File with the accounts, bcrypt only (htpasswd -B); read again when it changes.').optional(),
+    certificateUser: choice('What in a client certificate names its user (http.tls.clientAuthorities).', [
+      'commonName',
+      'email',
+      'dns',
+      'uri',
+    ]).default('commonName'),
     challenge: choice('How clients are told to log in; Basic credentials are taken in either case.', [
       'bearer',
       'basic',
@@ -201,7 +210,7 @@ const access = z.strictObject(
     groups: named(
       'The users of each group, for rules.',
       'names of groups, each with a list of users',
-      z.array(z.string('a list of users').refine(isWho, 'the name of a user'), 'a list of users'),
+      z.array(z.string('a list of users').refine(isMember, 'the name of a user'), 'a list of users'),
     ).default({}),
     rules: sections(
       'What is allowed to whom; everything else is denied. Unset, with accounts, they may do everything.',

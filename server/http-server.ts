@@ -2,20 +2,31 @@ import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'nod
 import type { Socket } from 'node:net';
 import { RegistryError } from '../oci/errors.ts';
 import type { Config, TlsConfig } from '../config/config.ts';
+import type { ClientCertificates } from './http/client-certificates.ts';
 import { errorReply } from './http/error-reply.ts';
 import { createSecureServer, createServer } from './http/node-http.ts';
 import { Turns, type Turn } from './http/turns.ts';
 import type { Log } from './observe/log.ts';
 
+/** Told of the connections and of the authorities of the server. */
+type Certificates = Pick<ClientCertificates, 'watch' | 'distrustConnections'>;
+
 type RequestListener = (request: IncomingMessage, response: ServerResponse) => void;
 
 /** A server with the limits of the configuration, not listening yet. */
-export async function createHttpServer(config: Config, log: Log, handle: RequestListener): Promise<Server> {
+export async function createHttpServer(
+  config: Config,
+  log: Log,
+  handle: RequestListener,
+  certificates?: Certificates,
+): Promise<Server> {
   const options = serverOptions(config);
   const { tls } = config.http;
   const turns = new Turns(handle);
   const server =
-    tls === undefined ? createServer(options, turns.take) : await createTlsServer(tls, options, log, turns.take);
+    tls === undefined
+      ? createServer(options, turns.take)
+      : await createTlsServer(tls, options, { log, certificates, handle: turns.take });
   server.on('checkExpectation', turns.take);
   server.on('connect', ({ socket }: IncomingMessage) => refuseProxying(socket, turns.latest(socket)));
   const refused = new WeakSet<Socket>();
@@ -46,20 +57,25 @@ function serverOptions(config: Config): ServerOptions {
 async function createTlsServer(
   files: TlsConfig,
   options: ServerOptions,
-  log: Log,
-  handle: RequestListener,
+  { log, certificates, handle }: { log: Log; certificates: Certificates | undefined; handle: RequestListener },
 ): Promise<Server> {
   const { loadTls, watchTls } = await import('./http/tls.ts');
   const loaded = await loadTls(files);
+  let { authorities } = loaded;
   for (const warning of loaded.warnings) log.warn(warning, {});
   // Whoever does not even begin to speak TLS is waited for no longer than for a header.
   const { headersTimeout: handshakeTimeout } = options;
-  const server = createSecureServer({ ...options, handshakeTimeout, ...loaded.context }, handle);
+  // Who shows nothing, or what is not believed, gets an answer that says what is wrong, and no bare alert.
+  const asking = { requestCert: files.clientAuthorities !== undefined, rejectUnauthorized: false };
+  const server = createSecureServer({ ...options, handshakeTimeout, ...asking, ...loaded.context }, handle);
+  certificates?.watch(server);
   const watch = watchTls({
     files,
     loaded,
-    onChange: ({ context, validTo }) => {
+    onChange: ({ context, validTo, ...next }) => {
       server.setSecureContext(context);
+      if (authorities.some((authority) => !next.authorities.includes(authority))) certificates?.distrustConnections();
+      ({ authorities } = next);
       log.info('the certificate was reloaded', { validTo });
     },
     onFault: (error) => log.warn('the new certificate cannot be used, the old one stays', { reason: error.message }),

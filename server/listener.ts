@@ -4,6 +4,7 @@ import type { Access } from './auth/access.ts';
 import type { AuditLog } from './auth/audit-log.ts';
 import { auditRequest, type Audited } from './auth/audit-request.ts';
 import { authorize } from './auth/authorize.ts';
+import type { CertificateUser } from './auth/certificate-user.ts';
 import { scopeOf } from './auth/scope.ts';
 import { ResponseClosed, type SendingParts } from './http/blob-sender.ts';
 import type { ClientAddress } from './http/client-address.ts';
@@ -34,6 +35,8 @@ export interface ListenerParts extends SendingParts {
   readonly budget: TransferBudget;
   readonly watchdog: Watchdog;
   readonly clientAddress: ClientAddress;
+  /** Whom the client certificate of the connection names. */
+  readonly certificateUser: (request: IncomingMessage) => CertificateUser | undefined;
   readonly origin: Origin;
   readonly sendTimeoutMs: number;
   /** Whether connections end with the answer that they are at. */
@@ -64,6 +67,7 @@ export class Listener {
       admission: undefined,
       touched: {},
       action: 'none',
+      showsCertificate: () => this.#parts.certificateUser(request) !== undefined,
       error: undefined,
       body: undefined,
     };
@@ -106,9 +110,10 @@ export class Listener {
     observed.endpoint = endpoint.id;
     observed.action = endpoint.action;
     observed.touched = params;
-    const { access, clientAddress, origin } = this.#parts;
+    const { access, certificateUser, clientAddress, origin } = this.#parts;
     const admission = await access.admit({
       authorization: request.headers.authorization,
+      certificateUser: () => certificateUser(request),
       address: clientAddress(request),
       origin: () => origin(request),
       scope: () => scopeOf(endpoint, params, target.query),

@@ -6,6 +6,7 @@ import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import type { Admission } from './auth/admission.ts';
 import type { AuditLog } from './auth/audit-log.ts';
+import type { CertificateUser } from './auth/certificate-user.ts';
 import type { Management } from './auth/management.ts';
 import { openKeys } from './auth/open-keys.ts';
 import { openRecords } from './auth/open-records.ts';
@@ -77,6 +78,8 @@ export async function createService(config: Config, identity: Identity, parts: S
   const { access, ...more } = await openAccess(config.access, opening);
   const clientAddress = createClientAddress(config.http.trustedProxies);
   const origin = createOrigin(config.http.host, config.http.trustedProxies);
+  const certificates = await openCertificates(config, parts);
+  const certificateUser = ({ socket }: IncomingMessage) => certificates?.userOf(socket);
   const listener = new Listener({
     router: new Router(
       endpoints({
@@ -94,11 +97,13 @@ export async function createService(config: Config, identity: Identity, parts: S
       admit: async (request, scope) =>
         access.admit({
           authorization: request.headers.authorization,
+          certificateUser: () => certificateUser(request),
           address: clientAddress(request),
           origin: () => origin(request),
           scope: () => scope,
         }),
       clientAddress,
+      certificateUser,
       audit: more.audit,
       tokenEndpoint: more.tokenEndpoint,
       management: more.management,
@@ -114,12 +119,13 @@ export async function createService(config: Config, identity: Identity, parts: S
     access,
     audit: more.audit,
     clientAddress,
+    certificateUser,
     origin,
     sendTimeoutMs: config.http.sendTimeoutMs,
     isDraining: () => isDraining,
     idPrefix: `${identity.run.slice(0, 6)}${identity.worker}-`,
   });
-  const server = await createHttpServer(config, log, listener.handle);
+  const server = await createHttpServer(config, log, listener.handle, certificates);
   const connections = watchConnections(server);
   const housekeeping = startHousekeeping(opened, buffers, log);
   return {
@@ -135,6 +141,13 @@ export async function createService(config: Config, identity: Identity, parts: S
       await opened.registry.close();
     },
   };
+}
+
+/** Undefined where clients are asked for none. */
+async function openCertificates({ access: { certificateUser } }: Config, { access }: ServiceParts) {
+  if (certificateUser === undefined) return undefined;
+  const { ClientCertificates } = await import('./http/client-certificates.ts');
+  return new ClientCertificates(certificateUser, access?.now);
 }
 
 function generationsOf({ registry: { repositories } }: OpenRegistry): Generations {
@@ -155,6 +168,7 @@ function lazyApp(
     watchdog: Watchdog;
     admit: (request: IncomingMessage, scope: string) => Promise<Admission>;
     clientAddress: ClientAddress;
+    certificateUser: (request: IncomingMessage) => CertificateUser | undefined;
     audit: AuditLog;
     tokenEndpoint: TokenEndpoint | undefined;
     management: Management | undefined;
@@ -174,6 +188,7 @@ function lazyApp(
         new RequestBody(request, parts.budget, parts.watchdog).whole(maxBytes, tooLarge),
       admit: parts.admit,
       clientAddress: parts.clientAddress,
+      certificateUser: parts.certificateUser,
       audit: parts.audit,
       tokenEndpoint: parts.tokenEndpoint,
       management: parts.management,

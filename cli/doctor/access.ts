@@ -21,8 +21,11 @@ export const checkAccess: Check = async ({ config, isServing, now }) => {
   ];
 };
 
-async function accountFindings({ access: { htpasswd } }: Config): Promise<Finding[]> {
-  if (htpasswd === undefined) return [access.ok('accounts are those of the store: entrepot user list')];
+async function accountFindings({ access: { htpasswd, certificateUser } }: Config): Promise<Finding[]> {
+  if (htpasswd === undefined) {
+    const more = certificateUser === undefined ? '' : ', and whoever shows a certificate';
+    return [access.ok(`accounts are those of the store (entrepot user list)${more}`)];
+  }
   try {
     const file = await openHtpasswdFile({ file: htpasswd, onFault: () => {} });
     file.close();

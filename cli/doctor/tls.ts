@@ -5,6 +5,7 @@ import type { TlsConfig } from '../../config/config.ts';
 import { chainFindings, oneLine, type CertificateChain } from './certificate-chain.ts';
 import { about, type Check, type Finding } from './finding.ts';
 import { codeOf } from './nearest.ts';
+import { validityFindings } from './validity.ts';
 
 const tls = about('TLS');
 
@@ -15,7 +16,7 @@ export const checkTls: Check = async ({ config: { http }, now }) => {
   if ('level' in chain) return [chain, ...(await keyFindings(http.tls, undefined))];
   const [leaf] = chain;
   const findings = [
-    ...validityFindings(chain, now()),
+    ...validityFindings(tls, chain, { now: now(), renew: RENEW }),
     ...chainFindings(chain),
     ...nameFindings(leaf, http.host),
     ...(await keyFindings(http.tls, leaf)),
@@ -39,21 +40,6 @@ async function readChain(file: string): Promise<CertificateChain | Finding> {
 }
 
 const READABLE = 'Name a PEM file that this user may read, and give it whole.';
-
-const SOON_MS = 21 * 86_400_000;
-
-function validityFindings(chain: CertificateChain, now: Date): Finding[] {
-  return chain.flatMap((certificate) => {
-    const { subject, validFromDate, validToDate } = certificate;
-    const until = `${oneLine(subject)} is valid until ${validToDate.toISOString()}`;
-    if (validToDate <= now) return [tls.problem(`${until}: it has expired`, RENEW)];
-    if (validFromDate > now) {
-      const from = `${oneLine(subject)} is valid only from ${validFromDate.toISOString()}`;
-      return [tls.problem(from, 'Set the clock right, or wait.')];
-    }
-    return validToDate.getTime() - now.getTime() < SOON_MS ? [tls.warning(until, RENEW)] : [];
-  });
-}
 
 const RENEW = 'Renew it; the server takes the new file without a restart.';
 

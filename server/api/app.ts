@@ -47,12 +47,14 @@ export function createApp(parts: AppParts): Express {
 }
 
 /** `/token`, and the keys for whoever checks our tokens. */
-function routeTokens(app: Express, { tokenEndpoint, keys, readBody, clientAddress }: AppParts): void {
+function routeTokens(app: Express, parts: AppParts): void {
+  const { tokenEndpoint, keys, readBody, clientAddress, certificateUser } = parts;
   if (tokenEndpoint === undefined || keys === undefined) return;
   const requestOf = (request: Request, parameters: URLSearchParams) => ({
     requestId: String(request.res?.getHeader('X-Request-Id') ?? ''),
     method: request.method,
     authorization: request.headers.authorization,
+    certificateUser: () => certificateUser(request),
     address: clientAddress(request),
     parameters,
   });

@@ -3,6 +3,7 @@ import type { RepositoryName } from '../../oci/names.ts';
 import type { Admission } from '../auth/admission.ts';
 import type { AuditLog } from '../auth/audit-log.ts';
 import { auditRequest, type Audited } from '../auth/audit-request.ts';
+import type { CertificateUser } from '../auth/certificate-user.ts';
 import { asRegistryError } from '../http/error-reply.ts';
 import type { Reply } from '../http/exchange.ts';
 
@@ -11,6 +12,7 @@ export interface GuardedParts {
   readonly admit: (request: Request, scope: string) => Promise<Admission>;
   readonly audit: AuditLog;
   readonly clientAddress: (request: Request) => string;
+  readonly certificateUser: (request: Request) => CertificateUser | undefined;
 }
 
 /** What a request is about, and what the audit calls it. */
@@ -41,6 +43,7 @@ export async function guarded(
     admission: undefined,
     action,
     touched: repository === undefined ? {} : { name: repository },
+    showsCertificate: () => parts.certificateUser(request) !== undefined,
     ...(subject !== undefined && { subject }),
   };
   const tell = (status: number) => auditRequest(parts.audit, request, audited, { ...aboutOf(parts, request), status });

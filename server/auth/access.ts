@@ -1,7 +1,8 @@
 import { parseBasic } from './basic-credentials.ts';
 import { OPEN_ADMISSION, PolicyAdmission, type Admission, type AdmissionParts } from './admission.ts';
 import type { Authenticator } from './authenticator.ts';
-import { ANONYMOUS } from './caller.ts';
+import type { Caller } from './caller.ts';
+import { certificateLogin, type ShowsCertificate } from './certificate-user.ts';
 import { unauthorized, WRONG_LOGIN, type Challenge } from './challenge.ts';
 import type { ForeignTokens } from './foreign-tokens.ts';
 import type { Login } from './login.ts';
@@ -12,6 +13,7 @@ import type { ReadToken, TokenReader } from './token-reader.ts';
 export interface AccessRequest {
   /** The header; undefined when there is none. */
   readonly authorization: string | undefined;
+  readonly certificateUser: ShowsCertificate;
   /** IP address of the client. */
   readonly address: string;
   /** `https://registry.example.com`: this server, as the client reaches it. */
@@ -32,6 +34,7 @@ export const OPEN_ACCESS: Access = { admit: () => OPEN_ADMISSION };
 export interface AccessParts {
   readonly policy: Policy;
   readonly authenticator: Authenticator;
+  readonly callerOf: (user: string) => Caller;
   readonly tokens: TokenReader;
   /** Undefined where no other issuer decides. */
   readonly foreign: ForeignTokens | undefined;
@@ -67,8 +70,12 @@ export class PolicyAccess implements Access {
     return new PolicyAdmission({ policy, ...identity, address, now: now(), challenge });
   }
 
-  async #identify({ authorization, address }: AccessRequest, challenge: ChallengeOf): Promise<Identity> {
-    if (authorization === undefined) return { caller: ANONYMOUS, credential: 'none' };
+  async #identify(request: AccessRequest, challenge: ChallengeOf): Promise<Identity> {
+    const { authorization, address, certificateUser } = request;
+    if (authorization === undefined) {
+      const refusal = (reason: string) => unauthorized(challenge(), reason);
+      return identityOf(certificateLogin(certificateUser(), this.#parts.callerOf, refusal));
+    }
     const [, token] = BEARER.exec(authorization) ?? [];
     if (token !== undefined) return this.#identifyByToken(token, challenge);
     const credentials = parseBasic(authorization);

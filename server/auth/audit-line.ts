@@ -22,7 +22,14 @@ export interface AuditEntry {
 }
 
 /** What somebody showed. */
-export type Credential = 'none' | 'password' | 'token' | 'refresh-token' | 'access-token' | 'identity-token';
+export type Credential =
+  | 'none'
+  | 'password'
+  | 'certificate'
+  | 'token'
+  | 'refresh-token'
+  | 'access-token'
+  | 'identity-token';
 
 const WORD_BYTES = 300;
 const SUBJECT_BYTES = 1500;

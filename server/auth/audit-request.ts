@@ -12,6 +12,8 @@ export interface Audited {
   /** What was named in the path. */
   touched: Touched;
   action: Action | 'admin';
+  /** Whether the connection shows a client certificate, believed or not. */
+  readonly showsCertificate: () => boolean;
   /** What it was done to, where that is nothing of a repository. */
   subject?: string;
 }
@@ -20,17 +22,19 @@ export interface Audited {
 export function auditRequest(
   audit: AuditLog,
   request: IncomingMessage,
-  { admission, action, touched, subject }: Audited,
+  { admission, action, touched, subject, showsCertificate }: Audited,
   about: { readonly requestId: string; readonly remoteAddress: string; readonly status: number },
 ): void {
   const { authorization } = request.headers;
+  if (action === 'none') return;
+  const shown = shownBy(authorization, showsCertificate);
   // How every client learns that it has to log in.
-  if (action === 'none' || (authorization === undefined && about.status === 401)) return;
+  if (shown === 'none' && about.status === 401) return;
   const reference = touched['tag-or-digest'];
   audit.write({
     ...about,
     user: admission?.user,
-    credential: admission?.credential ?? shownBy(authorization),
+    credential: admission?.credential ?? shown,
     identity: admission?.identity,
     tokenId: admission?.tokenId,
     action,
@@ -40,8 +44,8 @@ export function auditRequest(
   });
 }
 
-/** Of credentials that were refused. */
-function shownBy(authorization: string | undefined): Credential {
-  if (authorization === undefined) return 'none';
+/** Of credentials that may have been refused. */
+function shownBy(authorization: string | undefined, showsCertificate: () => boolean): Credential {
+  if (authorization === undefined) return showsCertificate() ? 'certificate' : 'none';
   return /^bearer /i.test(authorization) ? 'token' : 'password';
 }

@@ -5,6 +5,7 @@ import type { AccessToken, Directory } from './directory.ts';
 import type { Login } from './login.ts';
 import type { Passwords } from './passwords.ts';
 import type { Policy } from './policy.ts';
+import { VIA_CERTIFICATE } from './certificate-user.ts';
 import { looksLikeJwt } from './strict-jwt.ts';
 import type { Trusts } from './trusts.ts';
 
@@ -20,6 +21,8 @@ export interface AuthenticatorParts {
   readonly directory: Directory;
   readonly trusts: Trusts;
   readonly callerOf: (user: string) => Caller;
+  /** Whether a certificate is a login. */
+  readonly takesCertificates: boolean;
 }
 
 /** Who it is that shows a user and a secret: a password, an access token, or a token of an issuer that is trusted. */
@@ -52,8 +55,11 @@ export class Authenticator {
   }
 
   /** Of what a token was made from; undefined when that is good no more. */
-  standing(via: string): Standing | undefined {
-    const { directory, trusts } = this.#parts;
+  standing(via: string, user: string | undefined): Standing | undefined {
+    const { directory, trusts, takesCertificates, callerOf } = this.#parts;
+    if (via === VIA_CERTIFICATE) {
+      return takesCertificates && user !== undefined ? { caller: callerOf(user) } : undefined;
+    }
     const [kind, name = ''] = via.split(':', 2);
     if (kind === 'access-token') {
       const token = directory.tokenById(Number(name));

@@ -83,11 +83,17 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
     ...(wait !== undefined && { wait }),
     ...(compare !== undefined && { compare }),
   });
-  const authenticator = new Authenticator({ passwords, directory, trusts, callerOf });
+  const authenticator = new Authenticator({
+    passwords,
+    directory,
+    trusts,
+    callerOf,
+    takesCertificates: config.certificateUser !== undefined,
+  });
   const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
   const policy = new Policy(config.rules);
-  const common = { policy, authenticator, now };
-  const standing = (via: string) => authenticator.standing(via);
+  const common = { policy, authenticator, callerOf, now };
+  const standing = (via: string, user: string | undefined) => authenticator.standing(via, user);
   const reader = new TokenReader({ tokens, accounts, callerOf, standing, generations, now });
   const logins = new Logins({ records: records.logins, accounts, now });
   const close = opening.move();
@@ -95,7 +101,6 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
     access: new PolicyAccess({ ...common, tokens: reader, foreign, challenge: challengeOf(config) }),
     tokenEndpoint: new TokenEndpoint({
       ...common,
-      callerOf,
       generations,
       tokens,
       logins,

@@ -5,7 +5,8 @@ import type { Credential } from './audit-line.ts';
 import type { AuditLog } from './audit-log.ts';
 import { parseBasic, type BasicCredentials } from './basic-credentials.ts';
 import type { Authenticator } from './authenticator.ts';
-import { ANONYMOUS, type Caller } from './caller.ts';
+import type { Caller } from './caller.ts';
+import { certificateLogin, type ShowsCertificate } from './certificate-user.ts';
 import { BASIC_CHALLENGE, WRONG_LOGIN } from './challenge.ts';
 import type { Login } from './login.ts';
 import type { Logins } from './logins.ts';
@@ -30,6 +31,7 @@ export interface TokenRequest {
   readonly requestId: string;
   readonly method: string;
   readonly authorization: string | undefined;
+  readonly certificateUser: ShowsCertificate;
   readonly address: string;
   /** The query of a GET, the form of a POST. */
   readonly parameters: URLSearchParams;
@@ -49,8 +51,6 @@ interface Issued {
   readonly login: Login;
 }
 
-const NOBODY: Login = { caller: ANONYMOUS, credential: 'none' };
-
 /**
  * The token endpoint of the Docker registry protocol (`GET`) and its OAuth2 form (`POST`, RFC 6749 section 4.3).
  *
@@ -64,16 +64,26 @@ export class TokenEndpoint {
     this.#parts = parts;
   }
 
-  /** `GET /token?service=...&scope=...`, with Basic credentials or none; `offline_token=true` asks for a refresh token. */
+  /**
+   * `GET /token?service=...&scope=...`, with Basic credentials, a client certificate or none; `offline_token=true` asks
+   * for a refresh token.
+   */
   async get(request: TokenRequest): Promise<Reply> {
     const { authorization, parameters } = request;
     this.#checkService(parameters);
-    const credentials = authorization === undefined ? undefined : parseBasic(authorization);
+    if (authorization === undefined) return this.#getByCertificate(request);
+    const credentials = parseBasic(authorization);
     if (typeof credentials === 'string') throw isWrong(credentials);
-    if (credentials === undefined) {
-      return this.#audited(request, { credential: 'none', user: undefined }, () => this.#grant(NOBODY, request));
-    }
     return this.#login(request, credentials, parameters.get('offline_token') === 'true');
+  }
+
+  /** Who shows no certificate is anonymous. */
+  async #getByCertificate(request: TokenRequest): Promise<Reply> {
+    const shown = request.certificateUser();
+    const user = shown !== undefined && 'user' in shown ? shown.user : undefined;
+    return this.#audited(request, { credential: shown === undefined ? 'none' : 'certificate', user }, async () =>
+      this.#grant(certificateLogin(shown, this.#parts.callerOf, isWrong), request),
+    );
   }
 
   /** `POST /token` with a form: `grant_type=password` or `refresh_token`; `access_type=offline` asks for the latter. */

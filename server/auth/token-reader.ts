@@ -27,7 +27,7 @@ export interface TokenReaderParts {
   readonly accounts: () => Accounts;
   readonly callerOf: (user: string) => Caller;
   /** What a token was made from; undefined when that is good no more. */
-  readonly standing: (via: string) => Standing | undefined;
+  readonly standing: (via: string, user: string | undefined) => Standing | undefined;
   readonly generations: Generations;
   readonly now: () => number;
 }
@@ -83,7 +83,7 @@ export class TokenReader {
 
   #standingOf({ user, via }: Token): Standing | undefined {
     const { accounts, callerOf, standing } = this.#parts;
-    if (via !== undefined) return standing(via);
+    if (via !== undefined) return standing(via, user);
     if (user === undefined) return { caller: ANONYMOUS };
     return accounts().has(user) ? { caller: callerOf(user) } : undefined;
   }

@@ -1,13 +1,17 @@
-import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { stat, readFile } from 'node:fs/promises';
+import { constants, createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { stat } from 'node:fs/promises';
 import { createSecureContext, type SecureContextOptions } from 'node:tls';
+import { authorityWarnings, readClientAuthorities } from './client-authorities.ts';
+import { parseCertificate, readTlsFile, reasonOf, TlsError } from './tls-file.ts';
 
-/** Both PEM. */
+/** All PEM. */
 export interface TlsFiles {
   /** The server's certificate first, then the intermediate ones in their order. */
   readonly certificate: string;
   /** Not encrypted: there is nobody to ask for a passphrase. */
   readonly key: string;
+  /** Whose client certificates are believed; absent: clients are asked for none. */
+  readonly clientAuthorities?: string | undefined;
 }
 
 export interface LoadedTls {
@@ -16,13 +20,10 @@ export interface LoadedTls {
   /** What works but will not please clients: sentences for the log. */
   readonly warnings: readonly string[];
   readonly validTo: Date;
+  /** Fingerprints of those whose client certificates are believed. */
+  readonly authorities: readonly string[];
   /** Says which state of the files was read; compare it, and nothing else. */
   readonly identity: string;
-}
-
-/** The files cannot be served with. The message names the file and says what to do; it holds nothing secret. */
-export class TlsError extends Error {
-  override readonly name = 'TlsError';
 }
 
 /**
@@ -30,12 +31,16 @@ export class TlsError extends Error {
  *
  * @param now for the validity period; a certificate outside of it is a warning, because pulls by clients that do not
  *   check are better than no pulls
- * @throws TlsError for a file that is missing, unreadable or not PEM, and for a key of another certificate
+ * @throws TlsError for a file that is missing, unreadable or not PEM, for a key of another certificate, and for client
+ *   authorities that are none
  */
 export async function loadTls(files: TlsFiles, now = new Date()): Promise<LoadedTls> {
   // Before reading: what changes while it is read is then seen as a change by `watchTls`.
   const identity = await identityOf(files);
-  const [certificatePem, keyPem] = await Promise.all([read(files.certificate, 'certificate'), read(files.key, 'key')]);
+  const [certificatePem, keyPem] = await Promise.all([
+    readTlsFile(files.certificate, 'certificate'),
+    readTlsFile(files.key, 'key'),
+  ]);
   const certificate = parseCertificate(certificatePem, files.certificate);
   const key = parseKey(keyPem, files.key);
   if (!certificate.checkPrivateKey(key)) {
@@ -44,38 +49,31 @@ export async function loadTls(files: TlsFiles, now = new Date()): Promise<Loaded
         'put the server’s own certificate first and check that both files are of the same renewal',
     );
   }
-  const context: SecureContextOptions = { cert: certificatePem, key: keyPem, minVersion: 'TLSv1.2' };
+  const clients = await loadClients(files.clientAuthorities, now);
+  const context: SecureContextOptions = {
+    cert: certificatePem,
+    key: keyPem,
+    minVersion: 'TLSv1.2',
+    ...clients.context,
+  };
   checkChain(context, files.certificate);
-  const warnings = validityWarnings(certificate, files.certificate, now);
-  return { context, warnings, validTo: certificate.validToDate, identity };
+  const warnings = [...validityWarnings(certificate, files.certificate, now), ...clients.warnings];
+  return { context, warnings, validTo: certificate.validToDate, authorities: clients.authorities, identity };
 }
 
-async function read(file: string, what: 'certificate' | 'key'): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new TlsError(`cannot read the TLS ${what} ${file}: ${reasonOf(error)}`, { cause: error });
-  }
-}
+// A ticket would carry a certificate past its end, and past the authority that is taken away; a renegotiation would put
+// another one in the place of that which was looked at. Clients of registries do without both.
+const ONE_HANDSHAKE = constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION;
 
-const REASONS: Readonly<Record<string, string>> = {
-  ENOENT: 'there is no such file',
-  EACCES: 'this user may not read it',
-  EISDIR: 'it is a directory',
-};
-
-function reasonOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const code = 'code' in error ? String(error.code) : '';
-  return REASONS[code] ?? error.message;
-}
-
-function parseCertificate(pem: string, file: string): X509Certificate {
-  try {
-    return new X509Certificate(pem);
-  } catch (error) {
-    throw new TlsError(`${file} holds no certificate: expected PEM, -----BEGIN CERTIFICATE-----`, { cause: error });
-  }
+async function loadClients(file: string | undefined, now: Date) {
+  if (file === undefined) return { context: {}, warnings: [], authorities: [] };
+  const authorities = await readClientAuthorities(file);
+  return {
+    // Each by itself: whatever else the file holds is not for OpenSSL to find.
+    context: { ca: authorities.map(String), secureOptions: ONE_HANDSHAKE },
+    warnings: authorityWarnings(authorities, file, now),
+    authorities: authorities.map(({ fingerprint256 }) => fingerprint256),
+  };
 }
 
 function parseKey(pem: string, file: string): KeyObject {
@@ -180,9 +178,10 @@ class PollingWatch {
   }
 }
 
-/** Changes when either file is replaced, rewritten or reached through another link. */
-async function identityOf(files: TlsFiles): Promise<string> {
-  const parts = await Promise.all([files.certificate, files.key].map(fileIdentity));
+/** Changes when a file is replaced, rewritten or reached through another link. */
+async function identityOf({ certificate, key, clientAuthorities }: TlsFiles): Promise<string> {
+  const files = [certificate, key, ...(clientAuthorities === undefined ? [] : [clientAuthorities])];
+  const parts = await Promise.all(files.map(fileIdentity));
   return parts.join(' ');
 }
 

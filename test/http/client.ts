@@ -41,10 +41,12 @@ export class Answer {
 /** An HTTP client that sends paths as they are written: nothing is cleaned up, followed or repeated. */
 export class Client {
   readonly url: string;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 64 });
+  readonly #agent: Agent;
 
-  constructor(url: string) {
+  /** @param agent one of `node:https` for a server that speaks TLS */
+  constructor(url: string, agent = new Agent({ keepAlive: true, maxSockets: 64 })) {
     this.url = url;
+    this.#agent = agent;
   }
 
   get(path: string, headers: OutgoingHttpHeaders = {}): Promise<Answer> {
@@ -73,11 +75,12 @@ export class Client {
 
   /** @param path of this server, or a whole URL as `Location` may be */
   async send(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
-    const { hostname, port } = new URL(this.url);
+    const { protocol, hostname, port } = new URL(this.url);
     const raw = path.startsWith(this.url) ? path.slice(this.url.length) : path;
     const { body } = options;
     const headers = { ...lengthOf(body, method), ...options.headers };
-    const request = startRequest({ hostname, port, method, path: raw, headers, agent: options.agent ?? this.#agent });
+    const agent = options.agent ?? this.#agent;
+    const request = startRequest({ protocol, hostname, port, method, path: raw, headers, agent });
     const answered = new Promise<Answer>((resolve, reject) => {
       request.on('error', reject);
       request.on('response', (response) => {

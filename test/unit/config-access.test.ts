@@ -168,6 +168,38 @@ test('a token server is named with everything that is needed, or not at all', as
     assert.match((await faultLines(`access: {issuer: ${yaml}}`)).join('\n'), expected);
 });
 
+const TLS = 'http: {tls: {certificate: a.pem, key: a.key, clientAuthorities: ca.pem}}';
+
+test('authorities of client certificates close access as accounts do', async () => {
+  const { rules, certificateUser } = await accessOf(`address: 0.0.0.0:5000\n${TLS}`);
+  assert.equal(certificateUser, 'commonName');
+  assert.deepEqual(
+    rules.map(({ who, actions }) => [who, actions.length]),
+    [[['authenticated'], 5]],
+  );
+  const own = await accessOf(`${TLS}\naccess: {certificateUser: email, rules: [{who: alice, actions: pull}]}`);
+  assert.equal(own.certificateUser, 'email');
+  assert.deepEqual(own.rules[0]?.who, ['user:alice']);
+  assert.equal((await accessOf('access: {htpasswd: users}')).certificateUser, undefined);
+  const { http } = await withFile(TLS, (input) => readConfig(input));
+  assert.ok(path.isAbsolute(http.tls?.clientAuthorities ?? ''));
+  const [open = ''] = await faultLines(`${TLS}\naccess: {allowAnonymous: true}`);
+  assert.match(open, /it opens everything to everyone, and http\.tls\.clientAuthorities does not/);
+  const [alone = ''] = await faultLines('http: {tls: {clientAuthorities: ca.pem}}');
+  assert.match(alone, /^http\.tls\.clientAuthorities :1 clients show certificates over TLS only, and http\.tls\.cert/);
+  const [kind = ''] = await faultLines(`${TLS}\naccess: {certificateUser: serial}`);
+  assert.match(kind, /"serial" will not do \| Write commonName, email, dns or uri/);
+});
+
+test('a user may be a URI where it is said that it is one', async () => {
+  const yaml =
+    'access: {htpasswd: users, groups: {ci: ["spiffe://a/ci"]}, rules: [{who: "user:spiffe://a/x", actions: pull}]}';
+  const { rules, groups } = await accessOf(yaml);
+  assert.deepEqual([rules[0]?.who, groups], [['user:spiffe://a/x'], { ci: ['spiffe://a/ci'] }]);
+  const [fault = ''] = await faultLines('access: {htpasswd: users, rules: [{who: "spiffe://a/x", actions: pull}]}');
+  assert.match(fault, /"spiffe:\/\/a\/x" will not do/);
+});
+
 test('a pattern that would take long to match is refused', async () => {
   const [fault = ''] = await faultLines(
     `access: {htpasswd: users, rules: [{who: alice, actions: pull, repositories: '${'a*'.repeat(7)}'}]}`,

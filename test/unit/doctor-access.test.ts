@@ -50,6 +50,15 @@ test('the doctor looks at the accounts and at who can read them and the keys', a
   assert.deepEqual(await findings(directory.path, {}), []);
 });
 
+test('the doctor says who logs in where there are no accounts', async () => {
+  await using directory = await temporaryDirectory();
+  const files = { CERTIFICATE: 'a.pem', KEY: 'a.key', CLIENT_AUTHORITIES: 'ca.pem' };
+  const env = Object.fromEntries(Object.entries(files).map(([name, file]) => [`ENTREPOT_HTTP_TLS_${name}`, file]));
+  assert.deepEqual(await findings(directory.path, env), [
+    'ok: accounts are those of the store (entrepot user list), and whoever shows a certificate',
+  ]);
+});
+
 test('the doctor follows clients to the realm', async () => {
   await using directory = await temporaryDirectory();
   const users = path.join(directory.path, 'users');

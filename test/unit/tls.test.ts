@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, copyFile, mkdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import path from 'node:path';
 import { test } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
 import { promisify } from 'node:util';
-import { loadTls, TlsError, watchTls, type LoadedTls, type TlsFiles } from '../../server/http/tls.ts';
+import { loadTls, watchTls, type LoadedTls, type TlsFiles } from '../../server/http/tls.ts';
+import { TlsError } from '../../server/http/tls-file.ts';
+import { AUTHORITY, certify } from '../harness/certificates.ts';
 import { freePort, temporaryDirectory } from '../harness/process.ts';
 
 const run = promisify(execFile);
@@ -76,6 +78,54 @@ test('a certificate outside of its validity is a warning', { skip }, async () =>
   const files = await makePair(directory.path, 'one', '-days', '1');
   assert.match((await loadTls(files, inDays(2))).warnings.join('\n'), /tls\.crt expired at .*: renew it/);
   assert.match((await loadTls(files, inDays(-2))).warnings.join('\n'), /is not valid before .*: check the clock/);
+});
+
+test('client authorities are those of the file alone, and have to be some', { skip }, async () => {
+  await using directory = await temporaryDirectory();
+  const pair = await makePair(directory.path, 'one', '-days', '30');
+  const { certificate: root } = await certify(directory.path, 'root', { extensions: AUTHORITY });
+  const load = (clientAuthorities: string, now?: Date) => loadTls({ ...pair, clientAuthorities }, now);
+  assert.deepEqual((await loadTls(pair)).authorities, []);
+  assert.equal((await loadTls(pair)).context.ca, undefined);
+  const loaded = await load(root);
+  assert.equal(loaded.authorities.length, 1);
+  assert.deepEqual(loaded.context.ca, [await readFile(root, 'utf8')]);
+  assert.deepEqual(loaded.warnings, []);
+  assert.match((await load(root, inDays(10))).warnings.join('\n'), /^the authority CN=root in .* has expired/);
+
+  const [text = '', broken = ''] = ['text.pem', 'broken.pem'].map((name) => path.join(directory.path, name));
+  await writeFile(text, 'not PEM');
+  await certify(directory.path, 'user');
+  await writeFile(broken, '-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n');
+  await assert.rejects(load(text), matching(/text\.pem holds no certificate/));
+  await assert.rejects(load(broken), matching(/broken\.pem holds no certificate/));
+  await assert.rejects(
+    load('/nowhere.pem'),
+    matching(/cannot read the TLS client authorities .*: there is no such file/),
+  );
+  const user = path.join(directory.path, 'user.pem');
+  await assert.rejects(load(user), matching(/user\.pem holds CN=user, which is no authority \(CA:TRUE\)/));
+
+  const issuer = { certificate: root, key: path.join(directory.path, 'root.key') };
+  const below = await certify(directory.path, 'below', { issuer, extensions: AUTHORITY });
+  assert.match((await load(below.certificate)).warnings.join('\n'), /^CN=below in .* was issued by none of the auth/);
+});
+
+test('a change of the client authorities is a change', { skip, timeout: 30_000 }, async () => {
+  await using directory = await temporaryDirectory();
+  const pair = await makePair(directory.path, 'one');
+  const one = await certify(directory.path, 'authority', { extensions: AUTHORITY });
+  const two = await certify(directory.path, 'next', { extensions: AUTHORITY });
+  await using server = await startServer({ ...pair, clientAuthorities: one.certificate });
+  const changed = server.changed();
+  await rename(two.certificate, one.certificate);
+  await changed;
+  assert.equal(server.changes.length, 1);
+  const faulted = server.faulted();
+  await writeFile(one.certificate, 'nothing');
+  await faulted;
+  assert.match(server.faults.join('\n'), /authority\.pem holds no certificate/);
+  assert.equal(server.changes.length, 1);
 });
 
 /** A server over `files`, with its watch and everything that the watch said. */

@@ -52,6 +52,8 @@ describe('a token', () => {
     const short = await tokens.sign({ ...made, notAfter: NOW + 60_500 });
     assert.equal(short.seconds, 60, 'no longer than what it was made from');
     assert.equal((await tokens.verify(short.token))?.expiresAt, NOW + 60_000);
+    const shown = await tokens.sign({ user: 'alice', access: [], id: 'x', via: 'certificate' });
+    assert.equal((await tokens.verify(shown.token))?.via, 'certificate');
   });
 
   it('is refused when any claim is another, missing or of another form', async () => {
@@ -63,6 +65,7 @@ describe('a token', () => {
       iss: ['other', undefined],
       aud: ['other', ['entrepot', 'other'], undefined],
       sub: [''],
+      via: ['', null, true, 7],
       exp: [NOW / 1000 - 31, undefined],
       nbf: [NOW / 1000 + 60, undefined],
       jti: [undefined],
