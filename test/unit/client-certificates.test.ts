@@ -22,6 +22,10 @@ async function startServer(files: TlsFiles, options: object = {}) {
     void answers.held.then(() => response.end(shown));
   });
   certificates.watch(server);
+  // Nothing else is to end a connection here.
+  server.keepAliveTimeout = 0;
+  const connections = new Set<Socket>();
+  server.on('connection', (socket: Socket) => connections.add(socket));
   await once(server.listen(0, '127.0.0.1'), 'listening');
   const { port } = server.address() as AddressInfo;
   return {
@@ -31,8 +35,8 @@ async function startServer(files: TlsFiles, options: object = {}) {
     answers,
     port,
     [Symbol.asyncDispose]: async () => {
-      server.closeAllConnections();
       server.close();
+      for (const connection of connections) connection.destroy();
       await once(server, 'close');
     },
   };
@@ -119,7 +123,9 @@ describe('the certificate of a connection', { skip: NO_OPENSSL }, () => {
     const socket = await connectTo({ port: server.port, maxVersion: 'TLSv1.2', ...(await present(alice)) });
     const { promise, resolve } = Promise.withResolvers<Error>();
     // Then also that the connection was cut.
-    socket.on('error', resolve).renegotiate({ rejectUnauthorized: false }, () => {});
+    socket.on('error', resolve).renegotiate({ rejectUnauthorized: false }, (error) => {
+      resolve(error ?? new Error('it was done'));
+    });
     assert.match((await promise).message, /no renegotiation/);
   });
 
@@ -146,7 +152,7 @@ describe('the certificate of a connection', { skip: NO_OPENSSL }, () => {
     await using server = await startServer(files);
     const idle = await connectTo({ port: server.port, ...(await present(alice)) });
     await ask(idle);
-    const closed = once(idle, 'close');
+    const closed = once(idle, 'close', { signal: AbortSignal.timeout(10_000) });
     server.certificates.distrustConnections();
     await closed;
   });
