@@ -1,3 +1,5 @@
+import type { Rate } from './quantity.ts';
+
 /**
  * What the server runs with: checked, complete and frozen.
  *
@@ -16,6 +18,7 @@ export interface Config {
   readonly http: HttpConfig;
   readonly storage: StorageConfig;
   readonly uploads: UploadsConfig;
+  readonly limits: LimitsConfig;
   readonly manifests: ManifestsConfig;
   readonly log: LogConfig;
   readonly metrics: MetricsConfig;
@@ -67,6 +70,16 @@ export interface StorageConfig {
 export interface UploadsConfig {
   readonly expireAfterMs: number;
   readonly maxSessions: number;
+}
+
+/** Absent rates limit nothing. */
+export interface LimitsConfig {
+  /** Requests of one client address. */
+  readonly perAddress?: Rate;
+  /** Requests of one account. */
+  readonly perAccount?: Rate;
+  /** Requests with upload data at once, of one account in one worker; 0 bounds nothing. */
+  readonly uploadsPerAccount: number;
 }
 
 export interface ManifestsConfig {

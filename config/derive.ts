@@ -2,15 +2,15 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseAddress } from './address.ts';
 import { accessConfig } from './derive-access.ts';
-import type { Config, HttpConfig, ListenAddress, TlsConfig } from './config.ts';
-import { parseDuration, parseSize } from './quantity.ts';
+import type { Config, HttpConfig, LimitsConfig, ListenAddress, TlsConfig } from './config.ts';
+import { parseDuration, parseRate, parseSize } from './quantity.ts';
 import type { Settings } from './schema.ts';
 
 const MAX_AUTO_WORKERS = 4;
 
 /** What follows from settings without a fault. `cwd` is where relative paths start. */
 export function deriveConfig(settings: Settings, cwd: string): Config {
-  const { address, root, readOnly, storage, uploads, manifests, log, metrics } = settings;
+  const { address, root, readOnly, storage, uploads, limits, manifests, log, metrics } = settings;
   return frozen({
     address: listenAddress(address),
     root: path.resolve(cwd, root),
@@ -25,6 +25,7 @@ export function deriveConfig(settings: Settings, cwd: string): Config {
       transferMemoryBytes: bytes(storage.transferMemory),
     },
     uploads: { expireAfterMs: milliseconds(uploads.expireAfter), maxSessions: uploads.maxSessions },
+    limits: limitsConfig(limits),
     manifests: { maxSizeBytes: bytes(manifests.maxSize), allowSparseImages: manifests.allowSparseImages },
     log,
     metrics: metrics.address === undefined ? {} : { address: listenAddress(metrics.address) },
@@ -64,6 +65,14 @@ function tlsConfig(
     certificate: path.resolve(cwd, certificate),
     key: path.resolve(cwd, key),
     ...(clientAuthorities !== undefined && { clientAuthorities: path.resolve(cwd, clientAuthorities) }),
+  };
+}
+
+function limitsConfig({ perAddress, perAccount, uploadsPerAccount }: Settings['limits']): LimitsConfig {
+  return {
+    ...(perAddress !== 'off' && { perAddress: checked(parseRate(perAddress), perAddress) }),
+    ...(perAccount !== 'off' && { perAccount: checked(parseRate(perAccount), perAccount) }),
+    uploadsPerAccount,
   };
 }
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { parseAddress } from './address.ts';
 import { isSecureUrl, isUrl } from './access-words.ts';
 import { parseDate } from './date.ts';
-import { DURATION, parseDuration, parseSize, SIZE } from './quantity.ts';
+import { DURATION, parseDuration, parseRate, parseSize, RATE, SIZE } from './quantity.ts';
 
 /*
  * One kind of value a function. Each takes the key's meaning and says what it expects twice with the same words: in the
@@ -54,6 +54,14 @@ export function size(meaning: string, min: string, max: string) {
   const number = z.int(expected).min(0, expected);
   const text = z.string(expected).regex(SIZE, expected);
   return described(z.union([number, text], expected).refine(isWithin, expected), meaning, expected);
+}
+
+/** A rate, or the word for none. */
+export function rateOr<const T extends string>(word: T, meaning: string, most: number) {
+  const expected = `${word} or a rate such as 600/m, a whole number from 1 to ${most} a second (s), minute (m) or hour (h)`;
+  const isWithin = (text: string) => (parseRate(text)?.count ?? Infinity) <= most;
+  const text = z.string(expected).regex(RATE, expected).refine(isWithin, expected);
+  return described(z.union([z.literal(word, expected), text], expected), meaning, expected);
 }
 
 export function address(meaning: string) {

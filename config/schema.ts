@@ -15,6 +15,7 @@ import {
   named,
   oneOrMore,
   origin,
+  rateOr,
   sections,
   secureUrl,
   size,
@@ -90,6 +91,25 @@ const uploads = z.strictObject(
   {
     expireAfter: duration('An upload without progress for this long is removed.', '1s', '365d').default('24h'),
     maxSessions: integer('How many uploads may be open at once.', 1, 1_000_000).default(10_000),
+  },
+  SECTION,
+);
+
+const MOST_REQUESTS = 1_000_000;
+
+const limits = z.strictObject(
+  {
+    perAddress: rateOr(
+      'off',
+      'How many requests a client address may send; IPv6 counts by /64.',
+      MOST_REQUESTS,
+    ).default('off'),
+    perAccount: rateOr('off', 'How many requests an account may send.', MOST_REQUESTS).default('off'),
+    uploadsPerAccount: integer(
+      'How many requests of an account may send blobs at once, per worker; others wait. 0 sets no bound.',
+      0,
+      10_000,
+    ).default(100),
   },
   SECTION,
 );
@@ -241,6 +261,7 @@ export const settingsSchema = z.strictObject(
     http: http.prefault({}),
     storage: storage.prefault({}),
     uploads: uploads.prefault({}),
+    limits: limits.prefault({}),
     manifests: manifests.prefault({}),
     log: log.prefault({}),
     metrics: metrics.prefault({}),

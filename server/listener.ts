@@ -20,6 +20,7 @@ import { bytesSent } from './http/sendfile.ts';
 import { parseTarget, type Target } from './http/target.ts';
 import type { TransferBudget } from './http/transfer-budget.ts';
 import type { Watchdog } from './http/watchdog.ts';
+import { carriesUpload, type Limits } from './limits/limits.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 
@@ -29,6 +30,7 @@ export interface ListenerParts extends SendingParts {
   readonly others: (request: IncomingMessage, response: ServerResponse) => void;
   readonly access: Access;
   readonly audit: AuditLog;
+  readonly limits: Limits;
   readonly isReadOnly: () => Promise<boolean>;
   readonly log: Log;
   readonly metrics: Metrics;
@@ -78,6 +80,7 @@ export class Listener {
   async #serve(request: IncomingMessage, response: ServerResponse, observed: Observed): Promise<void> {
     let reply: Reply;
     try {
+      this.#parts.limits.address?.(request);
       checkHeaders(request);
       refuseCrossSite(request.method ?? '', request.headers);
       const target = parseTarget(request.url ?? '');
@@ -85,7 +88,7 @@ export class Listener {
         this.#parts.others(request, response);
         return;
       }
-      reply = await this.#reply(request, target, observed);
+      reply = await this.#reply(request, response, target, observed);
     } catch (error) {
       if (error instanceof ClientGone) return;
       observed.error = asRegistryError(error);
@@ -103,14 +106,14 @@ export class Listener {
     }
   }
 
-  async #reply(request: IncomingMessage, target: Target, observed: Observed): Promise<Reply> {
+  async #reply(request: IncomingMessage, response: ServerResponse, target: Target, observed: Observed): Promise<Reply> {
     const { router, budget, watchdog } = this.#parts;
     const method = request.method ?? '';
     const { endpoint, params } = router.match(method, target);
     observed.endpoint = endpoint.id;
     observed.action = endpoint.action;
     observed.touched = params;
-    const { access, certificateUser, clientAddress, origin } = this.#parts;
+    const { access, certificateUser, clientAddress, origin, limits } = this.#parts;
     const admission = await access.admit({
       authorization: request.headers.authorization,
       certificateUser: () => certificateUser(request),
@@ -119,17 +122,16 @@ export class Listener {
       scope: () => scopeOf(endpoint, params, target.query),
     });
     observed.admission = admission;
+    limits.account?.(admission.user);
     authorize(admission, endpoint, params, target.query);
     if (isChange(method, endpoint) && (await this.#parts.isReadOnly())) throw isReadOnly();
-    observed.body = new RequestBody(request, budget, watchdog);
-    return endpoint.handle({
-      method,
-      params,
-      query: target.query,
-      headers: request.headers,
-      body: observed.body,
-      rights: admission,
-    });
+    const body = new RequestBody(request, budget, watchdog);
+    observed.body = body;
+    const { headers } = request;
+    const handle = () => endpoint.handle({ method, params, query: target.query, headers, body, rights: admission });
+    const { upload } = limits;
+    if (upload === undefined || !carriesUpload(method, endpoint, body)) return handle();
+    return upload(request, response, admission.user, handle);
   }
 
   /** Faults of the server are told in full, here and nowhere else. */

@@ -10,6 +10,7 @@ import { tidyAfterStart } from './after-start.ts';
 import { startJobs, tidyRoot } from './jobs.ts';
 import { CannotListen } from './cannot-listen.ts';
 import type { Forked } from './fork.ts';
+import { isCounting, relayCounts } from './limits/shared-counts.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
 import { createMetricsAggregator, type MetricsAggregator } from './observe/metrics-cluster.ts';
@@ -61,6 +62,7 @@ export async function startServer(config: Config, early: readonly Forked[] = [])
   const metrics = createMetrics();
   const cluster_ = config.workers > 1 ? { cluster } : {};
   const parts = { log, metrics, aggregator: createMetricsAggregator({ own: metrics, ...cluster_ }) };
+  if (config.workers > 1 && isCounting(config.limits)) starting.defer(relayCounts(cluster));
   await tidyRoot(config);
   // Before anything is served: its address may be taken.
   starting.defer(await startMetricsServer(config, parts));

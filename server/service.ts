@@ -1,7 +1,4 @@
-import { once } from 'node:events';
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
-import { setTimeout as delay } from 'node:timers/promises';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import type { Admission } from './auth/admission.ts';
@@ -15,6 +12,7 @@ import type { Keys } from './auth/signing-keys.ts';
 import type { TokenEndpoint } from './auth/token-endpoint.ts';
 import type { Generations } from './auth/token-reader.ts';
 import { endpoints } from './endpoints.ts';
+import { closeServer, listen, watchConnections } from './connections.ts';
 import { createHttpServer } from './http-server.ts';
 import { Buffers } from './http/buffers.ts';
 import { createClientAddress, type ClientAddress } from './http/client-address.ts';
@@ -24,7 +22,8 @@ import { Router } from './http/router.ts';
 import { lazySendfile } from './http/sendfile.ts';
 import { TransferBudget } from './http/transfer-budget.ts';
 import { Watchdog } from './http/watchdog.ts';
-import { CannotListen } from './cannot-listen.ts';
+import { createLimits, type LimitsParts } from './limits/limits.ts';
+import { startHousekeeping } from './housekeeping.ts';
 import { Listener } from './listener.ts';
 import { createHealth, type Health } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
@@ -36,6 +35,8 @@ export interface ServiceParts extends OpenParts {
   readonly metricsText: () => Promise<string>;
   /** Of access, where a test is to see to it. */
   readonly access?: Partial<Pick<AccessParts, 'wait' | 'now' | 'compare'>>;
+  /** Of limits: the channel to other workers, and what a test is to see to. */
+  readonly limits?: Pick<LimitsParts, 'channel' | 'now' | 'uploadWaitMs'>;
 }
 
 /** One process that serves requests: the registry, and the HTTP server in front of it. */
@@ -50,8 +51,6 @@ export interface Service extends OpenRegistry {
    */
   drain(until?: Promise<void>): Promise<void>;
 }
-
-const HOUSEKEEPING_MS = 5_000;
 
 /** Opens the store and prepares the HTTP server. */
 export async function createService(config: Config, identity: Identity, parts: ServiceParts): Promise<Service> {
@@ -80,6 +79,7 @@ export async function createService(config: Config, identity: Identity, parts: S
   const origin = createOrigin(config.http.host, config.http.trustedProxies);
   const certificates = await openCertificates(config, parts);
   const certificateUser = ({ socket }: IncomingMessage) => certificates?.userOf(socket);
+  const limits = createLimits(config.limits, { ...parts.limits, metrics, clientAddress });
   const listener = new Listener({
     router: new Router(
       endpoints({
@@ -94,14 +94,17 @@ export async function createService(config: Config, identity: Identity, parts: S
       readOnly,
       budget,
       watchdog,
-      admit: async (request, scope) =>
-        access.admit({
+      admit: async (request, scope) => {
+        const admission = await access.admit({
           authorization: request.headers.authorization,
           certificateUser: () => certificateUser(request),
           address: clientAddress(request),
           origin: () => origin(request),
           scope: () => scope,
-        }),
+        });
+        limits.account?.(admission.user);
+        return admission;
+      },
       clientAddress,
       certificateUser,
       audit: more.audit,
@@ -117,6 +120,7 @@ export async function createService(config: Config, identity: Identity, parts: S
     sendfile: config.http.sendfile ? lazySendfile() : () => undefined,
     watchdog,
     access,
+    limits,
     audit: more.audit,
     clientAddress,
     certificateUser,
@@ -130,7 +134,7 @@ export async function createService(config: Config, identity: Identity, parts: S
   const housekeeping = startHousekeeping(opened, buffers, log);
   return {
     ...opened,
-    listen: () => listen(server, config),
+    listen: () => listen(server, config.address),
     drain: async (until) => {
       isDraining = true;
       clearInterval(housekeeping);
@@ -208,61 +212,4 @@ function lazyApp(
       },
     );
   };
-}
-
-/** What each process has to do for itself from time to time. */
-function startHousekeeping({ registry }: OpenRegistry, buffers: Buffers, log: Log): NodeJS.Timeout {
-  const keepHouse = async () => {
-    buffers.trim();
-    await registry.uploads.detachIdle();
-    await registry.uploads.settle();
-    await registry.maintenance.giveUpUnsettled();
-  };
-  return setInterval(() => {
-    keepHouse().catch((error: unknown) => log.warn('housekeeping failed, it will be tried again', { err: error }));
-  }, HOUSEKEEPING_MS).unref();
-}
-
-async function listen(server: Server, config: Config): Promise<number> {
-  server.listen({ host: config.address.host, port: config.address.port, backlog: 1024 });
-  try {
-    await once(server, 'listening');
-  } catch (error) {
-    throw new CannotListen(config.address, error);
-  }
-  return (server.address() as AddressInfo).port;
-}
-
-/** The open connections, those that have not said anything yet among them: Node's server does not know them. */
-function watchConnections(server: Server): ReadonlySet<Socket> {
-  const connections = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    connections.add(socket);
-    socket.once('close', () => connections.delete(socket));
-  });
-  return connections;
-}
-
-async function closeServer(
-  server: Server,
-  connections: ReadonlySet<Socket>,
-  timeoutMs: number,
-  log: Log,
-): Promise<void> {
-  if (!server.listening) return;
-  const closed = once(server, 'close').then(() => true);
-  // Every answer from now on tells its connection to end; idle ones end at once.
-  server.prependListener(
-    'request',
-    (_request, response: ServerResponse) => void response.setHeader('Connection', 'close'),
-  );
-  server.close();
-  server.closeIdleConnections();
-  const sweep = setInterval(() => server.closeIdleConnections(), 100);
-  const isDrained = await Promise.race([closed, delay(timeoutMs, false, { ref: false })]);
-  clearInterval(sweep);
-  if (isDrained) return;
-  log.warn('requests were still running at the end of the drain timeout and are cut', { timeoutMs });
-  for (const socket of connections) socket.destroy();
-  await closed;
 }

@@ -32,7 +32,8 @@ async function start(serve: NonNullable<WorkerOrder['serve']>): Promise<Running>
   const metrics = createMetrics();
   const channel = answerMetricsRequests(process, metrics);
   try {
-    const service = await createService(config, { run, worker }, { log, metrics, metricsText: () => channel.text() });
+    const parts = { log, metrics, metricsText: () => channel.text(), limits: { channel: process } };
+    const service = await createService(config, { run, worker }, parts);
     await report({ listening: await service.listen() });
     tidyAfterStart();
     if (config.workersAtStart < config.workers) watchLoad(() => void report({ busy: true }));

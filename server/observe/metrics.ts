@@ -20,6 +20,8 @@ export interface Metrics {
   requestStarted(): void;
   /** A request is over, answered or broken off. */
   request(endpoint: string, method: string, status: number, seconds: number, bytesIn: number, bytesOut: number): void;
+  /** A request was refused because of a limit of its client address or account. */
+  requestLimited(limit: LimitKind): void;
   indexOperation(operation: string, seconds: number): void;
   driverOperation(operation: string, ok: boolean, seconds: number): void;
   /** The hits and misses of one cache. Keep it: counting on it costs nothing. */
@@ -33,6 +35,9 @@ export interface Metrics {
   /** Stops watching the event loop. */
   close(): void;
 }
+
+/** What a limit is of: requests of an address or an account, or uploads at once. */
+export type LimitKind = 'address' | 'account' | 'uploads';
 
 export interface CacheMetrics {
   hit(): void;
@@ -80,6 +85,11 @@ class ProcessMetrics implements Metrics {
     help: 'Body bytes given to clients.',
     labels: ['endpoint'],
   });
+  readonly #limited = new Counter({
+    name: 'entrepot_http_requests_limited_total',
+    help: 'Requests refused because of a limit.',
+    labels: ['limit'],
+  });
   readonly #index = new Histogram({
     name: 'entrepot_index_operation_seconds',
     help: 'Time that the index took.',
@@ -113,6 +123,7 @@ class ProcessMetrics implements Metrics {
       this.#duration,
       this.#bytesIn,
       this.#bytesOut,
+      this.#limited,
       createGauge({
         name: 'entrepot_http_requests_in_flight',
         help: 'Requests that are not over yet.',
@@ -139,6 +150,10 @@ class ProcessMetrics implements Metrics {
     children.bytesIn.value += bytesIn;
     children.bytesOut.value += bytesOut;
     this.#inFlight--;
+  }
+
+  requestLimited(limit: LimitKind): void {
+    this.#limited.of(limit).value++;
   }
 
   indexOperation(operation: string, seconds: number): void {

@@ -1,23 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startService } from '../harness/service.ts';
-
-async function samples(url: string): Promise<Map<string, number>> {
-  const text = await (await fetch(`${url}/metrics`)).text();
-  const lines = text.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return new Map(
-    lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ')))]),
-  );
-}
+import { Client } from './client.ts';
+import { samplesOf } from './samples.ts';
 
 test('the index, the driver and the cache are seen at work', async () => {
   await using server = await startService();
   const digest = 'sha256:c0ddd62c7717180e7ffb8a15bb9674d3ec92592e0b7ac7d1d5289836b4553be2';
-  const before = await samples(server.url);
+  const client = new Client(server.url);
+  const before = await samplesOf(client);
   const pushed = await fetch(`${server.url}/v2/seen/blobs/uploads/?digest=${digest}`, { method: 'POST', body: 'hi!' });
   assert.equal(pushed.status, 201);
   for (let i = 0; i < 3; i++) assert.equal((await fetch(`${server.url}/v2/seen/blobs/${digest}`)).status, 200);
-  const after = await samples(server.url);
+  const after = await samplesOf(client);
+  client.close();
   const grown = (name: string) => (after.get(name) ?? 0) - (before.get(name) ?? 0);
   for (const operation of ['get', 'write', 'durableWrite']) {
     assert.ok(grown(`entrepot_index_operation_seconds_count{operation="${operation}"}`) > 0, operation);

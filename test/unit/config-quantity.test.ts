@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import * as fc from 'fast-check';
 import { formatAddress, isLoopback, isNetwork, parseAddress } from '../../config/address.ts';
-import { parseDuration, parseSize } from '../../config/quantity.ts';
+import { formatRate, parseDuration, parseRate, parseSize } from '../../config/quantity.ts';
 import { closest } from '../../config/suggestion.ts';
 
 test('durations are whole numbers of a unit', () => {
@@ -33,6 +33,17 @@ test('sizes are whole numbers of a unit of 1024, or of bytes', () => {
     1e21,
   ]) {
     assert.equal(parseSize(value), undefined, String(value));
+  }
+});
+
+test('rates are whole numbers a second, minute or hour', () => {
+  const known = { '1/s': [1, 1000], '600/m': [600, 60_000], '10000/h': [10_000, 3_600_000] } as const;
+  for (const [text, [count, periodMs]] of Object.entries(known)) {
+    assert.deepEqual(parseRate(text), { count, periodMs }, text);
+    assert.equal(formatRate({ count, periodMs }), text);
+  }
+  for (const text of ['', '5', '/s', '0/s', '05/s', '1.5/s', '-1/s', '1/S', '1 /s', '1/d', '1/ms', '1/s ', 'off']) {
+    assert.equal(parseRate(text), undefined, text);
   }
 });
 

@@ -27,6 +27,7 @@ test('nothing configured gives the documented defaults', async () => {
     transferMemoryBytes: 64 * 1024 ** 2,
   });
   assert.deepEqual(config.uploads, { expireAfterMs: 86_400_000, maxSessions: 10_000 });
+  assert.deepEqual(config.limits, { uploadsPerAccount: 100 });
   assert.deepEqual(config.manifests, { maxSizeBytes: 4 * 1024 ** 2, allowSparseImages: false });
   assert.deepEqual(config.log, { level: 'info', format: 'auto', access: true });
   assert.deepEqual(
@@ -79,6 +80,9 @@ test('every kind of value is read from a variable', async () => {
       ENTREPOT_STORAGE_CACHE: '1048576',
       ENTREPOT_MANIFESTS_MAX_SIZE: '5MiB',
       ENTREPOT_UPLOADS_MAX_SESSIONS: '7',
+      ENTREPOT_LIMITS_PER_ADDRESS: '600/m',
+      ENTREPOT_LIMITS_PER_ACCOUNT: 'off',
+      ENTREPOT_LIMITS_UPLOADS_PER_ACCOUNT: '0',
       ENTREPOT_WORKERS: 'auto',
       ENTREPOT_READ_ONLY: 'false',
     },
@@ -89,6 +93,7 @@ test('every kind of value is read from a variable', async () => {
   assert.equal(config.http.minimumRate.bytesPerSecond, 0);
   assert.deepEqual([config.storage.cacheBytes, config.manifests.maxSizeBytes], [1024 ** 2, 5 * 1024 ** 2]);
   assert.equal(config.uploads.maxSessions, 7);
+  assert.deepEqual(config.limits, { perAddress: { count: 600, periodMs: 60_000 }, uploadsPerAccount: 0 });
 });
 
 test('a variable with _FILE takes its value from the file, without the line end', async () => {
@@ -199,6 +204,9 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
   'storage.transferMemory': ['0', '1023KiB'],
   'uploads.maxSessions': ['0', '1000001'],
   'manifests.maxSize': ['1MiB', '65MiB', '99999999999999999999TiB'],
+  'limits.perAddress': ['600', '0/m', '1000001/s', '1/d', '600 / m', 'none', 'false'],
+  'limits.perAccount': ['10/min', '1.5/s'],
+  'limits.uploadsPerAccount': ['-1', '10001', 'off'],
   'log.level': ['fatal'],
   'access.allowAnonymous': ['maybe'],
 };
@@ -218,6 +226,14 @@ for (const [key, values] of Object.entries(REFUSED)) {
     }
   });
 }
+
+test('a rate is told how it is written', async () => {
+  const { message } = await faultsOfFile('limits: {perAddress: 600/min}');
+  assert.match(message, /limits\.perAddress \(.*:1\): "?600\/min"? will not do/);
+  assert.match(message, /Write off or a rate such as 600\/m, a whole number from 1 to 1000000 a second \(s\)/);
+  const off = await withFile('limits: {perAddress: off, perAccount: 10/s}', (input) => readConfig(input));
+  assert.deepEqual(off.limits, { perAccount: { count: 10, periodMs: 1000 }, uploadsPerAccount: 100 });
+});
 
 test('keys that contradict each other are refused', async () => {
   const half = await faultsOfFile('http: {tls: {certificate: a.pem}}');

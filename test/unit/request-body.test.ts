@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import { test } from 'node:test';
 import { RequestBody } from '../../server/http/request-body.ts';
 import { TransferBudget } from '../../server/http/transfer-budget.ts';
-import { Watchdog } from '../../server/http/watchdog.ts';
+import { Watchdog, type Transfer } from '../../server/http/watchdog.ts';
 
 const WATCHDOG = new Watchdog({ bytesPerSecond: 0, overMs: 1000 });
 
@@ -39,4 +39,22 @@ test('chunks of all sizes keep their order', async () => {
   const batches = await batchesOf(chunks);
   assert.ok(batches.length > 1);
   assert.ok(Buffer.concat(batches.flat()).equals(content));
+});
+
+test('the watchdog looks at a body from when it is read on: before that its client may be waiting for its turn', async () => {
+  const watched: Transfer[] = [];
+  const watchdog = Object.assign(new Watchdog({ bytesPerSecond: 0, overMs: 1000 }), {
+    watch: (transfer: Transfer) => void watched.push(transfer),
+  });
+  const request = new IncomingMessage(new Socket());
+  request.headers = { 'content-length': '1' };
+  const body = new RequestBody(request, new TransferBudget(2 * 1024 * 1024), watchdog);
+  const batches = body.batches();
+  assert.equal(watched.length, 0);
+  assert.equal(request.readableFlowing, null, 'nothing reads it');
+  request.push('x');
+  request.push(null);
+  await batches.next();
+  assert.equal(watched.length, 1);
+  await batches.return(undefined);
 });

@@ -1,0 +1,18 @@
+import type { Buffers } from './http/buffers.ts';
+import type { Log } from './observe/log.ts';
+import type { OpenRegistry } from './open-registry.ts';
+
+const HOUSEKEEPING_MS = 5_000;
+
+/** What each process has to do for itself from time to time. */
+export function startHousekeeping({ registry }: OpenRegistry, buffers: Buffers, log: Log): NodeJS.Timeout {
+  const keepHouse = async () => {
+    buffers.trim();
+    await registry.uploads.detachIdle();
+    await registry.uploads.settle();
+    await registry.maintenance.giveUpUnsettled();
+  };
+  return setInterval(() => {
+    keepHouse().catch((error: unknown) => log.warn('housekeeping failed, it will be tried again', { err: error }));
+  }, HOUSEKEEPING_MS).unref();
+}
