@@ -26,7 +26,6 @@ import { createLimits, type LimitsParts } from './limits/limits.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { Listener } from './listener.ts';
 import { createHealth, type Health } from './observe/health.ts';
-import type { Log } from './observe/log.ts';
 import { createReadOnly, type ReadOnly } from './read-only.ts';
 import { openRegistry, type Identity, type OpenParts, type OpenRegistry } from './open-registry.ts';
 

@@ -53,7 +53,8 @@ export function startCommand(program: string, args: readonly string[], options: 
   const until = async (pattern: RegExp) => {
     while (!pattern.test(stdout)) {
       await Promise.race([once(child.stdout, 'data'), result]);
-      if (child.exitCode !== null) throw new Error(`it ended with ${child.exitCode}\n${stdout}${stderr}`);
+      const end = child.exitCode ?? child.signalCode;
+      if (end !== null) throw new Error(`it ended with ${end}\n${stdout}${stderr}`);
     }
     return stdout;
   };
