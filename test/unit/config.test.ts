@@ -32,7 +32,19 @@ test('nothing configured gives the documented defaults', async () => {
   assert.deepEqual(config.log, { level: 'info', format: 'auto', access: true });
   assert.deepEqual(
     [config.readOnly, config.metrics, config.access],
-    [false, {}, { allowAnonymous: false, challenge: 'bearer', tokenLifetimeMs: 300_000, groups: {}, rules: [] }],
+    [
+      false,
+      {},
+      {
+        allowAnonymous: false,
+        challenge: 'bearer',
+        tokenLifetimeMs: 300_000,
+        groups: {},
+        isOpen: true,
+        rules: [],
+        trust: [],
+      },
+    ],
   );
 });
 
