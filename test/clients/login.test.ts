@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, it } from 'node:test';
-import { htpasswdFile, passwordOf } from '../http/accounts.ts';
+import { accessToken, basic, htpasswdFile, passwordOf } from '../http/accounts.ts';
+import { Client } from '../http/client.ts';
 import { LOGIN_CLIENTS, type LoginClient } from './login-clients.ts';
 import { AGAINST_DISTRIBUTION, startRegistry, type Registry } from './registry.ts';
 import { clientSuite } from './suite.ts';
@@ -9,6 +10,8 @@ import { clientSuite } from './suite.ts';
 const RULES = [
   { who: 'writer', actions: ['pull', 'push'], repositories: 'team/**' },
   { who: 'reader', actions: 'pull', repositories: 'team/open/**' },
+  { who: 'robot:ci', actions: ['pull', 'push'], repositories: 'team/**' },
+  { who: 'root', actions: 'all' },
 ];
 const REFUSED = /unauthorized|401|denied|403|authentication required|insufficient_scope|login|credential/i;
 
@@ -30,7 +33,7 @@ for (const challenge of ['bearer', 'basic']) {
       const login = async (user: string) => client.login?.(...as(user));
 
       before(async () => {
-        const accounts = resources.use(await htpasswdFile(['writer', 'reader']));
+        const accounts = resources.use(await htpasswdFile(['writer', 'reader', 'root']));
         registry = resources.use(
           await startRegistry({
             ENTREPOT_ACCESS_HTPASSWD: accounts.path,
@@ -60,6 +63,18 @@ for (const challenge of ['bearer', 'basic']) {
         await client.pull('team/open/app', ...as('reader'));
         await refuses(client.pull('team/closed/app', ...as('reader')));
         await refuses(client.push('team/open/other', ...as('reader')));
+      });
+
+      it('is a robot with an access token, until that is revoked', async () => {
+        const http = resources.adopt(new Client(`http://${registry.host}`), (each) => each.close());
+        const { id, token } = await accessToken(http, { robot: 'ci', repositories: ['team/robots/**'] });
+        await client.login?.('ci', token);
+        await client.push('team/robots/app', 'ci', token);
+        await client.pull('team/robots/app', 'ci', token);
+        await refuses(client.push('team/open/other', 'ci', token));
+        assert.equal((await http.delete(`/api/v1/tokens/${id}`, basic('root'))).status, 204);
+        await refuses(client.pull('team/robots/app', 'ci', token));
+        await login('reader');
       });
 
       if (keepsToken && challenge === 'bearer') {
