@@ -135,6 +135,8 @@ export const TABLE: readonly Row[] = [
     body: '{"readOnly":false}',
     answers: '401 401 403 403 403 403 200 403 401 401',
   },
+  { method: 'GET', path: '/token', answers: '200 401 200 200 200 200 200 200 401 401' },
+  { method: 'GET', path: '/.well-known/jwks.json', answers: '200 200 200 200 200 200 200 200 200 200' },
   { method: 'GET', path: '/livez', answers: '200 200 200 200 200 200 200 200 200 200' },
   { method: 'GET', path: '/readyz', answers: '200 200 200 200 200 200 200 200 200 200' },
 ];

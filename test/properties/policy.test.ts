@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import * as fc from 'fast-check';
 import type { AccessAction, AccessRule } from '../../config/config.ts';
 import { isRepositoryName, parseTag } from '../../oci/names.ts';
+import type { Caller } from '../../server/auth/caller.ts';
 import { Policy } from '../../server/auth/policy.ts';
 
 const ACTIONS: readonly AccessAction[] = ['pull', 'push', 'overwrite', 'delete', 'admin'];
@@ -13,29 +14,48 @@ const repository = fc
   .array(fc.constantFrom(...SEGMENTS), { minLength: 1, maxLength: 4 })
   .map((segments) => segments.join('/'))
   .filter(isRepositoryName);
-const pattern = fc
-  .array(fc.constantFrom(...SEGMENTS, '*', '**', '{user}', 'a*', '*1'), { minLength: 1, maxLength: 4 })
-  .map((segments) => segments.join('/'));
+const pattern = fc.oneof(
+  fc.constant('**'),
+  fc
+    .array(fc.constantFrom(...SEGMENTS, '*', '**', '{user}', 'a*', '*1'), { minLength: 1, maxLength: 4 })
+    .map((segments) => segments.join('/')),
+);
 const tag = fc.option(fc.constantFrom(...['v1', 'v2', 'latest', 'alice'].map(parseTag)), { nil: undefined });
 const some = <T>(...values: T[]) => fc.uniqueArray(fc.constantFrom(...values), { minLength: 1, maxLength: 3 });
 
-const rule: fc.Arbitrary<AccessRule> = fc.record({
-  who: some('anonymous', 'authenticated', 'user:alice', 'user:b', 'group:dev'),
-  actions: some(...ACTIONS),
-  repositories: fc.array(pattern, { minLength: 1, maxLength: 2 }),
-  tags: some('*', 'v*', 'latest', '{user}'),
-});
+const rule: fc.Arbitrary<AccessRule> = fc.record(
+  {
+    who: some('anonymous', 'authenticated', 'user:alice', 'user:b', 'group:dev', 'robot:ci', 'trust:ci'),
+    actions: some(...ACTIONS),
+    repositories: fc.array(pattern, { minLength: 1, maxLength: 2 }),
+    tags: some('*', 'v*', 'latest', '{user}'),
+    from: fc.constantFrom(['10.0.0.0/8'], ['192.0.2.1', '10.1.0.0/16'], ['2001:db8::/32']),
+    untilMs: fc.constantFrom(1000, 2000),
+  },
+  { requiredKeys: ['who', 'actions', 'repositories', 'tags'] },
+);
+const caller: fc.Arbitrary<Caller> = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ user: fc.constantFrom(...USERS), groups: fc.subarray(['dev', 'ops']) }) },
+  fc.constant({ user: undefined, groups: [] }),
+  fc.constantFrom('robot:ci', 'trust:ci').map((principal) => ({ user: principal, principal, groups: [] })),
+  // Accounts that are called like something else.
+  fc.constantFrom('robot:ci', 'group:dev').map((user) => ({ user, groups: [] })),
+);
 const question = fc.record({
-  caller: fc.record({
-    user: fc.option(fc.constantFrom(...USERS), { nil: undefined }),
-    groups: fc.subarray(['dev', 'ops']),
-  }),
+  caller,
   action: fc.constantFrom(...ACTIONS),
   repository,
   tag,
-  address: fc.constant('192.0.2.1'),
-  now: fc.constant(0),
+  address: fc.constantFrom('192.0.2.1', '10.1.2.3', '10.2.2.3', '2001:db8::1'),
+  now: fc.constantFrom(0, 1000, 1001, 3000),
 });
+/** Which of the addresses above lie in which of the networks above. */
+const NETWORKS: Readonly<Record<string, readonly string[]>> = {
+  '10.0.0.0/8': ['10.1.2.3', '10.2.2.3'],
+  '10.1.0.0/16': ['10.1.2.3'],
+  '192.0.2.1': ['192.0.2.1'],
+  '2001:db8::/32': ['2001:db8::1'],
+};
 
 /** A pattern against a text, one character after the other: nothing but the words of the documentation. */
 function matches(glob: string, text: string, user: string | undefined): boolean {
@@ -52,12 +72,21 @@ function matches(glob: string, text: string, user: string | undefined): boolean 
   return glob[0] === text[0] && matches(glob.slice(1), text.slice(1), user);
 }
 
+/** What of `who` somebody is. */
+function namesOf({ user, groups, principal }: Caller): readonly string[] {
+  if (user === undefined) return ['anonymous'];
+  if (principal?.startsWith('trust:') === true) return ['anonymous', principal];
+  if (principal !== undefined) return ['anonymous', 'authenticated', principal];
+  return ['anonymous', 'authenticated', `user:${user}`, ...groups.map((group) => `group:${group}`)];
+}
+
 function isAllowed(rules: readonly AccessRule[], asked: Parameters<Policy['find']>[0]): number | undefined {
-  const { user, groups } = asked.caller;
-  const names = ['anonymous', ...(user === undefined ? [] : ['authenticated', `user:${user}`])];
-  const all = [...names, ...(user === undefined ? [] : groups.map((group) => `group:${group}`))];
-  for (const [index, { who, actions, repositories, tags }] of rules.entries()) {
+  const { user } = asked.caller;
+  const all = namesOf(asked.caller);
+  for (const [index, { who, actions, repositories, tags, from, untilMs }] of rules.entries()) {
     if (!who.some((each) => all.includes(each)) || !actions.includes(asked.action)) continue;
+    if (from !== undefined && !from.some((network) => NETWORKS[network]?.includes(asked.address))) continue;
+    if (untilMs !== undefined && asked.now > untilMs) continue;
     if (asked.action === 'admin') {
       if (repositories.includes('**') && tags.includes('*')) return index;
       continue;
@@ -75,7 +104,7 @@ test('a policy decides as the words of the documentation do, letter by letter', 
   let allowed = 0;
   let denied = 0;
   fc.assert(
-    fc.property(fc.array(rule, { maxLength: 4 }), question, (rules, asked) => {
+    fc.property(fc.array(rule, { maxLength: 8, size: 'max' }), question, (rules, asked) => {
       const expected = isAllowed(rules, asked);
       if (expected === undefined) denied += 1;
       else allowed += 1;
@@ -87,5 +116,5 @@ test('a policy decides as the words of the documentation do, letter by letter', 
     }),
     { numRuns: 6_000 },
   );
-  assert.ok(allowed > 100 && denied > 100, `${allowed} allowed, ${denied} denied`);
+  assert.ok(allowed > 300 && denied > 300, `${allowed} allowed, ${denied} denied`);
 });
