@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { RegistryError } from '../oci/errors.ts';
 import type { Access } from './auth/access.ts';
+import type { Admission } from './auth/admission.ts';
 import type { AuditLog } from './auth/audit-log.ts';
 import { auditRequest, type Audited } from './auth/audit-request.ts';
 import { authorize } from './auth/authorize.ts';
@@ -27,7 +28,11 @@ import type { Metrics } from './observe/metrics.ts';
 export interface ListenerParts extends SendingParts {
   readonly router: Router;
   /** Everything that is not below `/v2/`. */
-  readonly others: (request: IncomingMessage, response: ServerResponse) => void;
+  readonly others: (
+    request: IncomingMessage,
+    response: ServerResponse,
+    admitted: (admission: Admission) => void,
+  ) => void;
   readonly access: Access;
   readonly audit: AuditLog;
   readonly limits: Limits;
@@ -85,7 +90,7 @@ export class Listener {
       refuseCrossSite(request.method ?? '', request.headers);
       const target = parseTarget(request.url ?? '');
       if (target.path !== '/v2' && !target.path.startsWith('/v2/')) {
-        this.#parts.others(request, response);
+        this.#parts.others(request, response, (admission) => (observed.admission = admission));
         return;
       }
       reply = await this.#reply(request, response, target, observed);
@@ -150,7 +155,8 @@ export class Listener {
     const startedAt = performance.now();
     const requestId = idPrefix + (this.#count++).toString(36);
     const remoteAddress = clientAddress(request);
-    const { socket } = request;
+    // Express takes away what it has matched.
+    const { socket, url: path = '' } = request;
     const alreadySent = bytesSent(socket);
     response.setHeader('X-Request-Id', requestId);
     metrics.requestStarted();
@@ -171,7 +177,7 @@ export class Listener {
         user,
         method,
         endpoint,
-        path: request.url ?? '',
+        path,
         status,
         bytesIn,
         bytesOut,

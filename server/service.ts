@@ -1,7 +1,8 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import type { Admission } from './auth/admission.ts';
+import type { Admit } from './api/guarded.ts';
 import type { AuditLog } from './auth/audit-log.ts';
 import type { CertificateUser } from './auth/certificate-user.ts';
 import type { Management } from './auth/management.ts';
@@ -24,7 +25,7 @@ import { TransferBudget } from './http/transfer-budget.ts';
 import { Watchdog } from './http/watchdog.ts';
 import { createLimits, type LimitsParts } from './limits/limits.ts';
 import { startHousekeeping } from './housekeeping.ts';
-import { Listener } from './listener.ts';
+import { Listener, type ListenerParts } from './listener.ts';
 import { createHealth, type Health } from './observe/health.ts';
 import { createReadOnly, type ReadOnly } from './read-only.ts';
 import { openRegistry, type Identity, type OpenParts, type OpenRegistry } from './open-registry.ts';
@@ -93,7 +94,7 @@ export async function createService(config: Config, identity: Identity, parts: S
       readOnly,
       budget,
       watchdog,
-      admit: async (request, scope) => {
+      admit: async (request, scope, admitted) => {
         const admission = await access.admit({
           authorization: request.headers.authorization,
           certificateUser: () => certificateUser(request),
@@ -101,6 +102,8 @@ export async function createService(config: Config, identity: Identity, parts: S
           origin: () => origin(request),
           scope: () => scope,
         });
+        // Before the limit, so that a log says whose it was.
+        admitted?.(admission);
         limits.account?.(admission.user);
         return admission;
       },
@@ -169,7 +172,7 @@ function lazyApp(
     readOnly: ReadOnly;
     budget: TransferBudget;
     watchdog: Watchdog;
-    admit: (request: IncomingMessage, scope: string) => Promise<Admission>;
+    admit: Admit<IncomingMessage>;
     clientAddress: ClientAddress;
     certificateUser: (request: IncomingMessage) => CertificateUser | undefined;
     audit: AuditLog;
@@ -177,7 +180,8 @@ function lazyApp(
     management: Management | undefined;
     keys: Keys | undefined;
   },
-): (request: IncomingMessage, response: ServerResponse) => void {
+): ListenerParts['others'] {
+  const told = new WeakMap<IncomingMessage, (admission: Admission) => void>();
   const load = async () => {
     const { createApp } = await import('./api/app.ts');
     return createApp({
@@ -189,7 +193,11 @@ function lazyApp(
       readOnly: parts.readOnly,
       readBody: (request, maxBytes, tooLarge) =>
         new RequestBody(request, parts.budget, parts.watchdog).whole(maxBytes, tooLarge),
-      admit: parts.admit,
+      admit: (request, scope, admitted) =>
+        parts.admit(request, scope, (admission) => {
+          told.get(request)?.(admission);
+          admitted?.(admission);
+        }),
       clientAddress: parts.clientAddress,
       certificateUser: parts.certificateUser,
       audit: parts.audit,
@@ -201,7 +209,8 @@ function lazyApp(
     });
   };
   let app: ReturnType<typeof load> | undefined;
-  return (request, response) => {
+  return (request, response, admitted) => {
+    told.set(request, admitted);
     app ??= load();
     app.then(
       (handle) => handle(request, response),

@@ -7,9 +7,15 @@ import type { CertificateUser } from '../auth/certificate-user.ts';
 import { asRegistryError } from '../http/error-reply.ts';
 import type { Reply } from '../http/exchange.ts';
 
+/**
+ * Who sent a request, and what they may do.
+ *
+ * @param admitted told as soon as that is known, also of somebody who is then refused for sending too many requests
+ */
+export type Admit<R> = (request: R, scope: string, admitted?: (admission: Admission) => void) => Promise<Admission>;
+
 export interface GuardedParts {
-  /** Who sent it, and what they may do. */
-  readonly admit: (request: Request, scope: string) => Promise<Admission>;
+  readonly admit: Admit<Request>;
   readonly audit: AuditLog;
   readonly clientAddress: (request: Request) => string;
   readonly certificateUser: (request: Request) => CertificateUser | undefined;
@@ -48,8 +54,7 @@ export async function guarded(
   };
   const tell = (status: number) => auditRequest(parts.audit, request, audited, { ...aboutOf(parts, request), status });
   try {
-    const admission = await parts.admit(request, scope);
-    audited.admission = admission;
+    const admission = await parts.admit(request, scope, (known) => (audited.admission = known));
     if (!(await mayAsOwner(admission, isOwn))) admission.require(action, repository);
     const reply = await work(admission);
     tell(reply.status);

@@ -7,6 +7,7 @@ import { Client, type Answer } from './client.ts';
 import { COLUMNS, MANIFEST, RULES, TABLE, TYPE, UPLOAD_TABLE, USERS, type Column } from './access-table.ts';
 import { digestOf, imageManifest, withQuery } from './content.ts';
 import { assertRefused } from './refusal.ts';
+import { until } from './until.ts';
 
 function image(annotation: string): string {
   return imageManifest('{}', [], { annotations: { annotation } });
@@ -170,6 +171,10 @@ describe('access by accounts and rules', () => {
     await client.get('/v2/', basic('puller', 'a planted secret'));
     assert.equal(service.log.entries.findLast(({ status }) => status === 200)?.user, 'puller');
     assert.equal(service.log.entries.findLast(({ status }) => status === 401)?.user, undefined);
+    await client.get('/api/v1/tokens?x=1', basic('puller'));
+    const lineOf = () => service.log.entries.find(({ path: target }) => target === '/api/v1/tokens?x=1');
+    await until('the line', () => lineOf() !== undefined);
+    assert.equal(lineOf()?.user, 'puller');
     const text = JSON.stringify([service.log.entries, service.log.lines]);
     for (const secret of ['planted secret', 'a guess', "puller's password", basic('puller').Authorization]) {
       assert.ok(!text.includes(secret), secret);
