@@ -40,8 +40,9 @@ export function explainAccess({ access }: Config, words: readonly string[]): str
   const misfits = new Policy(rules).explain(question);
   const allowing = misfits.indexOf(undefined);
   if (allowing >= 0) return `yes: ${what}, by ${ruleName(allowing)}${caveat(question)}`;
+  const elsewhere = access.issuer === undefined ? [] : [`  tokens of ${access.issuer.realm} allow what they grant`];
   const lines = misfits.map((misfit, index) => `  ${ruleName(index)} ${WORDS[misfit ?? 'who']}`);
-  return [`no: no rule says that ${what} (from ${address})`, ...lines].join('\n');
+  return [`no: no rule says that ${what} (from ${address})`, ...lines, ...elsewhere].join('\n');
 }
 
 /** `alice`, `user:alice`, `robot:ci`, `trust:NAME` or `anonymous`, as in the rules. */

@@ -56,3 +56,8 @@ export function isSecureUrl(text: string): boolean {
   if (url === null || !isUrl(text) || url.username !== '' || url.password !== '' || url.hash !== '') return false;
   return url.protocol === 'https:' || ['127.0.0.1', 'localhost', '[::1]'].includes(url.hostname);
 }
+
+/** Rather than a file. */
+export function isStream(text: string): text is 'stdout' | 'stderr' {
+  return text === 'stdout' || text === 'stderr';
+}

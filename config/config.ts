@@ -105,7 +105,7 @@ export interface AccessConfig {
   readonly htpasswd?: string;
   /** What in a client certificate names its user; absent where clients are asked for none. */
   readonly certificateUser?: 'commonName' | 'email' | 'dns' | 'uri';
-  /** File that tells who did what. */
+  /** File that tells who did what, or `stdout` or `stderr`. */
   readonly audit?: string;
   /** How clients are told to log in. */
   readonly challenge: 'bearer' | 'basic';

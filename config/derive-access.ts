@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { ACCESS_ACTIONS, isUrl, whoOf } from './access-words.ts';
+import { ACCESS_ACTIONS, isStream, isUrl, whoOf } from './access-words.ts';
 import type { AccessAction, AccessConfig, AccessRule } from './config.ts';
 import { parseDate } from './date.ts';
 import { parseDuration } from './quantity.ts';
@@ -25,7 +25,7 @@ export function accessConfig(settings: Pick<Settings, 'access' | 'http'>, cwd: s
     allowAnonymous,
     ...(htpasswd !== undefined && { htpasswd: path.resolve(cwd, htpasswd) }),
     ...(takesCertificates && { certificateUser }),
-    ...(audit !== undefined && { audit: path.resolve(cwd, audit) }),
+    ...(audit !== undefined && { audit: isStream(audit) ? audit : path.resolve(cwd, audit) }),
     challenge,
     tokenLifetimeMs: parseDuration(tokenLifetime) ?? 0,
     groups: access.groups,

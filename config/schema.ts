@@ -226,7 +226,9 @@ const access = z.strictObject(
       'basic',
     ]).default('bearer'),
     tokenLifetime: duration('How long a token is valid.', '1m', '1h').default('5m'),
-    audit: file('File to which a line is appended for whatever somebody does, or is refused.').optional(),
+    audit: file(
+      'File to which a line is appended for whatever somebody does, or is refused; stdout or stderr for a stream.',
+    ).optional(),
     groups: named(
       'The users of each group, for rules.',
       'names of groups, each with a list of users',

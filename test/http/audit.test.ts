@@ -3,6 +3,7 @@ import { readFile, rename, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { openAuditLog } from '../../server/auth/audit-log.ts';
+import { startCommand } from '../harness/entrepot-command.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { startService, type TestService } from '../harness/service.ts';
 import { basic, htpasswdFile, passwordOf } from './accounts.ts';
@@ -150,4 +151,23 @@ describe('a page of another site', () => {
     assert.equal((await client.post('/v2/app/blobs/uploads/', '', { Origin: service.url })).status, 202);
     client.close();
   });
+});
+
+it('the audit may be a stream of the server', async () => {
+  await using directory = await temporaryDirectory();
+  await using accounts = await htpasswdFile(['alice']);
+  const args = ['cli/main.mjs', 'serve', '--address', '127.0.0.1:0', '--root', directory.path];
+  const env = { ENTREPOT_ACCESS_HTPASSWD: accounts.path, ENTREPOT_ACCESS_AUDIT: 'stderr', ENTREPOT_LOG_FORMAT: 'json' };
+  await using server = startCommand(process.execPath, args, { env });
+  const [, url = ''] = /listening on (http:[^"]+)"/.exec(await server.until(/listening on http:\S+"/)) ?? [];
+  const client = new Client(url);
+  await client.get('/v2/absent/manifests/v1', basic('alice'));
+  client.close();
+  server.child.kill('SIGTERM');
+  const { stderr, code } = await server.result;
+  assert.equal(code, 0);
+  assert.match(
+    stderr,
+    /^\{"time":"[^"]+","requestId":.*"user":"alice","credential":"password","action":"pull".*"outcome":"failed"\}\n$/,
+  );
 });

@@ -187,3 +187,27 @@ describe('tokens of a token server that was there before', () => {
     await until('the bundle', async () => (await status('GET', IMAGE, fresh())) === 200);
   });
 });
+
+it('a token server may publish its keys instead', async () => {
+  await using issuer = await startIssuer('ec');
+  const clock = { offset: 0 };
+  await using service = await startService({
+    env: {
+      ENTREPOT_ACCESS_ISSUER_REALM: REALM,
+      ENTREPOT_ACCESS_ISSUER_SERVICE: 'registry',
+      ENTREPOT_ACCESS_ISSUER_ISSUER: 'auth.example.com',
+      ENTREPOT_ACCESS_ISSUER_JWKS: `${issuer.url}/keys`,
+    },
+    parts: { access: { now: () => Date.now() + clock.offset } },
+  });
+  const client = new Client(service.url);
+  const ask = async (more: object = {}) =>
+    (await client.get(IMAGE, bearerOf(issuer.sign(claims(repository(['pull']), more))))).status;
+  assert.deepEqual([await ask(), await ask({ iss: 'other' })], [404, 401]);
+  assert.equal((await client.get(IMAGE)).status, 401);
+  assert.equal((await client.get(IMAGE, basic('root'))).status, 401, 'no rule lets anybody in by a password');
+  issuer.rotate();
+  clock.offset = 20_000;
+  assert.deepEqual([await ask({ jti: 'new' }), issuer.fetched.count], [404, 2]);
+  client.close();
+});
