@@ -46,6 +46,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   keys,
   user,
   token,
+  gc,
 };
 
 /**
@@ -117,6 +118,7 @@ const EXPECTED = new Set([
   'AuditUnusable',
   'CannotExplain',
   'AccountFault',
+  'CannotPlan',
   'IssuerKeysError',
 ]);
 
@@ -214,6 +216,13 @@ async function token(input: ConfigInput, [verb, ...rest]: readonly string[], val
   const { secret, note } = await createToken(config, name, values);
   process.stderr.write(`${note}\n`);
   return print(secret);
+}
+
+async function gc(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {
+  if (verb !== 'plan') throw new UsageError('gc has one verb: plan.');
+  refuseMore('gc plan', rest);
+  const { planCollection } = await import('./gc.ts');
+  return print(await planCollection(await readConfig(input, { allowExposed: true })));
 }
 
 async function configCommand(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {

@@ -26,6 +26,8 @@ Usage
       Show the access tokens, and end some.
   entrepot keys rotate
       Sign tokens with a new key; those that are out stay valid.
+  entrepot gc plan
+      Say which blobs nothing needs, how large they are, and when they go.
   entrepot read-only [on|off]
       Refuse pushes and deletions for now, while serving pulls; without a word, say how it is.
 

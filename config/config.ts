@@ -19,6 +19,7 @@ export interface Config {
   readonly storage: StorageConfig;
   readonly uploads: UploadsConfig;
   readonly limits: LimitsConfig;
+  readonly collection: CollectionConfig;
   readonly manifests: ManifestsConfig;
   readonly log: LogConfig;
   readonly metrics: MetricsConfig;
@@ -73,6 +74,13 @@ export interface UploadsConfig {
 }
 
 /** Absent rates limit nothing. */
+/** Removing what nothing needs. */
+export interface CollectionConfig {
+  readonly isOn: boolean;
+  /** How long content stays that nothing needs. */
+  readonly graceMs: number;
+}
+
 export interface LimitsConfig {
   /** Requests of one client address. */
   readonly perAddress?: Rate;

@@ -10,7 +10,7 @@ const MAX_AUTO_WORKERS = 4;
 
 /** What follows from settings without a fault. `cwd` is where relative paths start. */
 export function deriveConfig(settings: Settings, cwd: string): Config {
-  const { address, root, readOnly, storage, uploads, limits, manifests, log, metrics } = settings;
+  const { address, root, readOnly, storage, uploads, limits, collection, manifests, log, metrics } = settings;
   return frozen({
     address: listenAddress(address),
     root: path.resolve(cwd, root),
@@ -26,6 +26,7 @@ export function deriveConfig(settings: Settings, cwd: string): Config {
     },
     uploads: { expireAfterMs: milliseconds(uploads.expireAfter), maxSessions: uploads.maxSessions },
     limits: limitsConfig(limits),
+    collection: { isOn: collection.enabled, graceMs: milliseconds(collection.grace) },
     manifests: { maxSizeBytes: bytes(manifests.maxSize), allowSparseImages: manifests.allowSparseImages },
     log,
     metrics: metrics.address === undefined ? {} : { address: listenAddress(metrics.address) },

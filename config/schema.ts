@@ -97,6 +97,14 @@ const uploads = z.strictObject(
 
 const MOST_REQUESTS = 1_000_000;
 
+const collection = z.strictObject(
+  {
+    enabled: flag('Whether blobs that no manifest needs are removed, while serving.').default(true),
+    grace: duration('How long a blob stays that no manifest needs.', '1h', '365d').default('24h'),
+  },
+  SECTION,
+);
+
 const limits = z.strictObject(
   {
     perAddress: rateOr(
@@ -264,6 +272,7 @@ export const settingsSchema = z.strictObject(
     storage: storage.prefault({}),
     uploads: uploads.prefault({}),
     limits: limits.prefault({}),
+    collection: collection.prefault({}),
     manifests: manifests.prefault({}),
     log: log.prefault({}),
     metrics: metrics.prefault({}),

@@ -143,10 +143,10 @@ export class Adoption {
   }
 
   async #dropIfEmpty(name: RepositoryName): Promise<void> {
-    const { metadata } = this.#context;
+    const { metadata, now } = this.#context;
     await metadata.write('relaxed', async (tx) => {
       if (await metadata.intents.isAny(tx, name)) return;
-      if (await metadata.repositories.isEmpty(tx, name)) await metadata.repositories.remove(tx, name);
+      if (await metadata.repositories.isEmpty(tx, name)) await metadata.repositories.remove(tx, name, now());
     });
   }
 
@@ -247,7 +247,7 @@ export class Adoption {
   ): Promise<void> {
     const { metadata, now } = this.#context;
     if (size === undefined) {
-      await metadata.blobs.unlink(tx, name, digest);
+      await metadata.blobs.unlink(tx, name, digest, now());
       return;
     }
     const blobId = await metadata.blobs.upsert(tx, { digest, size, now: now(), verifiedAt: undefined });
@@ -268,7 +268,7 @@ export class Adoption {
       for (const tag of await metadata.tags.ofManifest(tx, known.id)) {
         await metadata.tags.remove(tx, { repository, repositoryId, tag, now: now() });
       }
-      await metadata.manifests.remove(tx, known.id);
+      await metadata.manifests.remove(tx, known.id, now());
       return;
     }
     await metadata.blobs.upsert(tx, { digest, size: row.size, now: now(), verifiedAt: now() });

@@ -34,7 +34,13 @@ export async function commitBlob(context: Context, adoption: Adoption, push: Blo
   const blob = { digest, size: 'staged' in content ? content.staged.size : content.bytes.length };
   const link = { key: layerLinkKey(name, digest), bytes: linkBytes(digest) };
   const run = await adoption.runForNew(name);
-  const change = { name, subjects: [{ layer: digest }], ...(prepare && { prepare }) };
+  const change = {
+    name,
+    subjects: [{ layer: digest }],
+    // Before it is seen what is stored. Where its bytes are being collected, their end is waited for.
+    isBlocked: async (tx: Transaction) => !(await metadata.blobs.claim(tx, digest, now())),
+    ...(prepare && { prepare }),
+  };
   await changing(context, change, async (held) => {
     const isStored = await hasVerified(context, blob);
     if (isStored) await driver.writeAll([link]);

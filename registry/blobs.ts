@@ -2,6 +2,8 @@ import { algorithmOf, type Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/names.ts';
 import { StorageError, type BlobReader, type ByteRange } from '../storage/blobs/driver.ts';
+import type { BlobRecord } from '../storage/metadata/blobs.ts';
+import type { Transaction } from '../storage/metadata/database.ts';
 import { blobKey, layerKey, layerLinkKey, linkBytes } from '../storage/layout.ts';
 import type { Adoption } from './adoption.ts';
 import { CACHED_CONTENT_MAX_BYTES } from './content-cache.ts';
@@ -42,7 +44,29 @@ export class Blobs {
     throw blobUnknown(name, digest);
   }
 
+  /**
+   * HEAD: a client that is told so leaves the upload out, and pushes its manifest later. So it stays for a grace from now.
+   *
+   * @throws RegistryError `BLOB_UNKNOWN`
+   */
+  async promise(name: RepositoryName, digest: Digest): Promise<Blob> {
+    const { metadata, now, settings } = this.#context;
+    const blob = await this.#lookup(name, digest);
+    // Half of the grace is left without a write; most of what is asked for was used a moment ago.
+    if (blob !== undefined && blob.lastUsed > now() - settings.collectionGraceMs / 2)
+      return { digest, size: blob.size };
+    const isThere =
+      blob !== undefined && (await metadata.write('relaxed', (tx) => metadata.blobs.touch(tx, name, digest, now())));
+    if (isThere) return { digest, size: blob.size };
+    throw blobUnknown(name, digest);
+  }
+
   async find(name: RepositoryName, digest: Digest): Promise<Blob | undefined> {
+    const found = await this.#lookup(name, digest);
+    return found && { digest, size: found.size };
+  }
+
+  async #lookup(name: RepositoryName, digest: Digest): Promise<BlobRecord | undefined> {
     const { blobs } = this.#context.metadata;
     let found = await blobs.lookup(name, digest);
     const isKnown =
@@ -51,7 +75,7 @@ export class Blobs {
       await this.#adoption.layer(name, digest);
       found = await blobs.lookup(name, digest);
     }
-    return found?.blob === undefined ? undefined : { digest, size: found.blob.size };
+    return found?.blob;
   }
 
   /** The whole of a small blob, from memory where possible; undefined when it is large. */
@@ -112,9 +136,7 @@ export class Blobs {
     const source = from ?? (await this.#holder(digest, rights));
     if (source === undefined || !rights.may('pull', source)) return undefined;
     const blob = await this.find(source, digest);
-    if (blob === undefined || (await this.#context.driver.stat(blobKey(digest)))?.size !== blob.size) return undefined;
-    await this.link(name, blob);
-    return blob;
+    return blob !== undefined && (await this.#link(name, blob)) ? blob : undefined;
   }
 
   /** A repository that has the blob and may be pulled from. */
@@ -128,17 +150,28 @@ export class Blobs {
     }
   }
 
-  /** Links content that lies in the store to a repository. */
-  async link(name: RepositoryName, blob: Blob): Promise<void> {
+  /** Links content that lies in the store to a repository. @returns false when it lies there no more */
+  async #link(name: RepositoryName, blob: Blob): Promise<boolean> {
     const { driver, metadata, now } = this.#context;
     const run = await this.#adoption.runForNew(name);
-    await changing(this.#context, { name, subjects: [{ layer: blob.digest }] }, async (held) => {
+    const change = {
+      name,
+      subjects: [{ layer: blob.digest }],
+      isBlocked: async (tx: Transaction) => !(await metadata.blobs.claim(tx, blob.digest, now())),
+    };
+    return changing(this.#context, change, async (held) => {
+      // Claimed by now: what is there stays there.
+      if ((await driver.stat(blobKey(blob.digest)))?.size !== blob.size) {
+        await held.finish('relaxed', async () => {});
+        return false;
+      }
       await driver.writeAll([{ key: layerLinkKey(name, blob.digest), bytes: linkBytes(blob.digest) }]);
       await held.finish('durable', async (tx) => {
         const repositoryId = await metadata.repositories.ensure(tx, name, now(), run);
         const blobId = await metadata.blobs.upsert(tx, { ...blob, now: now(), verifiedAt: undefined });
         await metadata.blobs.link(tx, repositoryId, blobId, now());
       });
+      return true;
     });
   }
 
@@ -148,7 +181,7 @@ export class Blobs {
    * @throws RegistryError `BLOB_UNKNOWN`; `DENIED` (409) with the manifest that still needs it
    */
   async delete(name: RepositoryName, digest: Digest): Promise<void> {
-    const { driver, metadata } = this.#context;
+    const { driver, metadata, now } = this.#context;
     const change = {
       name,
       subjects: [{ layer: digest }],
@@ -157,14 +190,14 @@ export class Blobs {
         await this.#adoption.repository(name);
         await this.get(name, digest);
       },
-      prepare: async (tx: Parameters<typeof metadata.blobs.neededBy>[0]) => {
+      prepare: async (tx: Transaction) => {
         const manifest = await metadata.blobs.neededBy(tx, name, digest);
         if (manifest !== undefined) throw isNeeded(digest, manifest);
       },
     };
     await changing(this.#context, change, async (held) => {
       await driver.delete([layerKey(name, digest)]);
-      await held.finish('durable', (tx) => metadata.blobs.unlink(tx, name, digest));
+      await held.finish('durable', (tx) => metadata.blobs.unlink(tx, name, digest, now()));
     });
   }
 }

@@ -14,6 +14,8 @@ export interface RegistrySettings {
   readonly allowSparseImages: boolean;
   readonly maxUploadSessions: number;
   readonly uploadExpiryMs: number;
+  /** How long content stays that nothing needs. */
+  readonly collectionGraceMs: number;
 }
 
 /** What every noun of the registry stands on. */

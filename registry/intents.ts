@@ -43,6 +43,8 @@ export interface Change<A> {
    * that had them may have failed with half of it in the tree.
    */
   readonly know?: () => Promise<void>;
+  /** Whether something else than a lock is in the way: it is waited for as for a lock. In the first transaction. */
+  readonly isBlocked?: (tx: Transaction) => Promise<boolean>;
   /** Runs in the first transaction once the locks are held; what it throws undoes them. */
   readonly prepare?: (tx: Transaction) => Promise<A>;
 }
@@ -147,6 +149,7 @@ async function tryAcquire<A>(
     const now = await context.metadata.repositories.verifiedRun(tx, change.name);
     if (now !== doubt && now !== context.run) return 'doubted';
   }
+  if ((await change.isBlocked?.(tx)) === true) return 'taken';
   const subjects = typeof change.subjects === 'function' ? await change.subjects(tx) : change.subjects;
   const keys = subjects.map((subject) => intentKey(change.name, subject));
   const reliedOn = (change.relyingOn ?? []).map((subject) => intentKey(change.name, subject));

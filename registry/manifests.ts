@@ -124,6 +124,7 @@ export class Manifests {
    *   moved or nothing be attached to the subject, or `DENIED` (412) when the precondition does not hold
    */
   async put(push: ManifestPush): Promise<PushedManifest> {
+    const { metadata, now } = this.#context;
     const plan = judge(push);
     const { name, digest, manifest, tags } = plan;
     const know = () => this.#know(plan);
@@ -132,7 +133,10 @@ export class Manifests {
     // A layer that is being deleted right now still has its row.
     const relyingOn = requiredBlobs(manifest).map((layer) => ({ layer }));
     const prepare = (tx: Transaction) => this.#prepare(tx, plan, run);
-    await changing(this.#context, { name, subjects, relyingOn, know, prepare }, async (held, prepared) => {
+    // The same may have been deleted, and be on its way out.
+    const isBlocked = async (tx: Transaction) => !(await metadata.blobs.claim(tx, digest, now()));
+    const change = { name, subjects, relyingOn, know, isBlocked, prepare };
+    await changing(this.#context, change, async (held, prepared) => {
       const placed = { ...plan, ...prepared };
       const [writes, last] = [writesBeforeTags(placed), tagWrites(placed)];
       const isChange = writes.length > 0 || last.length > 0;
@@ -268,7 +272,7 @@ export class Manifests {
         const row = repositoryId && (await metadata.manifests.find(tx, repositoryId, digest));
         if (!repositoryId || !row) return;
         for (const tag of tags) await metadata.tags.remove(tx, { repository: name, repositoryId, tag, now: now() });
-        await metadata.manifests.remove(tx, row.id);
+        await metadata.manifests.remove(tx, row.id, now());
       });
     });
   }

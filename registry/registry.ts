@@ -1,5 +1,6 @@
 import { Adoption } from './adoption.ts';
 import { Blobs } from './blobs.ts';
+import { Collection } from './collection.ts';
 import type { Context } from './context.ts';
 import { Maintenance } from './maintenance.ts';
 import { Manifests } from './manifests.ts';
@@ -17,6 +18,7 @@ export interface Registry {
   readonly referrers: Referrers;
   readonly repositories: Repositories;
   readonly maintenance: Maintenance;
+  readonly collection: Collection;
   /** Lets go of open upload sessions, then of the index and the store. */
   close(): Promise<void>;
 }
@@ -33,6 +35,7 @@ export function createRegistry(context: Context): Registry {
     referrers: new Referrers(context, adoption),
     repositories: new Repositories(context, adoption),
     maintenance: new Maintenance(context, adoption),
+    collection: new Collection(context, adoption),
     close: async () => {
       await uploads.close();
       await context.metadata.close();

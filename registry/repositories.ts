@@ -101,11 +101,11 @@ export class Repositories {
    * @throws RegistryError `NAME_UNKNOWN`
    */
   async delete(name: RepositoryName): Promise<void> {
-    const { driver, metadata } = this.#context;
+    const { driver, metadata, now } = this.#context;
     if (!(await this.exists(name))) throw repositoryUnknown(name);
     await changing(this.#context, { name, subjects: ['whole repository'] }, async (held) => {
       await driver.delete(repositoryPartKeys(name));
-      await held.finish('durable', (tx) => metadata.repositories.remove(tx, name));
+      await held.finish('durable', (tx) => metadata.repositories.remove(tx, name, now()));
     });
     this.#generations.delete(name);
   }

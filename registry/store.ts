@@ -9,7 +9,7 @@ const EPOCH_MAX_BYTES = 100;
 /**
  * Makes a store ready for a new run of the server. Called once a run, before any other process opens it.
  *
- * Whatever earlier runs left half-done is given up: their intents, and the upload sessions they held. When the index
+ * Whatever earlier runs left half-done is given up: their intents, deletions, and the upload sessions they held. When the index
  * does not belong to this tree, or the machine lost power, what it says of bytes beyond the tree is forgotten.
  *
  * @param boot names this boot of the machine
@@ -25,6 +25,7 @@ export async function beginRun(
   const abandoned = await metadata.intents.abandonEnded({ allButRun: run }, Date.now());
   if (abandoned > 0)
     log.info('the last run left changes half-done, their repositories are compared again', { changes: abandoned });
+  await metadata.collection.abandonDeletions(Date.now());
   if ((await metadata.state.get('boot')) !== boot) {
     await metadata.uploads.forgetDigests();
     await metadata.state.set('boot', boot);

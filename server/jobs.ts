@@ -2,12 +2,14 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import { removeLeftovers } from '../storage/blobs/temporary-files.ts';
 import { purgeTrash } from '../storage/blobs/trash.ts';
+import type { Registry } from '../registry/registry.ts';
 import type { Log } from './observe/log.ts';
 import type { OpenRegistry } from './open-registry.ts';
 
 const SECOND_MS = 1000;
 const HOUR_MS = 3600 * SECOND_MS;
 const TRASH_KEPT_MS = 24 * HOUR_MS;
+const COLLECT_EVERY_MS = 600 * SECOND_MS;
 const SLOW_COMPARISON_MS = 10 * SECOND_MS;
 
 /** What one process of a server does in the background. */
@@ -43,12 +45,20 @@ export function startJobs(config: Config, { registry }: OpenRegistry, log: Log):
   runner.every(6 * HOUR_MS, 'remove orphaned stages', () =>
     removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages()),
   );
+  if (config.collection.isOn) runner.every(COLLECT_EVERY_MS, 'collect garbage', () => collect(registry, runner, log));
   if (config.storage.driver === 'filesystem') {
     runner.every(HOUR_MS, 'empty the trash', () =>
       removed(log, 'deleted things were taken out of the trash', purgeTrash(config.root, Date.now() - TRASH_KEPT_MS)),
     );
   }
   return runner;
+}
+
+async function collect({ collection }: Registry, runner: JobRunner, log: Log): Promise<void> {
+  const collected = await collection.run(() => runner.breathe());
+  if (typeof collected === 'string') log.debug('no garbage is collected now', { reason: collected });
+  else if (collected.removed + collected.unlinked > 0)
+    log.info('blobs that nothing needs were removed', { ...collected });
 }
 
 async function removed(log: Log, message: string, count: Promise<number>): Promise<void> {

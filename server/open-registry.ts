@@ -52,6 +52,7 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
       allowSparseImages: config.manifests.allowSparseImages,
       maxUploadSessions: config.uploads.maxSessions,
       uploadExpiryMs: config.uploads.expireAfterMs,
+      collectionGraceMs: config.collection.graceMs,
     },
     log: parts.log,
     run: identity.run,

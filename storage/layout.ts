@@ -31,6 +31,11 @@ export function blobKey(digest: Digest): Key {
   return key(`${ROOT}/blobs/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}/data`);
 }
 
+/** What lies below it is the blob, and nothing else. */
+export function blobDirectoryKey(digest: Digest): Key {
+  return key(blobKey(digest).slice(0, -'/data'.length));
+}
+
 export function repositoryKey(name: RepositoryName): Key {
   return key(`${ROOT}/repositories/${name}`);
 }

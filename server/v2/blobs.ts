@@ -17,7 +17,8 @@ interface BlobParams {
 /** end-2. */
 export async function getBlob(services: Services, exchange: Exchange<BlobParams>): Promise<Reply> {
   const { name, digest } = exchange.params;
-  const blob = await services.registry.blobs.get(name, digest);
+  const { blobs } = services.registry;
+  const blob = exchange.method === 'HEAD' ? await blobs.promise(name, digest) : await blobs.get(name, digest);
   const headers = headersOf(blob);
   if (isNotModified(exchange.headers, digest)) return notModified(headers);
   if (exchange.method === 'HEAD') return { status: 200, headers: { ...headers, 'Content-Length': blob.size } };

@@ -1,10 +1,13 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/names.ts';
+import { queueBlob } from './collection.ts';
 import type { Database, Row, Transaction } from './database.ts';
 
 export interface BlobRecord {
   /** In bytes. */
   readonly size: number;
+  /** When somebody relied on it last, to within half of the collection's grace; milliseconds since 1970. */
+  readonly lastUsed: number;
 }
 
 /** What the index says of a blob in a repository, with how far the repository itself is known. */
@@ -23,7 +26,7 @@ export class BlobRecords {
   /** Undefined when the repository has no row. */
   async lookup(repository: RepositoryName, digest: Digest): Promise<BlobLookup | undefined> {
     const row = await this.#database.get(
-      `SELECT r.verified_run, b.size FROM repository r
+      `SELECT r.verified_run, b.size, b.last_used FROM repository r
        LEFT JOIN blob b ON b.digest = ?
          AND EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.repository_id = r.id AND rb.blob_id = b.id)
        WHERE r.name = ?`,
@@ -34,7 +37,7 @@ export class BlobRecords {
     const size = row['size'];
     return {
       verifiedRun: (row['verified_run'] as string | null) ?? undefined,
-      blob: size === null ? undefined : { size: Number(size) },
+      blob: size === null ? undefined : { size: Number(size), lastUsed: Number(row['last_used']) },
     };
   }
 
@@ -91,6 +94,35 @@ export class BlobRecords {
       blobId,
       now,
     );
+    await queueBlob(tx, blobId, now);
+  }
+
+  /**
+   * Somebody is about to rely on the stored bytes: they are not collected while its locks are held, nor for a grace.
+   *
+   * @returns false when they are being removed at this moment: to be waited for
+   */
+  async claim(tx: Transaction, digest: Digest, now: number): Promise<boolean> {
+    const row = await tx.get(
+      `UPDATE blob SET state = CASE state WHEN 'deleting' THEN state ELSE 'live' END, last_used = ?
+       WHERE digest = ? RETURNING state`,
+      now,
+      digest,
+    );
+    return row?.['state'] !== 'deleting';
+  }
+
+  /** The same for a blob that the repository has. @returns false when it does not have it by now */
+  async touch(tx: Transaction, repository: RepositoryName, digest: Digest, now: number): Promise<boolean> {
+    const changed = await tx.run(
+      `UPDATE blob SET state = 'live', last_used = ? WHERE digest = ? AND state <> 'deleting'
+       AND EXISTS (SELECT 1 FROM repository_blob rb JOIN repository r ON r.id = rb.repository_id
+                   WHERE rb.blob_id = blob.id AND r.name = ?)`,
+      now,
+      digest,
+      repository,
+    );
+    return changed > 0;
   }
 
   /** From now on nobody counts as having hashed what lies in the store. */
@@ -103,7 +135,9 @@ export class BlobRecords {
     await tx.run('UPDATE blob SET verified_at = NULL WHERE digest = ?', digest);
   }
 
-  async unlink(tx: Transaction, repository: RepositoryName, digest: Digest): Promise<boolean> {
+  async unlink(tx: Transaction, repository: RepositoryName, digest: Digest, now: number): Promise<boolean> {
+    const id = (await tx.get('SELECT id FROM blob WHERE digest = ?', digest))?.['id'];
+    if (id !== undefined) await queueBlob(tx, Number(id), now);
     const changed = await tx.run(
       `DELETE FROM repository_blob WHERE repository_id = (SELECT id FROM repository WHERE name = ?)
        AND blob_id = (SELECT id FROM blob WHERE digest = ?)`,

@@ -1,6 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import { parseDigest } from '../../oci/digest.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
+import { queueManifest } from './collection.ts';
 import type { Database, Row, Transaction } from './database.ts';
 
 export interface ManifestRecord {
@@ -140,7 +141,8 @@ export class ManifestRecords {
   }
 
   /** Removes the row with its references. Tags must be gone before. */
-  async remove(tx: Transaction, id: number): Promise<void> {
+  async remove(tx: Transaction, id: number, now: number): Promise<void> {
+    await queueManifest(tx, id, now);
     await tx.run('DELETE FROM manifest_reference WHERE manifest_id = ?', id);
     await tx.run('DELETE FROM manifest WHERE id = ?', id);
   }

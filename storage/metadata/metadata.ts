@@ -1,9 +1,11 @@
 import { BlobRecords } from './blobs.ts';
+import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
 import { IntentRecords } from './intents.ts';
 import { ManifestRecords } from './manifests.ts';
 import { measuredDatabase, type ObserveIndex } from './measured.ts';
 import { start } from './migrations/0001-start.ts';
+import { addCollection } from './migrations/0002-collection.ts';
 import { migrate } from './migrations/migrate.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
@@ -20,6 +22,7 @@ export interface Metadata {
   readonly tags: TagRecords;
   readonly uploads: UploadRecords;
   readonly intents: IntentRecords;
+  readonly collection: CollectionRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -39,7 +42,7 @@ export async function openSqliteMetadata(file: string, observe?: ObserveIndex): 
   return openMetadata(observe === undefined ? database : measuredDatabase(database, observe), SQLITE_TYPES);
 }
 
-const MIGRATIONS = [start];
+const MIGRATIONS = [start, addCollection];
 const ADVICE = 'use the program that wrote it, or delete the index: it is rebuilt from the tree';
 
 async function openMetadata(database: Database, types: ColumnTypes): Promise<Metadata> {
@@ -52,6 +55,7 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     tags: new TagRecords(database),
     uploads: new UploadRecords(database),
     intents: new IntentRecords(database),
+    collection: new CollectionRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),
   };

@@ -1,4 +1,5 @@
 import { isRepositoryName, type RepositoryName } from '../../oci/names.ts';
+import { queueRepository } from './collection.ts';
 import type { Database, Row, Transaction } from './database.ts';
 
 export interface RepositoryRecord {
@@ -82,9 +83,10 @@ export class RepositoryRecords {
   }
 
   /** Removes the repository with all its rows. */
-  async remove(tx: Transaction, name: RepositoryName): Promise<void> {
+  async remove(tx: Transaction, name: RepositoryName, now: number): Promise<void> {
     const id = await this.id(tx, name);
     if (id === undefined) return;
+    await queueRepository(tx, id, now);
     await tx.run('DELETE FROM tag WHERE repository_id = ?', id);
     // Not left to the cascade: this one has an index, the foreign key has none of its own.
     await tx.run('DELETE FROM manifest_reference WHERE repository_id = ?', id);

@@ -47,6 +47,7 @@ export async function openTestRegistry(options: RegistryOptions): Promise<Opened
       allowSparseImages: false,
       maxUploadSessions: 100,
       uploadExpiryMs: 3_600_000,
+      collectionGraceMs: 3_600_000,
       ...options.settings,
     },
     log,

@@ -24,6 +24,7 @@ function heavy(name: string, minutes: number): Suite {
 const SUITES: readonly Suite[] = [
   quick('architecture', 'test/architecture.test.ts'),
   quick('unit'),
+  quick('model'),
   quick('contracts'),
   quick('http'),
   quick('properties'),

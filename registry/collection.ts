@@ -1,0 +1,178 @@
+import type { Digest } from '../oci/digest.ts';
+import type { RepositoryName } from '../oci/names.ts';
+import { blobDirectoryKey, blobKey, layerKey } from '../storage/layout.ts';
+import type { Garbage } from '../storage/metadata/collection.ts';
+import type { Transaction } from '../storage/metadata/database.ts';
+import type { Adoption } from './adoption.ts';
+import type { Context } from './context.ts';
+import { changing } from './intents.ts';
+
+const BATCH = 100;
+const PLAN_PAGE = 1_000;
+
+/** What a round of the collection did. */
+export interface Collected {
+  /** How many blobs were looked at. */
+  readonly examined: number;
+  /** Links of repositories to blobs that no manifest of theirs needs. */
+  readonly unlinked: number;
+  readonly removed: number;
+  /** Of those that were removed. */
+  readonly bytes: number;
+}
+
+/** Why nothing is removed at the moment. */
+export type Refusal = 'the tree is not compared with the index yet' | 'repositories are in doubt';
+
+/**
+ * Removes blobs that nothing needs, while everything is served. Run by one process of a server.
+ *
+ * In each step it is looked again whether anything needs the blob, in the transaction that takes the step:
+ *
+ * 1. a link of a repository to a blob that no manifest there needs leaves the index, then the tree;
+ * 2. a blob without links is condemned; whoever pushes or mounts it makes it live again with its locks;
+ * 3. what is still condemned is deleted: it says so in the index, its bytes leave the tree, its row leaves the index.
+ *    Whoever pushes it meanwhile waits.
+ *
+ * `test/model` looks at every order in which these steps and those of pushes can be taken. Nothing is touched that was
+ * used within the grace: clients push blobs first, and the manifest that needs them later.
+ */
+export class Collection {
+  readonly #context: Context;
+  readonly #adoption: Adoption;
+
+  constructor(context: Context, adoption: Adoption) {
+    this.#context = context;
+    this.#adoption = adoption;
+  }
+
+  /** What nothing needs, the blobs that still have to wait among them; nothing else is removed. */
+  async *plan(): AsyncGenerator<Garbage> {
+    const { collection } = this.#context.metadata;
+    for (let after = ''; ;) {
+      const page = await collection.garbage(after, PLAN_PAGE);
+      yield* page;
+      if (page.length < PLAN_PAGE) return;
+      after = page.at(-1)?.digest ?? after;
+    }
+  }
+
+  /** Undefined when it may run. */
+  async refusal(): Promise<Refusal | undefined> {
+    if (!(await this.#adoption.isWholeTreeVerified())) return 'the tree is not compared with the index yet';
+    const isKnown = await this.#context.metadata.collection.isWholeTreeKnown(this.#context.run);
+    return isKnown ? undefined : 'repositories are in doubt';
+  }
+
+  /**
+   * Removes everything that is due.
+   *
+   * @param pause awaited after each blob; what it throws ends the round
+   */
+  async run(pause: () => Promise<void>): Promise<Collected | Refusal> {
+    const refused = await this.refusal();
+    if (refused !== undefined) return refused;
+    const { metadata, now, settings } = this.#context;
+    const before = now() - settings.collectionGraceMs;
+    const done = { examined: 0, unlinked: 0, removed: 0, bytes: 0 };
+    for (;;) {
+      const due = await metadata.collection.due(before, BATCH);
+      for (const digest of due) {
+        add(done, await this.#examine(digest, before));
+        await pause();
+      }
+      done.examined += due.length;
+      if (due.length < BATCH) return done;
+    }
+  }
+
+  async #examine(digest: Digest, before: number): Promise<Partial<Collected>> {
+    const { metadata } = this.#context;
+    let unlinked = 0;
+    for (const name of await metadata.collection.unneededLinks(digest)) {
+      if (await this.#unlink(name, digest, before)) unlinked += 1;
+    }
+    const isCondemned = await metadata.write('relaxed', (tx) => this.#condemn(tx, digest, before));
+    if (!isCondemned) return { unlinked };
+    const isBegun = await metadata.write('relaxed', (tx) => this.#begin(tx, digest, before));
+    return isBegun ? { unlinked, ...(await this.#delete(digest)) } : { unlinked };
+  }
+
+  /** Takes a link from a repository where no manifest needs it; false when somebody wants it by now. */
+  async #unlink(name: RepositoryName, digest: Digest, before: number): Promise<boolean> {
+    const { driver, metadata, now } = this.#context;
+    const prepare = async (tx: Transaction) => {
+      const isUsed = ((await metadata.collection.lastUsed(tx, digest)) ?? 0) > before;
+      if (isUsed || (await metadata.blobs.neededBy(tx, name, digest)) !== undefined) throw new IsWanted();
+      // From here on a HEAD finds nothing, though the link is still in the tree.
+      await metadata.blobs.unlink(tx, name, digest, now());
+    };
+    const know = () => this.#adoption.repository(name);
+    try {
+      await changing(this.#context, { name, subjects: [{ layer: digest }], know, prepare }, async (held) => {
+        await driver.delete([layerKey(name, digest)]);
+        await held.finish('relaxed', async () => {});
+      });
+      return true;
+    } catch (error) {
+      if (error instanceof IsWanted) return false;
+      throw error;
+    }
+  }
+
+  async #condemn(tx: Transaction, digest: Digest, before: number): Promise<boolean> {
+    const { collection } = this.#context.metadata;
+    const hindrance = await collection.hindrance(tx, digest, before);
+    if (hindrance === 'needed') await this.#letBe(tx, digest);
+    else if (hindrance === 'in use') await collection.queue(tx, digest, this.#context.now());
+    else if (await collection.condemn(tx, digest)) return true;
+    // Was condemned in an earlier round; or there is no row, and nothing to remove.
+    else return (await collection.lastUsed(tx, digest)) !== undefined || this.#forgotten(tx, digest);
+    return false;
+  }
+
+  /**
+   * It is looked at again while some of what needs it may go by itself: a manifest that is being pushed may still fail, a
+   * link that no manifest needs was used a moment ago.
+   */
+  async #letBe(tx: Transaction, digest: Digest): Promise<void> {
+    const { collection } = this.#context.metadata;
+    if (await collection.mayBecomeUnneeded(tx, digest)) await collection.queue(tx, digest, this.#context.now());
+    else await collection.forget(tx, digest);
+  }
+
+  async #forgotten(tx: Transaction, digest: Digest): Promise<false> {
+    await this.#context.metadata.collection.forget(tx, digest);
+    return false;
+  }
+
+  async #begin(tx: Transaction, digest: Digest, before: number): Promise<boolean> {
+    const { collection } = this.#context.metadata;
+    if ((await collection.hindrance(tx, digest, before)) !== undefined) return false;
+    return collection.beginDeletion(tx, digest);
+  }
+
+  /** Its row says `deleting`: nobody relies on it, and nobody else deletes it. */
+  async #delete(digest: Digest): Promise<Partial<Collected>> {
+    const { driver, metadata, cache, now } = this.#context;
+    try {
+      const bytes = (await driver.stat(blobKey(digest)))?.size ?? 0;
+      await driver.delete([blobDirectoryKey(digest)]);
+      cache.delete(digest);
+      await metadata.write('relaxed', (tx) => metadata.collection.endDeletion(tx, digest));
+      return { removed: 1, bytes };
+    } catch (error) {
+      await metadata.collection.abandonDeletions(now(), digest);
+      throw error;
+    }
+  }
+}
+
+/** Ends a transaction that was to take something away which somebody wants by now. */
+class IsWanted extends Error {}
+
+function add(sum: { unlinked: number; removed: number; bytes: number }, more: Partial<Collected>): void {
+  sum.unlinked += more.unlinked ?? 0;
+  sum.removed += more.removed ?? 0;
+  sum.bytes += more.bytes ?? 0;
+}

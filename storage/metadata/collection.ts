@@ -1,0 +1,207 @@
+import type { Digest } from '../../oci/digest.ts';
+import type { RepositoryName } from '../../oci/names.ts';
+import type { Database, Transaction, Value } from './database.ts';
+
+/** Content that nothing needs. */
+export interface Garbage {
+  readonly digest: Digest;
+  /** In bytes. */
+  readonly size: number;
+  /** When it was used or queued last, milliseconds since 1970: the grace begins there. */
+  readonly since: number;
+}
+
+/** What keeps content from being removed right now. */
+export type Hindrance =
+  /** A repository has it, or a manifest is it. */
+  | 'needed'
+  /** Somebody used it a moment ago, or is changing it. */
+  | 'in use';
+
+// A blob row that no manifest is, and no link of a repository leads to.
+const IS_UNNEEDED = `
+  NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
+  AND NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id)`;
+const NEEDS_IT = `
+  SELECT 1 FROM manifest_reference e
+  WHERE e.repository_id = rb.repository_id AND e.digest = b.digest AND e.kind IN ('config', 'layer', 'manifest')`;
+
+/** What the garbage collection asks and changes; `registry/collection.ts` says in which order. */
+export class CollectionRecords {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Content that has been in the queue for as long as since `before`, at most `limit`, the oldest first. */
+  async due(before: number, limit: number): Promise<readonly Digest[]> {
+    const sql = 'SELECT digest FROM collection_queue WHERE since <= ? ORDER BY since, digest LIMIT ?';
+    return (await this.#database.all(sql, before, limit)).map((row) => row['digest'] as Digest);
+  }
+
+  async length(): Promise<number> {
+    return Number((await this.#database.get('SELECT count(*) AS n FROM collection_queue'))?.['n'] ?? 0);
+  }
+
+  /** Everything in the queue that nothing needs by now, also what still has to wait, in the order of its digests. */
+  async garbage(after: string, limit: number): Promise<readonly Garbage[]> {
+    const rows = await this.#database.all(
+      `SELECT b.digest, b.size, CASE WHEN q.since > b.last_used THEN q.since ELSE b.last_used END AS since FROM collection_queue q
+       JOIN blob b ON b.digest = q.digest
+       WHERE q.digest > ? AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
+         AND NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND EXISTS (${NEEDS_IT}))
+       ORDER BY q.digest LIMIT ?`,
+      after,
+      limit,
+    );
+    return rows.map((row) => ({
+      digest: row['digest'] as Digest,
+      size: Number(row['size']),
+      since: Number(row['since']),
+    }));
+  }
+
+  /** Repositories that have a link to it and no manifest that needs it there. */
+  async unneededLinks(digest: Digest): Promise<readonly RepositoryName[]> {
+    const rows = await this.#database.all(
+      `SELECT r.name FROM blob b JOIN repository_blob rb ON rb.blob_id = b.id JOIN repository r ON r.id = rb.repository_id
+       WHERE b.digest = ? AND NOT EXISTS (${NEEDS_IT}) ORDER BY r.id`,
+      digest,
+    );
+    return rows.map((row) => row['name'] as RepositoryName);
+  }
+
+  /** Whether everything in the tree is in the index as it is there: only then is it known what nothing needs. */
+  async isWholeTreeKnown(run: string): Promise<boolean> {
+    const sql = `SELECT 1 FROM repository WHERE verified_run IS NULL OR verified_run <> ? LIMIT 1`;
+    return (await this.#database.get(sql, run)) === undefined;
+  }
+
+  /** When it was used last; undefined when there is no row. */
+  async lastUsed(tx: Transaction, digest: Digest): Promise<number | undefined> {
+    const row = await tx.get('SELECT last_used FROM blob WHERE digest = ?', digest);
+    return row === undefined ? undefined : Number(row['last_used']);
+  }
+
+  /** Undefined for what may be removed; `before` is the end of the grace. */
+  async hindrance(tx: Transaction, digest: Digest, before: number): Promise<Hindrance | undefined> {
+    const row = await tx.get(
+      `SELECT b.last_used, CASE WHEN ${IS_UNNEEDED} THEN 1 ELSE 0 END AS is_unneeded FROM blob b WHERE b.digest = ?`,
+      digest,
+    );
+    if (row === undefined) return undefined;
+    if (row['is_unneeded'] === 0) return 'needed';
+    const isUsed = Number(row['last_used']) > before || (await this.isBeingChanged(tx, digest));
+    return isUsed ? 'in use' : undefined;
+  }
+
+  /** Whether any repository is being changed in what concerns it. */
+  async isBeingChanged(tx: Transaction, digest: Digest): Promise<boolean> {
+    // Few at any time; a digest holds neither of the two wildcards.
+    return (await tx.get(`SELECT 1 FROM intent WHERE key LIKE '%@' || ? LIMIT 1`, digest)) !== undefined;
+  }
+
+  /** Whether something that needs it, or looks so, is not there to stay. */
+  async mayBecomeUnneeded(tx: Transaction, digest: Digest): Promise<boolean> {
+    const row = await tx.get(
+      `SELECT 1 FROM blob b WHERE b.digest = ? AND (
+         EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND NOT EXISTS (${NEEDS_IT}))
+         OR EXISTS (SELECT 1 FROM repository_blob rb
+                    JOIN manifest_reference e ON e.repository_id = rb.repository_id AND e.digest = b.digest
+                    JOIN manifest m ON m.id = e.manifest_id WHERE rb.blob_id = b.id AND m.state <> 'committed')
+         OR EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest AND m.state <> 'committed'))`,
+      digest,
+    );
+    return row !== undefined || this.isBeingChanged(tx, digest);
+  }
+
+  /** @returns whether it was live before, and is condemned now */
+  async condemn(tx: Transaction, digest: Digest): Promise<boolean> {
+    return this.#turns(tx, `UPDATE blob SET state = 'condemned' WHERE digest = ? AND state = 'live'`, digest);
+  }
+
+  /** @returns whether it was condemned before, and is being deleted now */
+  async beginDeletion(tx: Transaction, digest: Digest): Promise<boolean> {
+    return this.#turns(tx, `UPDATE blob SET state = 'deleting' WHERE digest = ? AND state = 'condemned'`, digest);
+  }
+
+  /** The bytes are gone. */
+  async endDeletion(tx: Transaction, digest: Digest): Promise<void> {
+    await tx.run(`DELETE FROM blob WHERE digest = ? AND state = 'deleting'`, digest);
+    await this.forget(tx, digest);
+  }
+
+  /**
+   * Deletions that did not come to their end are none: the bytes are there as before, or gone as a whole, and somebody
+   * else may have stored them again. For when nobody deletes.
+   *
+   * @param digest all of them unless given
+   */
+  async abandonDeletions(now: number, digest?: Digest): Promise<void> {
+    await this.#database.write('relaxed', async (tx) => {
+      const rows = await tx.all(
+        `UPDATE blob SET state = 'live' WHERE state = 'deleting' AND (? IS NULL OR digest = ?) RETURNING digest`,
+        digest ?? null,
+        digest ?? null,
+      );
+      for (const row of rows) await this.queue(tx, row['digest'] as Digest, now);
+    });
+  }
+
+  /** It is looked at again a grace after `since`. */
+  async queue(tx: Transaction, digest: Digest, since: number): Promise<void> {
+    await tx.run(
+      'INSERT INTO collection_queue (digest, since) VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET since = excluded.since',
+      digest,
+      since,
+    );
+  }
+
+  /** It is looked at no more, until something happens to it. */
+  async forget(tx: Transaction, digest: Digest): Promise<void> {
+    await tx.run('DELETE FROM collection_queue WHERE digest = ?', digest);
+  }
+
+  async #turns(tx: Transaction, sql: string, ...values: readonly Value[]): Promise<boolean> {
+    return (await tx.run(sql, ...values)) > 0;
+  }
+}
+
+/*
+ * The last thing that needed content may have gone: part of the transaction in which that happens.
+ */
+
+const TO_QUEUE = `ON CONFLICT (digest) DO UPDATE SET since = excluded.since`;
+
+/** A blob of a repository, new there or gone from it. */
+export async function queueBlob(tx: Transaction, blobId: number, now: number): Promise<void> {
+  const sql = `INSERT INTO collection_queue (digest, since) SELECT digest, ? FROM blob WHERE id = ? ${TO_QUEUE}`;
+  await tx.run(sql, now, blobId);
+}
+
+/** A manifest that goes, and everything that it points to. */
+export async function queueManifest(tx: Transaction, manifestId: number, now: number): Promise<void> {
+  await tx.run(
+    `INSERT INTO collection_queue (digest, since)
+     SELECT digest, ? FROM manifest_reference WHERE manifest_id = ? AND kind <> 'subject'
+     UNION SELECT digest, ? FROM manifest WHERE id = ? ${TO_QUEUE}`,
+    now,
+    manifestId,
+    now,
+    manifestId,
+  );
+}
+
+/** Everything in a repository that goes. */
+export async function queueRepository(tx: Transaction, repositoryId: number, now: number): Promise<void> {
+  await tx.run(
+    `INSERT INTO collection_queue (digest, since)
+     SELECT b.digest, ? FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id WHERE rb.repository_id = ?
+     UNION SELECT digest, ? FROM manifest WHERE repository_id = ? ${TO_QUEUE}`,
+    now,
+    repositoryId,
+    now,
+    repositoryId,
+  );
+}
