@@ -200,7 +200,7 @@ describe('the garbage collection', () => {
     assert.deepEqual(ended, []);
     await setState('live');
     await Promise.all(pushes);
-    assert.deepEqual(ended.toSorted(), ['blob', 'manifest', 'mount']);
+    assert.deepEqual(new Set(ended), new Set(['blob', 'manifest', 'mount']));
   });
 
   it('gives up a deletion that was cut short', async () => {

@@ -145,7 +145,7 @@ async function assertWhole(registry: Registry, driver: BlobDriver, image: Image)
 
 /** Lets others have their turn before each transaction: between two steps anything may happen. */
 function hesitating(metadata: Metadata, random: Random, mostMs: number): void {
-  const { write } = metadata;
+  const write: Metadata['write'] = metadata.write.bind(metadata);
   const hesitant: Metadata['write'] = async (durability, work) => {
     if (random.chance(0.5)) await delay(random.integer(0, mostMs));
     return write(durability, work);
