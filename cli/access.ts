@@ -2,6 +2,7 @@ import type { AccessAction, Config } from '../config/config.ts';
 import { ACCESS_ACTIONS } from '../config/access-words.ts';
 import { parseReference, parseRepositoryName, type RepositoryName, type Tag } from '../oci/names.ts';
 import { ANONYMOUS, type Caller } from '../server/auth/caller.ts';
+import { groupsOf } from '../server/auth/groups.ts';
 import { Policy, type Misfit, type Question } from '../server/auth/policy.ts';
 
 /** The question cannot be asked so; the message says how. */
@@ -49,8 +50,8 @@ export function explainAccess({ access }: Config, words: readonly string[]): str
 function callerOf(word: string, groups: Config['access']['groups']): Caller {
   if (word === 'anonymous') return ANONYMOUS;
   const user = word.replace(/^user:/, '');
-  const caller = { user, groups: Object.keys(groups).filter((group) => groups[group]?.includes(user)) };
-  return /^(?:robot|trust):/.test(word) ? { ...caller, principal: word } : caller;
+  const principal = /^(?:robot|trust):/.test(word) ? word : undefined;
+  return { user, groups: groupsOf({ groups }, user, principal), ...(principal !== undefined && { principal }) };
 }
 
 function touched(on: string): { repository?: RepositoryName; tag?: Tag | undefined } {

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { openSqliteMetadata } from '../storage/metadata/metadata.ts';
+import { actAsOwner } from './act-as-owner.ts';
 import { columns, minuteOf } from './columns.ts';
 
 /** There is nothing to plan for; the message says why. */
@@ -21,6 +22,7 @@ export async function planCollection({ storage, root, collection }: Config): Pro
   if (storage.driver === 'memory') throw new CannotPlan('a registry in memory is gone with its process');
   const file = path.join(root, '.meta', 'index.db');
   if (!existsSync(file)) throw new CannotPlan(`no registry is in ${root} yet: name its --root`);
+  actAsOwner(root);
   const metadata = await openSqliteMetadata(file);
   try {
     const rows: string[][] = [];

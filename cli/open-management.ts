@@ -1,6 +1,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
+import { actAsOwner } from './act-as-owner.ts';
 import type { Accounts } from '../server/auth/htpasswd.ts';
 import { openHtpasswdFile } from '../server/auth/htpasswd-file.ts';
 import { AccountFault, Management } from '../server/auth/management.ts';
@@ -19,6 +20,7 @@ export async function withManagement<T>(config: Config, use: (management: Manage
   if (!existsSync(config.root)) {
     throw new AccountFault(404, `there is no ${config.root}: name the root of the registry with --root, or make it`);
   }
+  actAsOwner(config.root);
   const directory = path.join(config.root, '.meta');
   mkdirSync(directory, { recursive: true });
   const inFile = await accountsOfFile(config);

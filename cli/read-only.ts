@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { createReadOnly } from '../server/read-only.ts';
+import { actAsOwner } from './act-as-owner.ts';
 import { openSqliteMetadata } from '../storage/metadata/metadata.ts';
 
 /** What was asked for did not happen; the message says why. */
@@ -27,6 +28,7 @@ export async function switchReadOnly(config: Config, verb: 'on' | 'off' | undefi
   if (!existsSync(file)) {
     throw new CannotSwitch(`no registry is in ${config.root} yet: start one with "entrepot serve", or name its --root`);
   }
+  actAsOwner(config.root);
   const metadata = await openSqliteMetadata(file);
   try {
     if (verb !== undefined) await createReadOnly(metadata.state, false).set(verb === 'on');

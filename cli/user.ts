@@ -32,7 +32,7 @@ async function change(
   }
   if (verb === 'passwd') {
     await management.setPassword(name, password);
-    return `${name} has a new password; what was logged in with the one before is not any more`;
+    return `${name} has a new password; what was logged in with the one before is not any more. Access tokens stay: entrepot token list`;
   }
   await management.setDisabled(name, verb === 'disable');
   if (verb === 'enable') return `${name} can log in`;

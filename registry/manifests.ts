@@ -158,6 +158,8 @@ export class Manifests {
     await this.#adoption.manifest(plan.name, plan.digest);
     for (const tag of plan.tags) await this.#adoption.tag(plan.name, tag);
     for (const digest of requiredBlobs(plan.manifest)) await this.#adoption.layer(plan.name, digest);
+    // All tags of its subject have to be known before it is decided who may attach something to it.
+    if (plan.manifest.subject !== undefined) await this.#adoption.repository(plan.name);
   }
 
   async #prepare(tx: Transaction, plan: Plan, run: string | undefined): Promise<Prepared> {

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { RepositoryName } from '../oci/names.ts';
 import { repositoryPartKeys } from '../storage/layout.ts';
 import type { Adoption } from './adoption.ts';
@@ -42,6 +43,7 @@ export class Repositories {
       visible.push(...names.filter((name) => rights.sees(name)));
       last = names.at(-1) ?? '';
       if (names.length < LOOKED_AT_ONCE) break;
+      await nextTurn();
     }
     return visible.slice(0, limit);
   }

@@ -49,6 +49,12 @@ export class Watched<T> {
     return this.#running;
   }
 
+  /** The same, and not what is being looked at already: for who knows that it has changed just now. */
+  async checkAnew(): Promise<void> {
+    await this.#running;
+    await this.check();
+  }
+
   close(): void {
     clearInterval(this.#timer);
   }

@@ -10,8 +10,14 @@ export function readUser(body: JsonBody): { readonly name: string; readonly pass
   return { name: textIn(body, 'name'), password: textIn(body, 'password') };
 }
 
+/** What is to change about an account; what is absent stays. */
+export interface UserChange {
+  readonly password?: string;
+  readonly isDisabled?: boolean;
+}
+
 /** `{"password"}`, `{"isDisabled"}` or both. @throws RegistryError for anything else */
-export function readPasswordChange(body: JsonBody): { readonly password?: string; readonly isDisabled?: boolean } {
+export function readUserChange(body: JsonBody): UserChange {
   refuseOthers(body, ['password', 'isDisabled']);
   const { isDisabled } = body;
   if (isDisabled !== undefined && typeof isDisabled !== 'boolean') throw isWrong('isDisabled is true or false');

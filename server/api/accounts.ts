@@ -2,7 +2,7 @@ import type { IRouter, Request } from 'express';
 import { RegistryError } from '../../oci/errors.ts';
 import { AccountFault, noToken, type Management, type TokenInfo } from '../auth/management.ts';
 import { jsonReply, type Reply } from '../http/exchange.ts';
-import { readPasswordChange, readTokenRequest, readUser, type JsonBody } from './account-bodies.ts';
+import { readUserChange, readTokenRequest, readUser, type JsonBody, type UserChange } from './account-bodies.ts';
 import { guarded, type About, type GuardedParts } from './guarded.ts';
 import { isTooLarge, jsonOf, replying, route, type ReadBody } from './routing.ts';
 
@@ -22,7 +22,7 @@ export function routeAccounts(api: IRouter, parts: AccountsParts): void {
   const { management } = parts;
   if (management === undefined) return;
   const guard = (request: Request, about: About, work: Parameters<typeof guarded>[3]) =>
-    guarded(parts, request, about, (admission) => work(admission).catch(refused));
+    guarded(parts, request, about, (admission, isAbout) => work(admission, isAbout).catch(refused));
   const bodyOf = async (request: Request): Promise<JsonBody> => {
     const body = jsonOf(await parts.readBody(request, BODY_MAX_BYTES, () => isTooLarge(BODY_MAX_BYTES)));
     if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as JsonBody;
@@ -40,8 +40,9 @@ export function routeAccounts(api: IRouter, parts: AccountsParts): void {
       }),
     ),
     post: replying((request) =>
-      guard(request, { action: 'admin', subject: 'users' }, async () => {
+      guard(request, { action: 'admin', subject: 'users', isAboutCredentials: true }, async (_admission, isAbout) => {
         const { name, password } = readUser(await bodyOf(request));
+        isAbout(`user ${name}: added`);
         await management.addUser(name, password);
         return jsonReply(201, { name, isDisabled: false });
       }),
@@ -51,11 +52,13 @@ export function routeAccounts(api: IRouter, parts: AccountsParts): void {
   route(api, '/users/:name', {
     patch: replying(async (request) => {
       const name = String(request.params['name']);
-      const changeOf = once(async () => readPasswordChange(await bodyOf(request)));
+      const changeOf = once(async () => readUserChange(await bodyOf(request)));
       // Nobody locks himself out, or in again.
       const isOwn = async (user: string) => user === name && (await changeOf()).isDisabled === undefined;
-      return guard(request, { action: 'admin', subject: `user ${name}`, isOwn }, async () => {
+      const about: About = { action: 'admin', subject: `user ${name}`, isOwn, isAboutCredentials: true };
+      return guard(request, about, async (_admission, isAbout) => {
         const change = await changeOf();
+        isAbout(`user ${name}: ${wordsOf(change).join(', ')}`);
         if (change.password !== undefined) await management.setPassword(name, change.password);
         if (change.isDisabled !== undefined) await management.setDisabled(name, change.isDisabled);
         return { status: 204 };
@@ -77,11 +80,13 @@ export function routeAccounts(api: IRouter, parts: AccountsParts): void {
         const { robot, user: owner = user } = await wantedOf();
         return robot === undefined && owner === user;
       };
-      return guard(request, { action: 'admin', subject: 'tokens', isOwn }, async ({ user }) => {
+      const about: About = { action: 'admin', subject: 'tokens', isOwn, isAboutCredentials: true };
+      return guard(request, about, async ({ user }, isAbout) => {
         const wanted = await wantedOf();
         // Whoever names nobody means themselves.
         const owner = wanted.robot === undefined ? { user: wanted.user ?? user } : {};
         const { secret, info } = await management.createToken({ ...wanted, ...owner }, user ?? 'anonymous');
+        isAbout(`access-token:${info.id} of ${info.owner}: made`);
         return jsonReply(201, { token: secret, ...shown(info) }, { 'Cache-Control': 'no-store' });
       });
     }),
@@ -92,13 +97,21 @@ export function routeAccounts(api: IRouter, parts: AccountsParts): void {
       const id = String(request.params['id']);
       const number = /^\d{1,15}$/.test(id) ? Number(id) : -1;
       const isOwn = async (user: string) => (await management.token(number))?.owner === `user:${user}`;
-      return guard(request, { action: 'admin', subject: `access-token:${number}`, isOwn }, async () => {
+      const subject = number < 0 ? 'access-token' : `access-token:${number}`;
+      const about: About = { action: 'admin', subject, isOwn, isAboutCredentials: true };
+      return guard(request, about, async (_admission, isAbout) => {
+        isAbout(`${subject}: revoked`);
         if (number < 0) throw noToken(`"${id.slice(0, 20)}"`);
         await management.revokeToken(number);
         return { status: 204 };
       });
     }),
   });
+}
+
+function wordsOf({ password, isDisabled }: UserChange): readonly string[] {
+  const state = isDisabled === undefined ? [] : [isDisabled ? 'disabled' : 'enabled'];
+  return [...(password === undefined ? [] : ['password']), ...state];
 }
 
 /** A body is read once, by whoever asks first: not before it is known who sent it. */

@@ -1,4 +1,5 @@
 import type { Request } from 'express';
+import { RegistryError } from '../../oci/errors.ts';
 import type { RepositoryName } from '../../oci/names.ts';
 import type { Admission } from '../auth/admission.ts';
 import type { AuditLog } from '../auth/audit-log.ts';
@@ -6,6 +7,7 @@ import { auditRequest, type Audited } from '../auth/audit-request.ts';
 import type { CertificateUser } from '../auth/certificate-user.ts';
 import { asRegistryError } from '../http/error-reply.ts';
 import type { Reply } from '../http/exchange.ts';
+import { ClientGone } from '../http/request-body.ts';
 
 /**
  * Who sent a request, and what they may do.
@@ -29,20 +31,27 @@ export type About =
       readonly subject?: string;
       /** Who may do it to what is their own; all else is for who has the right `admin`. */
       readonly isOwn?: (user: string) => boolean | Promise<boolean>;
+      /** Makes or changes credentials, which no access token may: a secret that leaked must not make more of its kind. */
+      readonly isAboutCredentials?: boolean;
     }
   | {
       readonly action: 'delete';
       readonly repository: RepositoryName;
       readonly subject?: never;
       readonly isOwn?: never;
+      readonly isAboutCredentials?: never;
     };
 
-/** Does what the caller may do, and tells the audit what became of it. */
+/**
+ * Does what the caller may do, and tells the audit what became of it.
+ *
+ * @param work is given a function that says to the audit what exactly it was about
+ */
 export async function guarded(
   parts: GuardedParts,
   request: Request,
-  { action, repository, subject, isOwn }: About,
-  work: (admission: Admission) => Promise<Reply>,
+  { action, repository, subject, isOwn, isAboutCredentials = false }: About,
+  work: (admission: Admission, isAbout: (subject: string) => void) => Promise<Reply>,
 ): Promise<Reply> {
   const scope = action === 'admin' ? 'registry:admin:*' : `repository:${repository}:delete`;
   const audited: Audited = {
@@ -56,16 +65,18 @@ export async function guarded(
   try {
     const admission = await parts.admit(request, scope, (known) => (audited.admission = known));
     if (!(await mayAsOwner(admission, isOwn))) admission.require(action, repository);
-    const reply = await work(admission);
+    if (isAboutCredentials && admission.isLimited) throw isForPasswords();
+    const reply = await work(admission, (known) => (audited.subject = known));
     tell(reply.status);
     return reply;
   } catch (error) {
-    tell(asRegistryError(error).status);
+    // 499 as nginx has it: the client went away.
+    tell(error instanceof ClientGone ? 499 : asRegistryError(error).status);
     throw error;
   }
 }
 
-/** Only with what the person knows: a secret that got into other hands must not make more of its kind. */
+/** Only with what the person knows. */
 async function mayAsOwner({ user, credential }: Admission, isOwn: About['isOwn']): Promise<boolean> {
   return isOwn !== undefined && user !== undefined && credential === 'password' && isOwn(user);
 }
@@ -75,4 +86,9 @@ function aboutOf({ clientAddress }: GuardedParts, request: Request) {
     requestId: String(request.res?.getHeader('X-Request-Id') ?? ''),
     remoteAddress: clientAddress(request),
   };
+}
+
+function isForPasswords(): RegistryError {
+  const reason = 'accounts and access tokens are changed by who logs in with a password, not by an access token';
+  return new RegistryError('DENIED', { detail: { reason } });
 }

@@ -1,8 +1,7 @@
 import { parseBasic } from './basic-credentials.ts';
 import { OPEN_ADMISSION, PolicyAdmission, type Admission, type AdmissionParts } from './admission.ts';
 import type { Authenticator } from './authenticator.ts';
-import type { Caller } from './caller.ts';
-import { certificateLogin, type ShowsCertificate } from './certificate-user.ts';
+import type { ShowsCertificate } from './certificate-user.ts';
 import { unauthorized, WRONG_LOGIN, type Challenge } from './challenge.ts';
 import type { ForeignTokens } from './foreign-tokens.ts';
 import type { Login } from './login.ts';
@@ -34,7 +33,6 @@ export const OPEN_ACCESS: Access = { admit: () => OPEN_ADMISSION };
 export interface AccessParts {
   readonly policy: Policy;
   readonly authenticator: Authenticator;
-  readonly callerOf: (user: string) => Caller;
   readonly tokens: TokenReader;
   /** Undefined where no other issuer decides. */
   readonly foreign: ForeignTokens | undefined;
@@ -74,7 +72,7 @@ export class PolicyAccess implements Access {
     const { authorization, address, certificateUser } = request;
     if (authorization === undefined) {
       const refusal = (reason: string) => unauthorized(challenge(), reason);
-      return identityOf(certificateLogin(certificateUser(), this.#parts.callerOf, refusal));
+      return identityOf(this.#parts.authenticator.certificate(certificateUser(), refusal));
     }
     const [, token] = BEARER.exec(authorization) ?? [];
     if (token !== undefined) return this.#identifyByToken(token, challenge);

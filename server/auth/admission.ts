@@ -18,6 +18,8 @@ export interface Admission extends Rights {
   readonly identity: string | undefined;
   /** Whether they may run the server. */
   readonly isAdmin: boolean;
+  /** Whether it is an access token, or something that was made from one. */
+  readonly isLimited: boolean;
   /**
    * @throws RegistryError `UNAUTHORIZED` for somebody who showed nothing, or whose token was made for something else;
    *   `DENIED` for anyone else
@@ -44,6 +46,7 @@ export const OPEN_ADMISSION: Admission = {
   tokenId: undefined,
   identity: undefined,
   isAdmin: true,
+  isLimited: false,
   require: () => {},
   requireIn: () => {},
   requireSource: () => {},
@@ -93,6 +96,10 @@ export class PolicyAdmission implements Admission {
 
   get isAdmin(): boolean {
     return this.#isCovered('admin', undefined) && this.#isAllowed('admin', undefined);
+  }
+
+  get isLimited(): boolean {
+    return this.#parts.limit !== undefined;
   }
 
   get seesAll(): boolean {

@@ -33,6 +33,8 @@ export type Credential =
 
 const WORD_BYTES = 300;
 const SUBJECT_BYTES = 1500;
+// Of a text that may be as long as a request, before it is cut.
+const LOOKED_AT = 8192;
 
 /** One line of JSON, newline included, below the 4,096 bytes that are appended in one piece. */
 export function auditLine(entry: AuditEntry, time: string): string {
@@ -58,7 +60,7 @@ export function auditLine(entry: AuditEntry, time: string): string {
 function textOf(name: string, value: string | number): string {
   if (typeof value === 'number') return String(value);
   // People type a token where the user belongs.
-  return jsonText(hideTokens(value), name === 'subject' ? SUBJECT_BYTES : WORD_BYTES);
+  return jsonText(hideTokens(value.slice(0, LOOKED_AT)), name === 'subject' ? SUBJECT_BYTES : WORD_BYTES);
 }
 
 /** A request that was allowed may still fail: there may be nothing to pull. */

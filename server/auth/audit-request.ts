@@ -3,6 +3,7 @@ import type { Action } from '../http/endpoint.ts';
 import type { Admission } from './admission.ts';
 import type { Credential } from './audit-line.ts';
 import type { AuditLog } from './audit-log.ts';
+import { parseBasic } from './basic-credentials.ts';
 import type { Touched } from './scope.ts';
 
 /** What is known about a request to a repository when it is over. */
@@ -33,7 +34,7 @@ export function auditRequest(
   const reference = touched['tag-or-digest'];
   audit.write({
     ...about,
-    user: admission?.user,
+    user: admission === undefined ? triedBy(authorization) : admission.user,
     credential: admission?.credential ?? shown,
     identity: admission?.identity,
     tokenId: admission?.tokenId,
@@ -42,6 +43,12 @@ export function auditRequest(
     subject: subject ?? reference?.tag ?? reference?.digest ?? touched.digest,
     method: request.method ?? '',
   });
+}
+
+/** Whose password was tried, and refused. */
+function triedBy(authorization: string | undefined): string | undefined {
+  const credentials = authorization === undefined ? '' : parseBasic(authorization);
+  return typeof credentials === 'string' ? undefined : credentials.user;
 }
 
 /** Of credentials that may have been refused. */

@@ -5,7 +5,8 @@ import type { AccessToken, Directory } from './directory.ts';
 import type { Login } from './login.ts';
 import type { Passwords } from './passwords.ts';
 import type { Policy } from './policy.ts';
-import { VIA_CERTIFICATE } from './certificate-user.ts';
+import { certificateLogin, VIA_CERTIFICATE, type CertificateUser } from './certificate-user.ts';
+import type { RegistryError } from '../../oci/errors.ts';
 import { looksLikeJwt } from './strict-jwt.ts';
 import type { Trusts } from './trusts.ts';
 
@@ -21,6 +22,8 @@ export interface AuthenticatorParts {
   readonly directory: Directory;
   readonly trusts: Trusts;
   readonly callerOf: (user: string) => Caller;
+  /** @param principal `robot:NAME` */
+  readonly robotOf: (principal: string) => Caller;
   /** Whether a certificate is a login. */
   readonly takesCertificates: boolean;
 }
@@ -39,12 +42,31 @@ export class Authenticator {
    * @param address of the client: wrong passwords from there are slowed down
    */
   async login({ user, password }: BasicCredentials, address: string): Promise<Login | undefined> {
-    const { passwords, directory, trusts, callerOf } = this.#parts;
+    const { passwords, directory, trusts } = this.#parts;
     if (isAccessToken(password)) return this.#loginByToken(password);
     if (trusts.areAny && looksLikeJwt(password)) return trusts.login(password);
     if (!directory.accounts.has(user)) await directory.look();
     const isRight = await passwords.check(user, password, address);
-    return isRight ? { caller: callerOf(user), credential: 'password' } : undefined;
+    return isRight ? this.ofAccount(user, 'password') : undefined;
+  }
+
+  /** Somebody who has shown to be the owner of an account; what is made from it ends with the password. */
+  ofAccount(user: string, credential: 'password' | 'refresh-token'): Login {
+    const { directory, callerOf } = this.#parts;
+    return { caller: callerOf(user), credential, via: `${VIA_PASSWORD}${directory.markOf(user) ?? ''}` };
+  }
+
+  /**
+   * Whoever shows a certificate, and nothing that goes before it; anybody without one.
+   *
+   * @throws the refusal, where one was shown that is not believed, or whose user may not log in
+   */
+  certificate(shown: CertificateUser | undefined, refusal: (reason: string) => RegistryError): Login {
+    const { directory, callerOf } = this.#parts;
+    if (shown !== undefined && 'user' in shown && directory.isDisabled(shown.user)) {
+      throw refusal('the account of that name is disabled');
+    }
+    return certificateLogin(shown, callerOf, refusal);
   }
 
   /** A token of another issuer, shown by itself. */
@@ -58,7 +80,12 @@ export class Authenticator {
   standing(via: string, user: string | undefined): Standing | undefined {
     const { directory, trusts, takesCertificates, callerOf } = this.#parts;
     if (via === VIA_CERTIFICATE) {
-      return takesCertificates && user !== undefined ? { caller: callerOf(user) } : undefined;
+      const isGood = takesCertificates && user !== undefined && !directory.isDisabled(user);
+      return isGood ? { caller: callerOf(user) } : undefined;
+    }
+    if (via.startsWith(VIA_PASSWORD)) {
+      const isSame = user !== undefined && via === `${VIA_PASSWORD}${directory.markOf(user)}`;
+      return isSame ? { caller: callerOf(user) } : undefined;
     }
     const [kind, name = ''] = via.split(':', 2);
     if (kind === 'access-token') {
@@ -78,7 +105,10 @@ export class Authenticator {
   }
 
   #ownerOf({ owner }: AccessToken): Caller {
-    const { callerOf } = this.#parts;
-    return owner.startsWith('user:') ? callerOf(owner.slice('user:'.length)) : { ...callerOf(owner), principal: owner };
+    const { callerOf, robotOf } = this.#parts;
+    return owner.startsWith('user:') ? callerOf(owner.slice('user:'.length)) : robotOf(owner);
   }
 }
+
+// Followed by the mark of the password.
+const VIA_PASSWORD = 'password:';

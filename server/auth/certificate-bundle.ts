@@ -1,10 +1,9 @@
 import { X509Certificate } from 'node:crypto';
-
-const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+import { certificateBlocks } from '../http/tls-file.ts';
 
 /** The certificates of a PEM file, in their order. @throws Error when there is none, or one cannot be read */
 export function parseCertificates(pem: string): readonly X509Certificate[] {
-  const blocks = pem.match(BLOCK) ?? [];
+  const blocks = certificateBlocks(pem);
   if (blocks.length === 0) throw new Error('it holds no certificate: expected PEM, -----BEGIN CERTIFICATE-----');
   return blocks.map((block) => new X509Certificate(block));
 }

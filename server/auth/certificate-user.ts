@@ -3,7 +3,9 @@ import { ANONYMOUS, type Caller } from './caller.ts';
 import type { Login } from './login.ts';
 
 /** What a client certificate says of who shows it: whom it names, or why it is not believed. */
-export type CertificateUser = { readonly user: string } | { readonly fault: string };
+export type CertificateUser =
+  | { readonly user: string; /** Milliseconds since 1970. */ readonly validTo?: number }
+  | { readonly fault: string };
 
 /** Undefined where none was shown. Asked only where it matters: whoever shows something else is not looked at. */
 export type ShowsCertificate = () => CertificateUser | undefined;
@@ -23,5 +25,7 @@ export function certificateLogin(
 ): Login {
   if (shown === undefined) return { caller: ANONYMOUS, credential: 'none' };
   if ('fault' in shown) throw refusal(shown.fault);
-  return { caller: callerOf(shown.user), credential: 'certificate', via: VIA_CERTIFICATE };
+  const { user, validTo } = shown;
+  const ends = validTo === undefined ? {} : { expiresAt: validTo };
+  return { caller: callerOf(user), credential: 'certificate', via: VIA_CERTIFICATE, ...ends };
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { AccessRecords } from '../../storage/metadata/access.ts';
 import type { AccessTokenRecord } from '../../storage/metadata/access-tokens.ts';
 import type { Log } from '../observe/log.ts';
@@ -19,7 +20,7 @@ export interface AccessToken {
 
 export interface DirectoryParts {
   readonly records: AccessRecords;
-  /** Of the htpasswd file. Who is there and in the records has the password of the file. */
+  /** Of the htpasswd file. Who is there and in the records has the password of the file, and may be disabled all the same. */
   readonly fileAccounts: () => Accounts;
   readonly log: Log;
   readonly now: () => number;
@@ -27,13 +28,22 @@ export interface DirectoryParts {
 
 interface Snapshot {
   readonly accounts: ReadonlyMap<string, string>;
+  readonly disabled: ReadonlySet<string>;
   readonly byId: ReadonlyMap<number, KnownToken>;
   readonly byHash: ReadonlyMap<string, KnownToken>;
 }
 
 interface KnownToken extends AccessToken {
-  readonly isRevoked: boolean;
   lastUsed: number;
+}
+
+/** Everybody who may log in with a password, by name. */
+interface Merged {
+  readonly ofFile: Accounts;
+  readonly of: Snapshot;
+  readonly all: Accounts;
+  /** See `markOf`. */
+  readonly marks: Map<string, string>;
 }
 
 // Who asks for what is not there makes us look, but not more often than this.
@@ -42,19 +52,21 @@ const TOUCH_EVERY_MS = 60_000;
 
 /**
  * Who may log in: the accounts and access tokens of the records and the accounts of the htpasswd file. In memory, because
- * each request asks; what another process changes is here a second later, what is asked for and not here at once.
+ * each request asks. What another process changes is here a second later; an access token that it has just made is found at
+ * once, an account within a tenth of a second.
  */
 export class Directory {
   readonly #parts: DirectoryParts;
   readonly #watched: Watched<Snapshot>;
-  #lookedAt = 0;
-  #merged: { readonly ofFile: Accounts; readonly ofRecords: Accounts; readonly all: Accounts } | undefined;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #looking: Promise<void> | undefined;
+  #merged: Merged | undefined;
 
   static async open(parts: DirectoryParts): Promise<Directory> {
-    const { records, log } = parts;
+    const { records, log, now } = parts;
     const watched = await Watched.open({
       identity: async () => String(await records.changeCount()),
-      load: () => load(records, log),
+      load: () => load(records, log, now()),
       onFault: (error) => log.warn('the changed accounts cannot be read, those before stay', { err: error }),
     });
     return new Directory(parts, watched);
@@ -67,29 +79,65 @@ export class Directory {
 
   /** The password hash of everybody who may log in with one. */
   get accounts(): Accounts {
-    const [ofFile, ofRecords] = [this.#parts.fileAccounts(), this.#watched.value.accounts];
-    if (this.#merged?.ofFile !== ofFile || this.#merged.ofRecords !== ofRecords) {
-      this.#merged = { ofFile, ofRecords, all: new Map([...ofRecords, ...ofFile]) };
-    }
-    return this.#merged.all;
+    return this.#all.all;
   }
 
-  /** Looks for what other processes have just made. For what was asked for and is not here. */
+  /** Whether it was said of somebody that they may not log in, in whichever way. */
+  isDisabled(user: string): boolean {
+    return this.#watched.value.disabled.has(user);
+  }
+
+  /** Of the password that an account has now: another one for another password. Undefined where there is no account. */
+  markOf(user: string): string | undefined {
+    const { all, marks } = this.#all;
+    const known = marks.get(user);
+    const hash = all.get(user);
+    if (known !== undefined || hash === undefined) return known;
+    const mark = secretHash(hash);
+    marks.set(user, mark);
+    return mark;
+  }
+
+  get #all(): Merged {
+    const [ofFile, of] = [this.#parts.fileAccounts(), this.#watched.value];
+    if (this.#merged?.ofFile !== ofFile || this.#merged.of !== of) {
+      const all = new Map([...of.accounts, ...ofFile]);
+      for (const user of of.disabled) all.delete(user);
+      this.#merged = { ofFile, of, all, marks: new Map() };
+    }
+    return this.#merged;
+  }
+
+  /** Looks for what other processes have just made. For what was asked for and is not here; not too often. */
   async look(): Promise<void> {
-    // By the clock of the machine: it is about how much work that is.
-    const now = performance.now();
-    if (now - this.#lookedAt < LOOK_AGAIN_MS) return;
-    this.#lookedAt = now;
-    await this.#watched.check();
+    if (this.#looking === undefined && performance.now() - this.#lookedAt < LOOK_AGAIN_MS) return;
+    await this.#look();
+  }
+
+  /** One look for all who ask at the same time. */
+  #look(): Promise<void> {
+    this.#looking ??= this.#watched.check().finally(() => {
+      this.#lookedAt = performance.now();
+      this.#looking = undefined;
+    });
+    return this.#looking;
+  }
+
+  /** The same after the last look was long enough ago: nobody is refused who comes in between. */
+  async #lookInTurn(): Promise<void> {
+    const wait = this.#lookedAt + LOOK_AGAIN_MS - performance.now();
+    if (this.#looking === undefined && wait > 0) await delay(wait);
+    await this.#look();
   }
 
   /** Undefined for one that is not there, is revoked or expired, or whose owner may not log in any more. */
   async findToken(text: string): Promise<AccessToken | undefined> {
     const hash = secretHash(text);
-    if (!this.#watched.value.byHash.has(hash)) await this.look();
+    if (!this.#watched.value.byHash.has(hash)) await this.#lookInTurn();
     const token = this.#watched.value.byHash.get(hash);
     if (token === undefined || !this.#isGood(token)) return undefined;
-    await this.#touch(token);
+    // Nobody waits for it.
+    void this.#touch(token);
     return token;
   }
 
@@ -100,16 +148,16 @@ export class Directory {
 
   /** Takes up what this process has just changed. */
   async changed(): Promise<void> {
-    await this.#watched.check();
+    await this.#watched.checkAnew();
   }
 
   close(): void {
     this.#watched.close();
   }
 
-  #isGood({ owner, isRevoked, expiresAt }: KnownToken): boolean {
+  #isGood({ owner, expiresAt }: KnownToken): boolean {
     const isOwnerHere = !owner.startsWith('user:') || this.accounts.has(owner.slice('user:'.length));
-    return isOwnerHere && !isRevoked && expiresAt > this.#parts.now();
+    return isOwnerHere && expiresAt > this.#parts.now();
   }
 
   async #touch(token: KnownToken): Promise<void> {
@@ -125,11 +173,12 @@ export class Directory {
   }
 }
 
-async function load(records: AccessRecords, log: Log): Promise<Snapshot> {
-  const accounts = (await records.accounts.list()).filter(({ isDisabled }) => !isDisabled);
-  const tokens = (await records.tokens.list()).flatMap((record) => knownToken(record, log));
+async function load(records: AccessRecords, log: Log, now: number): Promise<Snapshot> {
+  const accounts = await records.accounts.list();
+  const tokens = (await records.tokens.good(now)).flatMap((record) => knownToken(record, log));
   return {
     accounts: new Map(accounts.map(({ name, passwordHash }) => [name, passwordHash])),
+    disabled: new Set(accounts.filter(({ isDisabled }) => isDisabled).map(({ name }) => name)),
     byId: new Map(tokens.map(([, token]) => [token.id, token])),
     byHash: new Map(tokens),
   };
@@ -137,9 +186,19 @@ async function load(records: AccessRecords, log: Log): Promise<Snapshot> {
 
 function knownToken(record: AccessTokenRecord, log: Log): [string, KnownToken][] {
   try {
-    const limit = policyOf(JSON.parse(record.scope) as TokenScope);
-    const { id, owner, expiresAt = Number.POSITIVE_INFINITY, lastUsed = 0, revokedAt } = record;
-    const token = { id, owner, limit, expiresAt, lastUsed, isRevoked: revokedAt !== undefined };
+    const scope = JSON.parse(record.scope) as TokenScope;
+    const { id, owner, expiresAt = Number.POSITIVE_INFINITY, lastUsed = 0 } = record;
+    let limit: Policy | undefined;
+    // Most are not used before the next change.
+    const token = {
+      id,
+      owner,
+      expiresAt,
+      lastUsed,
+      get limit() {
+        return (limit ??= policyOf(scope));
+      },
+    };
     return [[record.secretHash, token]];
   } catch (error) {
     log.warn('an access token cannot be used: revoke it', { token: record.id, err: error });

@@ -61,7 +61,8 @@ function tokenOf({ sub, jti, exp, access }: Claims): ForeignToken {
   const entries: readonly unknown[] = Array.isArray(access) ? access : [];
   return {
     id: typeof jti === 'string' ? jti : undefined,
-    user: typeof sub === 'string' && sub !== '' ? sub : undefined,
+    // Not to be taken for an account of that name.
+    user: typeof sub === 'string' && sub !== '' ? `issuer:${sub}` : undefined,
     grants: grantsOf(entries.flatMap(accessOf)),
     expiresAt: exp * 1000,
   };
@@ -72,7 +73,8 @@ function accessOf(entry: unknown): TokenAccess[] {
   if (typeof entry !== 'object' || entry === null) return [];
   const { type, name, actions } = entry as Record<string, unknown>;
   if (typeof type !== 'string' || typeof name !== 'string' || !Array.isArray(actions)) return [];
-  return parseScope(`${type}:${name}:${actions.map(String).join(',')}`).flatMap((scope): TokenAccess[] => {
+  const words = actions.filter((action) => typeof action === 'string');
+  return parseScope(`${type}:${name}:${words.join(',')}`).flatMap((scope): TokenAccess[] => {
     if (scope.type === 'repository') return [scope];
     // Running this server is nothing that such an issuer knows of.
     return scope.name === 'catalog' && actions.includes('*') ? [{ ...scope, actions: ['*'] }] : [];

@@ -19,7 +19,8 @@ export function createGlob(pattern: string): Glob {
   }
   const canMatch = isWord(first) ? (text: string) => text.startsWith(first) : () => true;
   if (!tokens.includes('{user}')) return (text) => canMatch(text) && matches(tokens, text, '');
-  return (text, user) => user !== undefined && canMatch(text) && matches(tokens, text, user);
+  // A name with a slash (of a certificate) would be a place inside somebody else's.
+  return (text, user) => user !== undefined && !user.includes('/') && canMatch(text) && matches(tokens, text, user);
 }
 
 function isWord(token: string): boolean {

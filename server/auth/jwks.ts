@@ -53,7 +53,7 @@ function entriesOf(text: string): readonly unknown[] {
 function keyOf(entry: unknown): IssuerKey[] {
   if (typeof entry !== 'object' || entry === null) return [];
   const { kty, use, kid, alg } = entry as Record<string, unknown>;
-  if (!KEY_TYPES.includes(String(kty)) || (use !== undefined && use !== 'sig')) return [];
+  if (typeof kty !== 'string' || !KEY_TYPES.includes(kty) || (use !== undefined && use !== 'sig')) return [];
   try {
     const key = createPublicKey({ key: entry, format: 'jwk' });
     return [{ ids: typeof kid === 'string' ? [kid] : [], algorithm: typeof alg === 'string' ? alg : undefined, key }];

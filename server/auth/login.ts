@@ -8,7 +8,7 @@ export interface Login {
   readonly credential: Credential;
   /** What the credential allows of what its owner may do; undefined: all of it. */
   readonly limit?: Policy | undefined;
-  /** What it was, for a token that is to end with it: `access-token:12`, `trust:NAME`. Absent for a password. */
+  /** What it was, for a token that is to end with it. Absent for nobody. */
   readonly via?: string;
   /** Of the credential, for the audit. */
   readonly tokenId?: string;

@@ -54,7 +54,9 @@ const NAME = /^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$/;
 const RESERVED = ['anonymous', 'authenticated'];
 const LABEL = /^[^\p{Cc}]{1,100}$/u;
 const PASSWORD_MIN_LENGTH = 8;
+const WORDS_MAX = 50;
 const LONGEST_LIFE_MS = 3650 * 24 * 60 * 60_000;
+const ENDED_KEPT_MAX = 100;
 const ENDED_KEPT_MS = 90 * 24 * 60 * 60_000;
 // For each user and each robot; a script that makes one a minute is to notice.
 const TOKENS_MAX = 1_000;
@@ -87,7 +89,8 @@ export class Management {
   /** @throws AccountFault */
   async setPassword(name: string, password: string): Promise<void> {
     checkPassword(password);
-    const { records, now } = this.#parts;
+    const { records, isInFile, now } = this.#parts;
+    if (isInFile(name)) throw new AccountFault(409, `${name} is in the htpasswd file: change the password there`);
     await this.#changeUser(name, records.accounts.setPassword(name, await hashOf(password), now()));
   }
 
@@ -114,9 +117,8 @@ export class Management {
     const scope = scopeOf(request);
     const createdAt = now();
     const expiresAt = expiryOf(request.expires ?? DEFAULT_TOKEN_LIFE, createdAt);
-    await records.tokens.removeEnded(createdAt - ENDED_KEPT_MS);
-    const living = (await records.tokens.list()).filter((each) => each.owner === owner && each.revokedAt === undefined);
-    if (living.length >= TOKENS_MAX) {
+    await records.tokens.removeEnded(owner, ENDED_KEPT_MAX, { before: createdAt - ENDED_KEPT_MS, now: createdAt });
+    if ((await records.tokens.countGood(owner, createdAt)) >= TOKENS_MAX) {
       throw new AccountFault(409, `${owner} has ${TOKENS_MAX} access tokens already: revoke those that nobody needs`);
     }
     const secret = createAccessToken();
@@ -210,6 +212,8 @@ function scopeOf({ actions, repositories, tags }: TokenRequest): TokenScope {
 
 function wrongOne(words: readonly string[] | undefined, isRight: (word: string) => boolean, expected: string) {
   if (words?.length === 0) return `nothing is not ${expected}`;
+  // Each is compared with each name, in requests and in lists.
+  if (words !== undefined && words.length > WORDS_MAX) return `at most ${WORDS_MAX} of each: ${expected}`;
   const wrong = words?.find((word) => !isRight(word));
   return wrong === undefined ? undefined : `"${wrong.slice(0, 100)}" is not ${expected}`;
 }

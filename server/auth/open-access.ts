@@ -5,6 +5,7 @@ import { OPEN_ACCESS, PolicyAccess, type Access } from './access.ts';
 import { NO_AUDIT, openAuditLog, type AuditLog } from './audit-log.ts';
 import { Authenticator } from './authenticator.ts';
 import { Directory } from './directory.ts';
+import { groupsOf } from './groups.ts';
 import { openFileKeys } from './file-keys.ts';
 import { ForeignTokens } from './foreign-tokens.ts';
 import type { Accounts } from './htpasswd.ts';
@@ -76,7 +77,7 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
   opening.defer(() => clearInterval(timer));
 
   const accounts = () => directory.accounts;
-  const callerOf = (user: string) => ({ user, groups: groupsOf(user, config) });
+  const callerOf = (user: string) => ({ user, groups: groupsOf(config, user) });
   const passwords = new Passwords({
     accounts,
     now,
@@ -88,13 +89,14 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
     directory,
     trusts,
     callerOf,
+    robotOf: (principal) => ({ user: principal, principal, groups: groupsOf(config, principal, principal) }),
     takesCertificates: config.certificateUser !== undefined,
   });
   const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
   const policy = new Policy(config.rules);
-  const common = { policy, authenticator, callerOf, now };
+  const common = { policy, authenticator, now };
   const standing = (via: string, user: string | undefined) => authenticator.standing(via, user);
-  const reader = new TokenReader({ tokens, accounts, callerOf, standing, generations, now });
+  const reader = new TokenReader({ tokens, standing, generations, now });
   const logins = new Logins({ records: records.logins, accounts, now });
   const close = opening.move();
   return {
@@ -130,10 +132,6 @@ async function openAccounts({ htpasswd }: AccessConfig, log: Log) {
 }
 
 const NOBODY: Accounts = new Map();
-
-function groupsOf(user: string, { groups }: AccessConfig): readonly string[] {
-  return Object.keys(groups).filter((group) => groups[group]?.includes(user));
-}
 
 async function openForeignTokens(config: IssuerConfig | undefined, { log, now }: { log: Log; now: () => number }) {
   if (config === undefined) return undefined;

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { RegistryError } from '../../oci/errors.ts';
+import { addressKey } from '../limits/address-key.ts';
 import type { Accounts } from './htpasswd.ts';
 import { Slowdown } from './slowdown.ts';
 import { VerifiedPasswords } from './verified-passwords.ts';
@@ -18,8 +19,10 @@ export const PASSWORD_MAX_BYTES = 72;
 // Each takes a core for 100 ms.
 const CHECKS_AT_ONCE = 4;
 const CHECKS_WAITING_MAX = 200;
-// A client that has the password sends one for all its requests; these are all different.
+// A client that has the password sends one for all its requests; these are all different. Many more from all addresses
+// together: who guesses from one keeps nobody out.
 const CHECKS_OF_ACCOUNT_MAX = 10;
+const CHECKS_OF_ACCOUNT_FROM_ALL_MAX = 60;
 // Longer than any account's: the names of guesses are kept for a while.
 const NAME_KEPT_MAX = 256;
 
@@ -70,17 +73,24 @@ export class Passwords {
     id: string,
     { user, password, address, hash }: { user: string; password: string; address: string; hash: string | undefined },
   ): Promise<boolean> {
-    const keys = [`user ${user.slice(0, NAME_KEPT_MAX)}`, `address ${address}`] as const;
-    const atOnce = (this.#ofAccount.get(keys[0]) ?? 0) + 1;
-    if (atOnce > CHECKS_OF_ACCOUNT_MAX) throw areTooMany();
-    this.#ofAccount.set(keys[0], atOnce);
+    const keys = [`user ${user.slice(0, NAME_KEPT_MAX)}`, `address ${addressKey(address)}`] as const;
+    const both = keys.join(' ');
+    if (this.#atOnce(both) >= CHECKS_OF_ACCOUNT_MAX || this.#atOnce(keys[0]) >= CHECKS_OF_ACCOUNT_FROM_ALL_MAX) {
+      throw areTooMany();
+    }
+    for (const key of [both, keys[0]]) this.#ofAccount.set(key, this.#atOnce(key) + 1);
     try {
       return await this.#compareSlowly(keys, { password, hash, id, user });
     } finally {
-      const left = (this.#ofAccount.get(keys[0]) ?? 1) - 1;
-      if (left > 0) this.#ofAccount.set(keys[0], left);
-      else this.#ofAccount.delete(keys[0]);
+      for (const key of [both, keys[0]]) {
+        if (this.#atOnce(key) > 1) this.#ofAccount.set(key, this.#atOnce(key) - 1);
+        else this.#ofAccount.delete(key);
+      }
     }
+  }
+
+  #atOnce(key: string): number {
+    return this.#ofAccount.get(key) ?? 0;
   }
 
   async #compareSlowly(

@@ -14,6 +14,7 @@ export interface RemoteKeysOptions {
 
 // Issuers announce a new key days before they use it; one that leaked is taken out by hand, and is to be gone soon.
 const FRESH_MS = 10 * 60_000;
+const OLD_MS = 60 * 60_000;
 // A key that cannot be confirmed for a day is none any more.
 const USABLE_MS = 24 * 60 * 60_000;
 // Whoever sends invented key ids must not make us ask the issuer each time.
@@ -42,6 +43,9 @@ export class RemoteKeys implements KeySource {
       this.#keys = [];
       await this.#fetch();
       if (this.#keys.length === 0) throw this.#fault;
+    } else if (age > OLD_MS) {
+      // Nobody has asked for long: one that was taken out meanwhile is not to be believed once more.
+      await this.#fetch();
     } else if (age > FRESH_MS) {
       // Nobody waits for it.
       void this.#fetch();
@@ -59,7 +63,9 @@ export class RemoteKeys implements KeySource {
   async #fetch(): Promise<void> {
     const { now } = this.#options;
     // Those who come meanwhile wait for the same answer.
-    if (this.#running === undefined && now() - this.#askedAt < ASK_AGAIN_MS) return;
+    // A clock that is set back is no reason to ask no more.
+    const since = now() - this.#askedAt;
+    if (this.#running === undefined && since >= 0 && since < ASK_AGAIN_MS) return;
     this.#running ??= this.#ask().finally(() => (this.#running = undefined));
     await this.#running;
   }
@@ -90,7 +96,9 @@ export async function discoverJwksUrl(issuer: string, get: typeof fetchText = fe
   // Section 4.3: exactly the same, or anybody's document would do.
   if (document['issuer'] !== issuer) throw new FetchError(`${url} is the document of another issuer`);
   const jwks = document['jwks_uri'];
-  if (typeof jwks !== 'string' || !isSafe(jwks)) throw new FetchError(`${url} names no keys under https (jwks_uri)`);
+  // What came over https does not send us to something on this machine.
+  const isAsSafe = typeof jwks === 'string' && isSafe(jwks) && (!url.startsWith('https:') || jwks.startsWith('https:'));
+  if (!isAsSafe) throw new FetchError(`${url} names no keys under https (jwks_uri)`);
   return jwks;
 }
 

@@ -49,7 +49,8 @@ export function looksLikeJwt(text: string): boolean {
 
 /** Undefined for whatever is no such token, in whichever way. @throws what `keyOf` throws */
 export async function verifyJwt(text: string, expected: Expected): Promise<Claims | undefined> {
-  if (!looksLikeJwt(text)) return undefined;
+  // Before any key is looked up: another issuer's token is none of this one's business.
+  if ((await claimedIssuer(text)) !== expected.issuer) return undefined;
   const { verify } = (await import('jsonwebtoken')).default;
   const header = await headerOf(text);
   const algorithm = expected.algorithms.find((known) => known === header?.alg);

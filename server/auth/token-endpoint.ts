@@ -6,7 +6,7 @@ import type { AuditLog } from './audit-log.ts';
 import { parseBasic, type BasicCredentials } from './basic-credentials.ts';
 import type { Authenticator } from './authenticator.ts';
 import type { Caller } from './caller.ts';
-import { certificateLogin, type ShowsCertificate } from './certificate-user.ts';
+import type { ShowsCertificate } from './certificate-user.ts';
 import { BASIC_CHALLENGE, WRONG_LOGIN } from './challenge.ts';
 import type { Login } from './login.ts';
 import type { Logins } from './logins.ts';
@@ -20,7 +20,6 @@ export interface TokenEndpointParts {
   readonly authenticator: Authenticator;
   readonly tokens: Tokens;
   readonly logins: Logins;
-  readonly callerOf: (user: string) => Caller;
   readonly generations: Generations;
   readonly service: string;
   readonly audit: AuditLog;
@@ -82,7 +81,7 @@ export class TokenEndpoint {
     const shown = request.certificateUser();
     const user = shown !== undefined && 'user' in shown ? shown.user : undefined;
     return this.#audited(request, { credential: shown === undefined ? 'none' : 'certificate', user }, async () =>
-      this.#grant(certificateLogin(shown, this.#parts.callerOf, isWrong), request),
+      this.#grant(this.#parts.authenticator.certificate(shown, isWrong), request),
     );
   }
 
@@ -112,11 +111,11 @@ export class TokenEndpoint {
   }
 
   async #refresh(request: TokenRequest): Promise<Reply> {
-    const { logins, callerOf } = this.#parts;
+    const { logins, authenticator } = this.#parts;
     const user = await logins.accountOf(request.parameters.get('refresh_token') ?? '');
     return this.#audited(request, { credential: 'refresh-token', user }, async () => {
       if (user === undefined) throw isWrong('the refresh token is not good any more: log in again');
-      return this.#grant({ caller: callerOf(user), credential: 'refresh-token' }, request);
+      return this.#grant(authenticator.ofAccount(user, 'refresh-token'), request);
     });
   }
 

@@ -1,9 +1,8 @@
 import type { RepositoryName } from '../../oci/names.ts';
 import type { Generation } from '../../registry/repositories.ts';
 import type { Standing } from './authenticator.ts';
-import { ANONYMOUS, type Caller } from './caller.ts';
+import { ANONYMOUS } from './caller.ts';
 import { grantsOf, type Grants } from './grants.ts';
-import type { Accounts } from './htpasswd.ts';
 import { Remembered } from './remembered.ts';
 import type { Token, TokenAccess, Tokens } from './tokens.ts';
 
@@ -24,8 +23,6 @@ interface CheckedToken {
 
 export interface TokenReaderParts {
   readonly tokens: Tokens;
-  readonly accounts: () => Accounts;
-  readonly callerOf: (user: string) => Caller;
   /** What a token was made from; undefined when that is good no more. */
   readonly standing: (via: string, user: string | undefined) => Standing | undefined;
   readonly generations: Generations;
@@ -82,10 +79,8 @@ export class TokenReader {
   }
 
   #standingOf({ user, via }: Token): Standing | undefined {
-    const { accounts, callerOf, standing } = this.#parts;
-    if (via !== undefined) return standing(via, user);
-    if (user === undefined) return { caller: ANONYMOUS };
-    return accounts().has(user) ? { caller: callerOf(user) } : undefined;
+    if (via !== undefined) return this.#parts.standing(via, user);
+    return user === undefined ? { caller: ANONYMOUS } : undefined;
   }
 }
 

@@ -10,7 +10,12 @@ export interface TokenScope {
   readonly tags: readonly string[];
 }
 
-export const WHOLE_SCOPE: TokenScope = { actions: ACCESS_ACTIONS, repositories: ['**'], tags: ['*'] };
+/** Everything but running the server, which has to be asked for in so many words. */
+export const WHOLE_SCOPE: TokenScope = {
+  actions: ACCESS_ACTIONS.filter((action) => action !== 'admin'),
+  repositories: ['**'],
+  tags: ['*'],
+};
 
 /** What the scope allows to whoever has the token. */
 export function policyOf(scope: TokenScope): Policy {

@@ -23,7 +23,7 @@ export interface Token {
   /** Undefined for somebody who showed nothing. */
   readonly user: string | undefined;
   readonly access: readonly TokenAccess[];
-  /** What it was made from, where that was no password: it ends with that. */
+  /** What it was made from, and ends with. Absent for somebody who showed nothing. */
   readonly via?: string;
   /** Milliseconds since 1970. */
   readonly issuedAt: number;

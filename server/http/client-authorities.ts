@@ -1,7 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
-import { parseCertificate, readTlsFile, TlsError } from './tls-file.ts';
-
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+import { certificateBlocks, parseCertificate, readTlsFile, TlsError } from './tls-file.ts';
 
 /**
  * Reads the authorities whose client certificates are believed.
@@ -11,7 +9,7 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
  */
 export async function readClientAuthorities(file: string): Promise<readonly X509Certificate[]> {
   const pem = await readTlsFile(file, 'client authorities');
-  const [first = pem, ...more] = pem.match(CERTIFICATE) ?? [];
+  const [first = pem, ...more] = certificateBlocks(pem);
   const authorities = [first, ...more].map((block) => parseCertificate(block, file));
   const other = authorities.find(({ ca }) => !ca);
   if (other === undefined) return authorities;

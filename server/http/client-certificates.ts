@@ -41,7 +41,8 @@ export class ClientCertificates {
     if ('fault' in read.named) return read.named;
     if (this.#isOutdated(socket)) return notBelieved('the authorities have changed since: connect again');
     if (this.#now() > read.validTo) return notBelieved(REASONS['CERT_HAS_EXPIRED']);
-    return this.#now() < read.validFrom ? notBelieved(REASONS['CERT_NOT_YET_VALID']) : read.named;
+    if (this.#now() < read.validFrom) return notBelieved(REASONS['CERT_NOT_YET_VALID']);
+    return { ...read.named, validTo: read.validTo };
   }
 
   /** To be called before it listens. */

@@ -36,3 +36,10 @@ export function parseCertificate(pem: string, file: string): X509Certificate {
     throw new TlsError(`${file} holds no certificate: expected PEM, -----BEGIN CERTIFICATE-----`, { cause: error });
   }
 }
+
+/** The certificates of a PEM file, one by one, in their order. */
+export function certificateBlocks(pem: string): readonly string[] {
+  return pem.match(BLOCK) ?? [];
+}
+
+const BLOCK = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;

@@ -42,6 +42,8 @@ const PATH_BYTES = 1024;
 const USER_AGENT_BYTES = 256;
 const REASON_BYTES = 512;
 const WORD_BYTES = 128;
+// Of a text that may be as long as a request, before it is cut.
+const LOOKED_AT = 4096;
 
 /**
  * One line of JSON in the form that pino gives the other lines, newline included.
@@ -68,11 +70,11 @@ function pathText(target: string): string {
 function optionalMembers(entry: AccessEntry): string {
   let members = entry.user === undefined ? '' : `,"user":${jsonText(entry.user, WORD_BYTES)}`;
   if (entry.userAgent !== undefined) {
-    members += `,"userAgent":${jsonText(hideTokens(hideUserinfo(entry.userAgent)), USER_AGENT_BYTES)}`;
+    members += `,"userAgent":${jsonText(hideTokens(hideUserinfo(entry.userAgent.slice(0, LOOKED_AT))), USER_AGENT_BYTES)}`;
   }
   if (entry.errorCode !== undefined) members += `,"errorCode":"${entry.errorCode}"`;
   if (entry.reason !== undefined)
-    members += `,"reason":${jsonText(hideTokens(hideUserinfo(entry.reason)), REASON_BYTES)}`;
+    members += `,"reason":${jsonText(hideTokens(hideUserinfo(entry.reason.slice(0, LOOKED_AT))), REASON_BYTES)}`;
   if (entry.aborted === true) members += ',"aborted":true';
   return members;
 }

@@ -24,7 +24,8 @@ function decoded(text: string): string {
 const PARAMETER = /([?&;\s"(])([^?&;#=\s"(\\]{1,64})=[^?&;#\s"\\]*/g;
 
 // Access and refresh tokens of this registry, and tokens in the form of RFC 7519, wherever somebody put them.
-const TOKENS = /entrepot_(?:at|rt)_[A-Za-z0-9_-]+|eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){1,2}/g;
+// One begins where its letters begin: each run of them is looked at once, however it was made.
+const TOKENS = /(?<![A-Za-z0-9_-])(?:entrepot_(?:at|rt)_[A-Za-z0-9_-]+|eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]+){1,2})/g;
 
 /** Text with every token in it hidden. */
 export function hideTokens(text: string): string {

@@ -54,6 +54,23 @@ export class AccessTokenRecords {
     return (await this.#database.all('SELECT * FROM access_token ORDER BY id')).map(recordOf);
   }
 
+  /** Those that are neither revoked nor expired. */
+  async good(now: number): Promise<readonly AccessTokenRecord[]> {
+    const sql = 'SELECT * FROM access_token WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)';
+    return (await this.#database.all(sql, now)).map(recordOf);
+  }
+
+  /** How many an owner has that are good. */
+  async countGood(owner: string, now: number): Promise<number> {
+    const row = await this.#database.get(
+      `SELECT count(*) AS n FROM access_token
+       WHERE owner = ? AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ?)`,
+      owner,
+      now,
+    );
+    return Number(row?.['n'] ?? 0);
+  }
+
   async find(id: number): Promise<AccessTokenRecord | undefined> {
     const row = await this.#database.get('SELECT * FROM access_token WHERE id = ?', id);
     return row === undefined ? undefined : recordOf(row);
@@ -95,10 +112,20 @@ export class AccessTokenRecords {
     });
   }
 
-  /** Forgets those that have been of no use since then. */
-  async removeEnded(before: number): Promise<void> {
+  /** Forgets what has been of no use since `before`; of what else an owner has that is of no use, all but the newest. */
+  async removeEnded(owner: string, keep: number, { before, now }: { before: number; now: number }): Promise<void> {
     await this.#database.write('durable', async (tx) => {
       await tx.run('DELETE FROM access_token WHERE revoked_at < ? OR expires_at < ?', before, before);
+      await tx.run(
+        `DELETE FROM access_token WHERE owner = ? AND (revoked_at IS NOT NULL OR expires_at <= ?) AND id NOT IN (
+           SELECT id FROM access_token WHERE owner = ? AND (revoked_at IS NOT NULL OR expires_at <= ?)
+           ORDER BY id DESC LIMIT ?)`,
+        owner,
+        now,
+        owner,
+        now,
+        keep,
+      );
     });
   }
 }

@@ -1,5 +1,5 @@
-import { chmodSync, chownSync, closeSync, openSync, statSync } from 'node:fs';
-import path from 'node:path';
+import { closeSync, constants, fchmodSync, fstatSync, openSync } from 'node:fs';
+import { StorageError } from '../blobs/driver.ts';
 import { AccessTokenRecords } from './access-tokens.ts';
 import { AccountRecords } from './accounts.ts';
 import { changeCount } from './change-count.ts';
@@ -23,12 +23,13 @@ export interface AccessRecords {
   close(): Promise<void>;
 }
 
+const LABEL = { name: 'accounts', ifDamaged: 'restore .meta/access.db from a backup' };
 const MIGRATIONS = [startAccess, addAccounts];
 
 /** @throws StorageError `unavailable` when the file is no such database, or a newer program's */
 export async function openSqliteAccess(file: string): Promise<AccessRecords> {
   makeFile(file);
-  return openAccess(openSqlite(file), SQLITE_TYPES);
+  return openAccess(openSqlite(file, LABEL), SQLITE_TYPES);
 }
 
 async function openAccess(database: Database, types: ColumnTypes): Promise<AccessRecords> {
@@ -44,11 +45,25 @@ async function openAccess(database: Database, types: ColumnTypes): Promise<Acces
 
 const OWNER_ONLY = 0o600;
 
-/** For the owner of the store alone, also when root was the first to open it. SQLite's other files follow this one. */
+/** For its owner alone. SQLite's other files follow this one. */
 function makeFile(file: string): void {
-  closeSync(openSync(file, 'a', OWNER_ONLY));
-  const { uid, mode } = statSync(file);
-  const directory = statSync(path.dirname(file));
-  if (process.geteuid?.() === 0 && directory.uid !== uid) chownSync(file, directory.uid, directory.gid);
-  if ((mode & 0o777) !== OWNER_ONLY && [0, uid].includes(process.geteuid?.() ?? uid)) chmodSync(file, OWNER_ONLY);
+  const descriptor = open(file);
+  try {
+    const { mode, uid } = fstatSync(descriptor);
+    const isOurs = uid === process.geteuid?.();
+    if (isOurs && (mode & 0o777) !== OWNER_ONLY) fchmodSync(descriptor, OWNER_ONLY);
+  } finally {
+    closeSync(descriptor);
+  }
+}
+
+function open(file: string): number {
+  const { O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
+  try {
+    return openSync(file, O_RDWR | O_CREAT | O_NOFOLLOW, OWNER_ONLY);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const advice = code === 'ELOOP' ? 'it is a symbolic link' : String(code);
+    throw new StorageError('unavailable', `the accounts in ${file} cannot be opened: ${advice}`, error);
+  }
 }

@@ -29,9 +29,17 @@ const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
 const SQLITE_NOTADB = 26;
 
+/** What errors call a database, and what they say of one that is damaged. */
+export interface DatabaseLabel {
+  readonly name: string;
+  readonly ifDamaged: string;
+}
+
+const INDEX: DatabaseLabel = { name: 'index', ifDamaged: 'the next start makes it anew from the tree' };
+
 /** Opens (or makes) the SQLite file and switches it to WAL. */
-export function openSqlite(file: string): Database {
-  return new SqliteDatabase(file);
+export function openSqlite(file: string, label = INDEX): Database {
+  return new SqliteDatabase(file, label);
 }
 
 interface Job {
@@ -54,13 +62,15 @@ class SqliteDatabase implements Database {
   readonly #reader: Connection;
   readonly #writer: Connection;
   readonly #log: LogFile;
+  readonly #label: DatabaseLabel;
   #waiting: Job[] = [];
   #busy = false;
 
-  constructor(file: string) {
-    this.#writer = new Connection(file, 0);
-    this.#reader = new Connection(file, READER_BUSY_MS);
+  constructor(file: string, label: DatabaseLabel) {
+    this.#writer = new Connection(file, label, 0);
+    this.#reader = new Connection(file, label, READER_BUSY_MS);
     this.#log = new LogFile(`${file}-wal`);
+    this.#label = label;
   }
 
   async get(sql: string, ...values: readonly Value[]): Promise<Row | undefined> {
@@ -89,9 +99,9 @@ class SqliteDatabase implements Database {
         const synced = batch.some((job) => job.durability === 'durable') ? this.#log.sync() : undefined;
         // Nobody waits for it when every durable job of the batch has failed by itself.
         synced?.catch(() => {});
-        batch.forEach((job, i) => settle(job, outcomes[i], synced));
+        batch.forEach((job, i) => settle(job, outcomes[i], synced, this.#label));
       } catch (error) {
-        const failure = asStorageError(error);
+        const failure = asStorageError(error, this.#label);
         for (const job of batch) job.reject(failure);
       }
     }
@@ -148,9 +158,9 @@ class SqliteDatabase implements Database {
   }
 }
 
-function settle(job: Job, outcome: Outcome | undefined, synced: Promise<void> | undefined): void {
-  if (outcome === undefined) job.reject(new StorageError('unavailable', 'index: no outcome'));
-  else if ('error' in outcome) job.reject(asStorageError(outcome.error));
+function settle(job: Job, outcome: Outcome | undefined, synced: Promise<void> | undefined, label: DatabaseLabel): void {
+  if (outcome === undefined) job.reject(new StorageError('unavailable', `${label.name}: no outcome`));
+  else if ('error' in outcome) job.reject(asStorageError(outcome.error, label));
   else if (job.durability === 'relaxed' || synced === undefined) job.resolve(outcome.value);
   else synced.then(() => job.resolve(outcome.value), job.reject);
 }
@@ -202,11 +212,13 @@ class LogFile {
 /** One SQLite connection with its prepared statements. */
 class Connection implements Transaction {
   readonly #file: string;
+  readonly #label: DatabaseLabel;
   readonly #database: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
 
-  constructor(file: string, busyMs: number) {
+  constructor(file: string, label: DatabaseLabel, busyMs: number) {
     this.#file = file;
+    this.#label = label;
     try {
       this.#database = new DatabaseSync(file);
       // The switch to WAL needs the lock for a moment, and another worker may be at it.
@@ -219,7 +231,7 @@ class Connection implements Transaction {
         PRAGMA busy_timeout = ${busyMs};
       `);
     } catch (error) {
-      throw asStorageError(error);
+      throw asStorageError(error, label);
     }
   }
 
@@ -261,8 +273,9 @@ class Connection implements Transaction {
   }
 
   #failed(error: unknown): unknown {
-    const failure = asStorageError(error);
-    if (isDamagedIndex(failure)) markAsDamaged(this.#file);
+    const failure = asStorageError(error, this.#label);
+    // Only the index is made anew.
+    if (this.#label === INDEX && isDamagedIndex(failure)) markAsDamaged(this.#file);
     return failure;
   }
 
@@ -287,11 +300,11 @@ function isBusy(error: unknown): boolean {
 }
 
 /** SQLite's errors become the index's; what the caller's own work threw stays what it is. */
-function asStorageError(error: unknown): unknown {
+function asStorageError(error: unknown, { name, ifDamaged }: DatabaseLabel): unknown {
   const code = resultCode(error);
   if (code === undefined || !(error instanceof Error)) return error;
-  const advice = isDamage(code) ? '; the next start makes it anew from the tree' : '';
-  return new StorageError(code === SQLITE_FULL ? 'full' : 'unavailable', `index: ${error.message}${advice}`, error);
+  const advice = isDamage(code) ? `; ${ifDamaged}` : '';
+  return new StorageError(code === SQLITE_FULL ? 'full' : 'unavailable', `${name}: ${error.message}${advice}`, error);
 }
 
 /** Whether the error says that the file is no database, or no longer one. */

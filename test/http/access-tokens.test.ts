@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { after, before, describe, it } from 'node:test';
+import bcrypt from 'bcrypt';
 import { runEntrepot } from '../harness/entrepot-command.ts';
 import { startService, type TestService } from '../harness/service.ts';
 import { accessToken, basic, htpasswdFile } from './accounts.ts';
@@ -199,6 +200,7 @@ describe('access tokens', () => {
       [{ name: 'x', robot: 'r', actions: ['read'] }, 400, /"read" is not pull, push/],
       [{ name: 'x', robot: 'r', actions: [] }, 400, /is not pull, push/],
       [{ name: 'x', robot: 'r', repositories: ['A'] }, 400, /"A" is not a pattern of repositories/],
+      [{ name: 'x', robot: 'r', repositories: Array.from({ length: 51 }, () => 'a') }, 400, /at most 50 of each/],
       [{ name: 'x', robot: 'r', tags: ['a b'] }, 400, /"a b" is not a pattern of tags/],
       [{ name: 'x', robot: 'r', expires: 'soon' }, 400, /"soon" is no time/],
       [{ name: 'x', robot: 'r', expires: '0s' }, 400, /"0s" is no time/],
@@ -209,6 +211,62 @@ describe('access tokens', () => {
       assert.equal(answer.status, code, answer.text);
       assert.match(reasonOf(answer), reason);
     }
+  });
+
+  it('that may run the server make no others, nor accounts, and are not made unless asked for', async () => {
+    const plain = await accessToken(client, { user: 'root' });
+    assert.equal(await status('GET', '/api/v1/read-only', basic('x', plain.token)), 403, 'not in the scope by default');
+    const { token } = await accessToken(client, { user: 'root', actions: ['admin'] });
+    assert.equal(await status('GET', '/api/v1/read-only', basic('x', token)), 200);
+    const short = await tokenOf('registry:admin:*', basic('x', token));
+    for (const headers of [basic('x', token), short]) {
+      assert.equal(await status('GET', '/api/v1/tokens', headers), 200);
+      const made = await client.send('POST', '/api/v1/tokens', json({ name: 'x', robot: 'builder' }, headers));
+      assertRefused(made, 403, 'DENIED', /not by an access token/);
+      assert.equal((await client.send('POST', '/api/v1/users', json({}, headers))).status, 403);
+      assert.equal(await status('DELETE', '/api/v1/tokens/1', headers), 403);
+    }
+    const byPassword = await tokenOf('registry:admin:*', basic('root'));
+    const made = await client.send('POST', '/api/v1/tokens', json({ name: 'x', robot: 'builder' }, byPassword));
+    assert.equal(made.status, 201);
+  });
+
+  it('of many who come at once are found at once', async () => {
+    const made = await runEntrepot(['token', 'create', 'many', '--robot', 'builder', '--root', service.root]);
+    const headers = basic('x', made.stdout.trim());
+    const statuses = await Promise.all(Array.from({ length: 50 }, () => status('GET', IMAGE, headers)));
+    assert.deepEqual(new Set(statuses), new Set([200]));
+  });
+
+  it('that are of no use any more are forgotten, all but the newest of each owner', async () => {
+    for (let i = 0; i < 110; i++) {
+      const { id } = await accessToken(client, { robot: 'forgetful' });
+      await client.delete(`/api/v1/tokens/${id}`, basic('root'));
+    }
+    await accessToken(client, { robot: 'forgetful' });
+    const { tokens } = (await client.get('/api/v1/tokens', basic('root'))).json() as { tokens: { owner: string }[] };
+    assert.equal(tokens.filter(({ owner }) => owner === 'robot:forgetful').length, 101);
+  });
+
+  it('stand in the audit with what was done to which', async () => {
+    const { id } = await accessToken(client, { robot: 'audited' });
+    await client.delete(`/api/v1/tokens/${id}`, basic('root'));
+    await client.send('POST', '/api/v1/users', json({ name: 'dave', password: 'a good secret' }, basic('root')));
+    await client.send('PATCH', '/api/v1/users/dave', json({ isDisabled: true }, basic('root')));
+    await client.get('/api/v1/users', basic('root', 'a guess'));
+    const lines = await readFile(`${accounts.path}.audit`, 'utf8');
+    for (const subject of [
+      `access-token:${id} of robot:audited: made`,
+      `access-token:${id}: revoked`,
+      'user dave: added',
+      'user dave: disabled',
+    ]) {
+      assert.ok(lines.includes(`"action":"admin","subject":"${subject}"`), subject);
+    }
+    assert.match(
+      lines,
+      /"user":"root","credential":"password","action":"admin","subject":"users","method":"GET","status":401/,
+    );
   });
 
   it('made at the terminal work at once', async () => {
@@ -259,12 +317,15 @@ describe('accounts in the store', () => {
     );
     assert.equal(own.status, 204);
     assert.deepEqual([await login('alice', 'first secret'), await login('alice', 'second secret')], [401, 200]);
+    assert.equal((await client.get('/v2/', short)).status, 401, 'tokens end with the password');
     const alice = basic('alice', 'second secret');
+    const newer = bearer(await client.get('/token', alice));
+    assert.equal((await client.get('/v2/', newer)).status, 200);
     assert.equal((await send('PATCH', '/api/v1/users/root', { password: 'third secret' }, alice)).status, 403);
     assert.equal((await send('PATCH', '/api/v1/users/alice', { isDisabled: false }, alice)).status, 403);
     assert.equal((await send('PATCH', '/api/v1/users/alice', { isDisabled: true })).status, 204);
     assert.equal(await login('alice', 'second secret'), 401);
-    assert.equal((await client.get('/v2/', short)).status, 401, 'tokens end with the account');
+    assert.equal((await client.get('/v2/', newer)).status, 401, 'tokens end with the account');
     assert.equal((await send('PATCH', '/api/v1/users/alice', { isDisabled: false })).status, 204);
     assert.equal(await login('alice', 'second secret'), 200);
     const { users } = (await send('GET', '/api/v1/users', undefined)).json() as { users: Record<string, unknown>[] };
@@ -275,6 +336,21 @@ describe('accounts in the store', () => {
     assert.ok(!JSON.stringify(users).includes('$2'), 'no hash');
   });
 
+  it('stay disabled where the htpasswd file has them as well', async () => {
+    const file = await readFile(accounts.path, 'utf8');
+    assert.equal((await send('POST', '/api/v1/users', { name: 'both', password: 'of the store' })).status, 201);
+    await writeFile(accounts.path, `${file}both:${bcrypt.hashSync('of the file', 4)}\n`);
+    await until('the file', async () => (await login('both', 'of the file')) === 200);
+    assert.equal(await login('both', 'of the store'), 401);
+    const { token } = await accessToken(client, { user: 'both' });
+    const change = await send('PATCH', '/api/v1/users/both', { password: 'another one' });
+    assertRefused(change, 409, 'UNSUPPORTED', /both is in the htpasswd file/);
+    assert.equal((await send('PATCH', '/api/v1/users/both', { isDisabled: true })).status, 204);
+    assert.equal(await login('both', 'of the file'), 401);
+    assert.equal(await login('any', token), 401);
+    await writeFile(accounts.path, file);
+  });
+
   it('are refused with what to change', async () => {
     const refused: [string, string, unknown, number, RegExp][] = [
       ['POST', '', { name: 'bob' }, 400, /password is missing/],
@@ -283,7 +359,8 @@ describe('accounts in the store', () => {
       ['POST', '', { name: 'a:b', password: 'long enough' }, 400, /is no name for a user/],
       ['POST', '', { name: 'anonymous', password: 'long enough' }, 400, /not anonymous or authenticated/],
       ['POST', '', { name: 'root', password: 'long enough' }, 409, /in the htpasswd file already/],
-      ['PATCH', '/root', { password: 'long enough' }, 404, /in the htpasswd file: change it there/],
+      ['PATCH', '/root', { password: 'long enough' }, 409, /in the htpasswd file: change the password there/],
+      ['PATCH', '/root', { isDisabled: true }, 404, /in the htpasswd file: change it there/],
       ['PATCH', '/nobody', { isDisabled: true }, 404, /nobody has no account/],
       ['PATCH', '/nobody', { disabled: true }, 400, /there is no "disabled" here, but password, isDisabled/],
       ['PATCH', '/nobody', {}, 400, /there is password or isDisabled/],

@@ -188,6 +188,37 @@ describe('tokens of a token server that was there before', () => {
   });
 });
 
+it('what was signed with a key that is taken away ends within minutes, however long it says to be good', async () => {
+  await using issuer = await startIssuer('ec');
+  const clock = { offset: 0 };
+  await using service = await startService({
+    env: {
+      ENTREPOT_ACCESS_ISSUER_REALM: REALM,
+      ENTREPOT_ACCESS_ISSUER_SERVICE: 'registry',
+      ENTREPOT_ACCESS_ISSUER_ISSUER: 'auth.example.com',
+      ENTREPOT_ACCESS_ISSUER_JWKS: `${issuer.url}/keys`,
+      ENTREPOT_ACCESS_TRUST: JSON.stringify([{ name: 'ci', issuer: issuer.url, audience: 'r', claims: { sub: 'x' } }]),
+      ENTREPOT_ACCESS_RULES: '[{"who":"trust:ci","actions":"pull"}]',
+    },
+    parts: { access: { now: () => Date.now() + clock.offset } },
+  });
+  const client = new Client(service.url);
+  const stolen = bearerOf(issuer.sign(claims(repository(['pull']), { exp: validNow().iat + 1e9 })));
+  assert.equal((await client.get(IMAGE, stolen)).status, 404);
+  issuer.rotate();
+  clock.offset = 301_000 + 11 * 60_000;
+  await client.get(IMAGE, stolen);
+  clock.offset += 301_000;
+  await until('the end of the key', async () => (await client.get(IMAGE, stolen)).status === 401);
+  // And what is another issuer's does not depend on this one's keys.
+  issuer.broken.answer = { status: 500, body: '' };
+  clock.offset += 25 * 3600_000;
+  assert.equal((await client.get(IMAGE, bearerOf('eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl'))).status, 401);
+  const odd = bearerOf(issuer.sign(claims([{ type: 'repository', name: 'a', actions: [{ toString: 1 }] }])));
+  assert.equal((await client.get(IMAGE, odd)).status, 503);
+  client.close();
+});
+
 it('a token server may publish its keys instead', async () => {
   await using issuer = await startIssuer('ec');
   const clock = { offset: 0 };

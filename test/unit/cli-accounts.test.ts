@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { runEntrepot } from '../harness/entrepot-command.ts';
@@ -40,6 +40,31 @@ test('user adds, lists, disables and enables accounts, and changes passwords', a
     assert.match(answer.stderr, message);
   }
 });
+
+test('root leaves the files to the owner of the root, and follows no link to those of others', async (context) => {
+  if (process.geteuid?.() !== 0) return context.skip('needs root');
+  await using directory = await temporaryDirectory();
+  const [root, victim] = [path.join(directory.path, 'root'), path.join(directory.path, 'victim')];
+  await chmod(directory.path, 0o755);
+  await mkdir(root);
+  await chown(root, NOBODY, NOBODY);
+  const user = (words: string[], input = '') => runEntrepot(['user', ...words, '--root', root], { input });
+  assert.equal((await user(['add', 'alice'], 'a good secret\n')).code, 0);
+  assert.equal((await runEntrepot(['keys', 'rotate', '--root', root])).code, 0);
+  for (const file of ['.meta', '.meta/access.db', '.meta/keys.json']) {
+    assert.equal((await stat(path.join(root, file))).uid, NOBODY, file);
+  }
+  await writeFile(victim, 'of root', { mode: 0o644 });
+  for (const end of ['', '-wal', '-shm']) await rm(path.join(root, `.meta/access.db${end}`), { force: true });
+  await symlink(victim, path.join(root, '.meta/access.db'));
+  const refused = await user(['list']);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stderr, /access\.db cannot be opened: it is a symbolic link/);
+  const { uid, mode } = await stat(victim);
+  assert.deepEqual([uid, mode & 0o777, await readFile(victim, 'utf8')], [0, 0o644, 'of root']);
+});
+
+const NOBODY = 65534;
 
 test('token makes, lists and revokes access tokens', async () => {
   await using directory = await temporaryDirectory();
@@ -92,5 +117,6 @@ test('where nobody is asked to log in, it says so; where no store is, it says th
   await writeFile(path.join(broken, '.meta', 'access.db'), 'x'.repeat(5000));
   const damaged = await runEntrepot(['user', 'list', '--root', broken]);
   assert.equal(damaged.code, 1);
+  assert.match(damaged.stderr, /accounts: .*; restore \.meta\/access\.db from a backup/);
   assert.ok(!damaged.stderr.includes('    at '), damaged.stderr);
 });

@@ -200,6 +200,16 @@ test('a user may be a URI where it is said that it is one', async () => {
   assert.match(fault, /"spiffe:\/\/a\/x" will not do/);
 });
 
+test('a claim that no token can have is refused, wherever it comes from', async () => {
+  const yaml = TRUST.replace(/claims.*/, 'claims: {__proto__: x, sub: y}');
+  assert.match((await faultLines(yaml)).join('\n'), /__proto__ .*no key can have this name/);
+  const env = {
+    ENTREPOT_ACCESS_RULES: '[]',
+    ENTREPOT_ACCESS_TRUST: '[{"name":"a","issuer":"https://a","audience":"b","claims":{"__proto__":"x","sub":"y"}}]',
+  };
+  await assert.rejects(readConfig({ env }), /no key can have this name/);
+});
+
 test('a pattern that would take long to match is refused', async () => {
   const [fault = ''] = await faultLines(
     `access: {htpasswd: users, rules: [{who: alice, actions: pull, repositories: '${'a*'.repeat(7)}'}]}`,

@@ -27,6 +27,10 @@ function setUp(more: Partial<PasswordsParts> = {}) {
   return { passwords, state };
 }
 
+async function refusedOf(guesses: readonly Promise<boolean>[]): Promise<PromiseSettledResult<boolean>[]> {
+  return (await Promise.allSettled(guesses)).filter(({ status }) => status === 'rejected');
+}
+
 describe('passwords', () => {
   it('are checked once in five minutes, and anew when the account has another', async () => {
     const { passwords, state } = setUp();
@@ -86,12 +90,18 @@ describe('passwords', () => {
     assert.deepEqual(state.waited, [100, 200, 400, 800, 1600]);
   });
 
-  it('of one account are guessed at ten at a time', async () => {
+  it('of one account are guessed at ten at a time from an address, which keeps nobody else out', async () => {
     const { passwords } = setUp();
-    const guesses = Array.from({ length: 30 }, (_, i) => passwords.check('alice', `guess ${i}`, `address ${i}`));
-    const refused = (await Promise.allSettled(guesses)).filter(({ status }) => status === 'rejected');
+    const guess = (i: number, address: string) => passwords.check('alice', `guess ${i}`, address);
+    const guesses = Array.from({ length: 30 }, (_, i) => guess(i, '192.0.2.1'));
+    const right = passwords.check('alice', 'right', '192.0.2.2');
+    const refused = await refusedOf(guesses);
     assert.equal(refused.length, 20);
     for (const each of refused) assert.equal((each as PromiseRejectedResult).reason.code, 'TOOMANYREQUESTS');
+    assert.equal(await right, true);
+    // An IPv6 client has a whole network.
+    assert.equal((await refusedOf(Array.from({ length: 30 }, (_, i) => guess(i, `2001:db8::${i}`)))).length, 20);
+    assert.equal((await refusedOf(Array.from({ length: 90 }, (_, i) => guess(i, `192.0.3.${i}`)))).length, 30);
     assert.equal(await passwords.check('alice', 'guess', 'later'), false);
   });
 

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import type { AccessAction, AccessRule } from '../../config/config.ts';
 import { readConfig } from '../../config/load.ts';
 import { parseRepositoryName, parseTag } from '../../oci/names.ts';
+import { groupsOf } from '../../server/auth/groups.ts';
 import { Policy, type Question } from '../../server/auth/policy.ts';
 
 /** As in the configuration file, defaults filled in. */
@@ -75,12 +76,21 @@ describe('a policy', () => {
     assert.equal(robots.find(asks('trust:ci', 'pull', 'known', principal('trust:ci'))), undefined, 'has no account');
   });
 
+  it('takes an account that is called like a robot for no member of its groups', () => {
+    const groups = { robots: ['robot:ci'], people: ['alice', 'spiffe://a/ci'] };
+    assert.deepEqual(groupsOf({ groups }, 'robot:ci', 'robot:ci'), ['robots']);
+    assert.deepEqual(groupsOf({ groups }, 'robot:ci'), []);
+    assert.deepEqual(groupsOf({ groups }, 'alice'), ['people']);
+    assert.deepEqual(groupsOf({ groups }, 'spiffe://a/ci'), ['people']);
+  });
+
   it('puts the name of who asks in the place of {user}, whatever is in it', async () => {
     const policy = new Policy(
       await rulesOf([{ who: 'authenticated', actions: 'push', repositories: 'home/{user}/**' }]),
     );
     assert.equal(policy.find(asks('alice', 'push', 'home/alice/app')), 0);
     assert.equal(policy.find(asks('alice', 'push', 'home/bob/app')), undefined);
+    assert.equal(policy.find(asks('alice/team', 'push', 'home/alice/team/app')), undefined, 'a place in that of alice');
     for (const user of ['.*', '**', '[a-z]+', 'bob|alice', '']) {
       assert.equal(policy.find(asks(user, 'push', 'home/bob/app')), undefined, user);
     }

@@ -75,6 +75,18 @@ describe('keys that an issuer publishes', () => {
     assert.equal(await has('one'), true);
   });
 
+  it('that nobody asked for in an hour are fetched before one of them is believed', async () => {
+    const { state, has } = setUp();
+    await has('one');
+    state.now += 61 * MINUTE;
+    state.text = jwks('two');
+    assert.equal(await has('one'), false);
+    assert.equal(await has('two'), true);
+    state.now -= 30 * MINUTE;
+    state.text = jwks('three');
+    assert.equal(await has('three'), true, 'a clock that was set back');
+  });
+
   it('are only for the algorithm that they are for', async () => {
     const { state, keys } = setUp();
     const key = { ...keyPair('rsa').publicKey.export({ format: 'jwk' }), kid: 'rsa', alg: 'RS256' };
@@ -91,6 +103,7 @@ it('a set of keys that is none is refused with what is wrong', () => {
     ['[]', /no JWK Set/],
     ['{"keys":1}', /no JWK Set/],
     ['{"keys":[]}', /holds no RSA or EC key/],
+    ['{"keys":[{"kty":{"toString":1}},{"kty":["RSA"]}]}', /holds no RSA or EC key/],
     [
       '{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"EC","crv":"P-256","x":"AA","y":"AA"},{"kty":"RSA","use":"enc"}]}',
       /holds no/,
@@ -111,6 +124,10 @@ const get = async (url: string) => {
   return JSON.stringify({ issuer: 'https://issuer.example.com/path/', jwks_uri: 'https://keys.example.com/' });
 };
 
+async function inwards(): Promise<string> {
+  return JSON.stringify({ issuer: 'https://a', jwks_uri: 'http://127.0.0.1:9200/keys' });
+}
+
 it('keys come over https, or from this machine', async () => {
   for (const url of ['https://a.example.com/x', 'http://127.0.0.1:1/', 'http://localhost/', 'http://[::1]/']) {
     assert.equal(isSafe(url), true, url);
@@ -126,4 +143,5 @@ it('keys come over https, or from this machine', async () => {
   }
   assert.equal(await discoverJwksUrl('https://issuer.example.com/path/', get), 'https://keys.example.com/');
   await assert.rejects(discoverJwksUrl('https://issuer.example.com/path', get), /another issuer/);
+  await assert.rejects(discoverJwksUrl('https://a', inwards), /names no keys under https/);
 });
