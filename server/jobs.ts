@@ -5,6 +5,7 @@ import { purgeTrash } from '../storage/blobs/trash.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Log } from './observe/log.ts';
 import type { OpenRegistry } from './open-registry.ts';
+import { createReadOnly } from './read-only.ts';
 
 const SECOND_MS = 1000;
 const HOUR_MS = 3600 * SECOND_MS;
@@ -24,7 +25,8 @@ export async function tidyRoot(config: Config): Promise<void> {
 }
 
 /** Starts comparing the tree with the index at once, and the regular jobs. */
-export function startJobs(config: Config, { registry }: OpenRegistry, log: Log): Jobs {
+export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs {
+  const { registry } = opened;
   const { maintenance } = registry;
   const runner = new JobRunner(log);
   runner.once('compare the tree with the index', async () => {
@@ -45,7 +47,13 @@ export function startJobs(config: Config, { registry }: OpenRegistry, log: Log):
   runner.every(6 * HOUR_MS, 'remove orphaned stages', () =>
     removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages()),
   );
-  if (config.collection.isOn) runner.every(COLLECT_EVERY_MS, 'collect garbage', () => collect(registry, runner, log));
+  const readOnly = createReadOnly(opened.metadata.state, config.readOnly);
+  if (config.collection.isOn) {
+    runner.every(COLLECT_EVERY_MS, 'collect garbage', async () => {
+      // Who wants no changes wants none.
+      if (!(await readOnly.get())) await collect(registry, runner, log);
+    });
+  }
   if (config.storage.driver === 'filesystem') {
     runner.every(HOUR_MS, 'empty the trash', () =>
       removed(log, 'deleted things were taken out of the trash', purgeTrash(config.root, Date.now() - TRASH_KEPT_MS)),

@@ -4,7 +4,8 @@ import path from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { readConfig } from '../../config/load.ts';
 import { startJobs } from '../../server/jobs.ts';
-import { bodyOf, name, NO_CLAIM, openTestRegistry, type OpenedRegistry } from '../harness/registry.ts';
+import { createReadOnly } from '../../server/read-only.ts';
+import { bodyOf, name, NO_CLAIM, openTestRegistry, pushBlob, type OpenedRegistry } from '../harness/registry.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { RecordingLog } from '../harness/service.ts';
 import { until } from '../http/until.ts';
@@ -109,4 +110,25 @@ test('the trash is kept for a day and emptied within an hour after it', async (t
   pass(HOUR_MS);
   await until('a smaller trash', async () => (await readdir(trash)).length < 2);
   assert.deepEqual(await readdir(trash), [young]);
+});
+
+test('garbage is collected every ten minutes, and not while an operator wants no changes', async (t) => {
+  await using directory = await temporaryDirectory();
+  const { opened, clock, start, pass } = await startWithJobs(t, directory.path);
+  const digest = await pushBlob(opened.registry, name('team/app'), 'nobody needs this');
+  start();
+  await until('a compared tree', () => isVerified(opened));
+  clock.now += 2 * DAY_MS;
+  const { state } = opened.metadata;
+  const isKept = async () => (await opened.registry.blobs.find(name('team/app'), digest)) !== undefined;
+  await createReadOnly(state, false).set(true);
+  pass(600 * SECOND_MS);
+  // One at a time, in their order: this one comes behind.
+  const behind = t.mock.method(opened.registry.maintenance, 'verifyDoubted');
+  pass(10 * SECOND_MS);
+  await until('the jobs before', () => behind.mock.callCount() > 0);
+  assert.equal(await isKept(), true);
+  await createReadOnly(state, false).set(false);
+  pass(600 * SECOND_MS);
+  await until('the collection', async () => !(await isKept()));
 });

@@ -56,7 +56,7 @@ function namesOf(...args: readonly string[]): readonly string[] {
 
 describe('the choice of suites', () => {
   it('is what needs no tools when nothing is named', () => {
-    assert.deepEqual(namesOf(), ['architecture', 'unit', 'contracts', 'http', 'properties']);
+    assert.deepEqual(namesOf(), ['architecture', 'unit', 'model', 'contracts', 'http', 'properties']);
   });
 
   it('is everything for "all"', () => {
