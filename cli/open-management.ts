@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { actAsOwner } from './act-as-owner.ts';
@@ -17,9 +17,8 @@ export async function withManagement<T>(config: Config, use: (management: Manage
   if (config.storage.driver === 'memory') {
     throw new AccountFault(400, 'a registry in memory is reached over HTTP only: /api/v1/users and /api/v1/tokens');
   }
-  if (!existsSync(config.root)) {
-    throw new AccountFault(404, `there is no ${config.root}: name the root of the registry with --root, or make it`);
-  }
+  // As the server makes its own: accounts may come before the first start.
+  mkdirSync(config.root, { recursive: true });
   actAsOwner(config.root);
   const directory = path.join(config.root, '.meta');
   mkdirSync(directory, { recursive: true });
@@ -42,5 +41,5 @@ async function accountsOfFile({ access: { htpasswd } }: Config): Promise<Account
 /** What is missing for the accounts to count; nothing when a server asks for them. */
 export function hintOf({ access }: Config): string {
   if (!access.isOpen) return '';
-  return 'note: access is open, nobody is asked to log in; access.rules in the configuration changes that\n';
+  return 'note: by this configuration nobody is asked to log in: name the one of the server with --config, or set access.rules\n';
 }

@@ -11,7 +11,26 @@ const PREFIXED = /^(?:user|group|robot|trust):(.+)$/su;
 /** `anonymous`, `authenticated`, `group:NAME`, `robot:NAME`, `trust:NAME`, `user:NAME`, or the bare name of a user. */
 export function isWho(text: string): boolean {
   const [, name] = PREFIXED.exec(text) ?? [];
-  return name === undefined ? ACCOUNT.test(text) : NAME.test(name);
+  return name === undefined ? isBareName(text) : NAME.test(name);
+}
+
+// What people write for everybody or for nobody, and lists that are none: `user:everyone` is somebody of that name.
+const NO_NAMES = [
+  'everyone',
+  'everybody',
+  'all',
+  'any',
+  'nobody',
+  'none',
+  'public',
+  'guest',
+  'anonymous',
+  'authenticated',
+];
+
+function isBareName(text: string): boolean {
+  if (text === 'anonymous' || text === 'authenticated') return true;
+  return ACCOUNT.test(text) && !/[\s,]/.test(text) && !NO_NAMES.includes(text.toLowerCase());
 }
 
 /** A user in the list of a group, without any word before the name. */

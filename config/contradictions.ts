@@ -20,14 +20,14 @@ export interface ReadOptions {
 type Broken = Pick<Contradiction, 'keys'> & Pick<ConfigFault, 'wrong' | 'instead'>;
 type Rule = (settings: Settings) => Broken | undefined;
 
-const ISSUERS: readonly Rule[] = [unknownTrust, sameTrust, trustWithoutRules, halfIssuer];
+const ACCESS: readonly Rule[] = [unknownGroup, limitedAdmin, unknownTrust, sameTrust, trustWithoutRules, halfIssuer];
 const RULES: readonly Rule[] = [
   halfTls,
   authoritiesWithoutTls,
   workersWithoutStorage,
   sameAddress,
   openAndClosed,
-  ...ISSUERS,
+  ...ACCESS,
 ];
 
 /** Every rule between keys that `settings` break; each fault is told at the first of its keys. */
@@ -97,6 +97,28 @@ function openAndClosed(settings: Settings): Broken | undefined {
     keys: ['access.allowAnonymous', other],
     wrong: `it opens everything to everyone, and ${other} does not`,
     instead: 'Remove it; a rule such as {who: anonymous, actions: pull} lets everyone pull.',
+  };
+}
+
+function unknownGroup({ access: { rules = [], groups } }: Settings): Broken | undefined {
+  const isUnknown = (who: string) => who.startsWith('group:') && !Object.hasOwn(groups, who.slice('group:'.length));
+  const unknown = rules.flatMap(({ who }) => who).find(isUnknown);
+  if (unknown === undefined) return undefined;
+  return {
+    keys: ['access.rules', 'access.groups'],
+    wrong: `a rule is for ${shown(unknown)}, and access.groups has none of that name`,
+    instead: 'Add it to access.groups, or correct the name.',
+  };
+}
+
+function limitedAdmin({ access: { rules = [] } }: Settings): Broken | undefined {
+  const isFutile = ({ actions, repositories, tags }: (typeof rules)[number]) =>
+    [actions].flat().includes('admin') && !([repositories].flat().includes('**') && [tags].flat().includes('*'));
+  if (!rules.some(isFutile)) return undefined;
+  return {
+    keys: ['access.rules'],
+    wrong: 'a rule allows admin in some repositories or tags, which is about the whole server',
+    instead: 'Allow it in a rule of its own without repositories and tags, or leave it out.',
   };
 }
 

@@ -1,5 +1,16 @@
 import { readFile } from 'node:fs/promises';
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type Document, type Pair } from 'yaml';
+import {
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseDocument,
+  visit,
+  type Document,
+  type Pair,
+} from 'yaml';
 import { codeOf, type ConfigFault } from './fault.ts';
 import { isSection, type Section } from './section.ts';
 
@@ -31,6 +42,8 @@ function parseConfigFile(file: string, text: string): ConfigFile {
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, merge: true });
   const placed = (offset: number) => `${file}:${lines.linePos(offset).line}`;
   const problems = [...document.errors, ...document.warnings];
+  const star = problems.length === 0 ? unknownAlias(document) : undefined;
+  if (star !== undefined) return empty(file, { path: placed(star), ...STAR_IN_QUOTES });
   const faults = problems.map(({ code, message, pos }) => yamlFault(code, message, placed(pos[0])));
   if (problems.some(({ code }) => code !== DUPLICATE)) return empty(file, ...faults);
   const found = valuesOf(document, file);
@@ -40,7 +53,27 @@ function parseConfigFile(file: string, text: string): ConfigFile {
 
 const DUPLICATE = 'DUPLICATE_KEY';
 
+// What YAML takes for a reference to something else in the file.
+const STAR_IN_QUOTES = {
+  wrong: 'a value that begins with * has to be in quotes',
+  instead: "Write '*' or '**/app', and what has { or } in it as 'home/{user}/**'.",
+};
+
+/** Where an alias stands that refers to nothing: in our files, a pattern. */
+function unknownAlias(document: Document): number | undefined {
+  let place: number | undefined;
+  visit(document, {
+    Alias: (_key, node) => {
+      if (node.resolve(document) !== undefined) return undefined;
+      place = node.range?.[0] ?? 0;
+      return visit.BREAK;
+    },
+  });
+  return place;
+}
+
 function yamlFault(code: string, message: string, place: string): ConfigFault {
+  if (code === 'BAD_ALIAS') return { path: place, ...STAR_IN_QUOTES };
   return code === DUPLICATE
     ? { path: place, wrong: 'this key is set a second time', instead: 'Keep one of the two.' }
     : { path: place, wrong: `this is not YAML: ${sentence(message)}`, instead: 'Write YAML 1.2, one document.' };

@@ -25,14 +25,16 @@ import { carriesUpload, type Limits } from './limits/limits.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 
+/** Told of a request that is answered elsewhere what its access line is to say. */
+export interface RequestObserver {
+  admitted(admission: Admission): void;
+  refused(error: RegistryError): void;
+}
+
 export interface ListenerParts extends SendingParts {
   readonly router: Router;
   /** Everything that is not below `/v2/`. */
-  readonly others: (
-    request: IncomingMessage,
-    response: ServerResponse,
-    admitted: (admission: Admission) => void,
-  ) => void;
+  readonly others: (request: IncomingMessage, response: ServerResponse, observer: RequestObserver) => void;
   readonly access: Access;
   readonly audit: AuditLog;
   readonly limits: Limits;
@@ -90,7 +92,10 @@ export class Listener {
       refuseCrossSite(request.method ?? '', request.headers);
       const target = parseTarget(request.url ?? '');
       if (target.path !== '/v2' && !target.path.startsWith('/v2/')) {
-        this.#parts.others(request, response, (admission) => (observed.admission = admission));
+        this.#parts.others(request, response, {
+          admitted: (admission) => (observed.admission = admission),
+          refused: (error) => (observed.error = error),
+        });
         return;
       }
       reply = await this.#reply(request, response, target, observed);

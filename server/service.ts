@@ -1,7 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { isLoopback } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
-import type { Admission } from './auth/admission.ts';
 import type { Admit } from './api/guarded.ts';
 import type { AuditLog } from './auth/audit-log.ts';
 import type { CertificateUser } from './auth/certificate-user.ts';
@@ -25,7 +24,7 @@ import { TransferBudget } from './http/transfer-budget.ts';
 import { Watchdog } from './http/watchdog.ts';
 import { createLimits, type LimitsParts } from './limits/limits.ts';
 import { startHousekeeping } from './housekeeping.ts';
-import { Listener, type ListenerParts } from './listener.ts';
+import { Listener, type ListenerParts, type RequestObserver } from './listener.ts';
 import { createHealth, type Health } from './observe/health.ts';
 import { createReadOnly, type ReadOnly } from './read-only.ts';
 import { openRegistry, type Identity, type OpenParts, type OpenRegistry } from './open-registry.ts';
@@ -181,7 +180,7 @@ function lazyApp(
     keys: Keys | undefined;
   },
 ): ListenerParts['others'] {
-  const told = new WeakMap<IncomingMessage, (admission: Admission) => void>();
+  const observers = new WeakMap<IncomingMessage, RequestObserver>();
   const load = async () => {
     const { createApp } = await import('./api/app.ts');
     return createApp({
@@ -195,7 +194,7 @@ function lazyApp(
         new RequestBody(request, parts.budget, parts.watchdog).whole(maxBytes, tooLarge),
       admit: (request, scope, admitted) =>
         parts.admit(request, scope, (admission) => {
-          told.get(request)?.(admission);
+          observers.get(request)?.admitted(admission);
           admitted?.(admission);
         }),
       clientAddress: parts.clientAddress,
@@ -204,13 +203,14 @@ function lazyApp(
       tokenEndpoint: parts.tokenEndpoint,
       management: parts.management,
       keys: parts.keys,
+      onRefusal: (error, request) => observers.get(request)?.refused(error),
       onFault: (error, request) =>
         parts.log.error('a request failed', { path: request.path, err: error.cause ?? error }),
     });
   };
   let app: ReturnType<typeof load> | undefined;
-  return (request, response, admitted) => {
-    told.set(request, admitted);
+  return (request, response, observer) => {
+    observers.set(request, observer);
     app ??= load();
     app.then(
       (handle) => handle(request, response),

@@ -44,9 +44,9 @@ async function reached(host: string): Promise<Finding> {
   } catch (error) {
     const reason = error instanceof Error && error.cause instanceof Error ? error.cause.message : String(error);
     const saw = `clients are sent to ${host}/token, which is not reached from here (${reason})`;
-    return realm.warning(
-      saw,
-      'Set http.host to where clients reach this server; names may differ from machine to machine.',
-    );
+    const advice = /certificate/i.test(reason)
+      ? 'Let this command trust it: NODE_EXTRA_CA_CERTS=FILE entrepot doctor. Clients have to trust it as well.'
+      : 'Set http.host to where clients reach this server; names may differ from machine to machine.';
+    return realm.warning(saw, advice);
   }
 }

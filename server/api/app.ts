@@ -18,6 +18,8 @@ export interface AppParts extends AdministrationParts {
   /** Undefined where access is open. */
   readonly tokenEndpoint: TokenEndpoint | undefined;
   readonly keys: Keys | undefined;
+  /** Told of each request that is refused. */
+  readonly onRefusal: (error: RegistryError, request: Request) => void;
   readonly onFault: (error: RegistryError, request: Request) => void;
 }
 
@@ -79,6 +81,7 @@ function failing(parts: AppParts): ErrorRequestHandler {
   return (error: unknown, request, response, _next) => {
     if (error instanceof ClientGone) return;
     const refusal = asRegistryError(ofExpress(error));
+    parts.onRefusal(refusal, request);
     if (refusal.status >= 500) parts.onFault(refusal, request);
     if (response.headersSent) response.destroy();
     else send(response, errorReply(refusal));

@@ -115,13 +115,13 @@ export class PolicyAdmission implements Admission {
   }
 
   require(action: AccessAction, repository?: RepositoryName, tag?: Tag): void {
-    if (!this.#isCovered(action, repository)) throw this.#unauthorized('insufficient_scope');
+    if (!this.#isCovered(action, repository)) throw this.#uncovered(action, repository, tag);
     if (!this.#isAllowed(action, repository, tag)) throw this.#refusal(action, repository, tag);
   }
 
   requireIn(action: AccessAction, repository: RepositoryName | undefined): void {
-    if (!this.#isCovered(action, repository)) throw this.#unauthorized('insufficient_scope');
     const isAllowed = this.#policies.every((policy) => policy.allowsIn({ ...this.#parts, action, repository }));
+    if (!this.#isCovered(action, repository)) throw this.#uncovered(action, repository, undefined, isAllowed);
     if (!isAllowed) throw this.#refusal(action, repository);
   }
 
@@ -159,17 +159,33 @@ export class PolicyAdmission implements Admission {
   }
 
   #unauthorized(fault?: TokenFault): RegistryError {
-    const reason = fault === undefined ? LOG_IN : 'the token was not made for this: ask for one with the scope below';
+    const reason =
+      fault === undefined ? LOG_IN : 'the token was not made for this: ask for one with the scope of the challenge';
     return unauthorized(this.#parts.challenge(), reason, fault);
+  }
+
+  /** Of a token that does not grant it. Another one would, only where the rules do. */
+  #uncovered(
+    action: AccessAction,
+    repository?: RepositoryName,
+    tag?: Tag,
+    isAllowed = this.#isAllowed(action, repository, tag),
+  ): RegistryError {
+    if (isAllowed) return this.#unauthorized('insufficient_scope');
+    const reason = this.user === undefined ? LOG_IN : this.#reasonOf(action, repository, tag);
+    return unauthorized(this.#parts.challenge(), reason, 'insufficient_scope');
+  }
+
+  #reasonOf(action: AccessAction, repository?: RepositoryName, tag?: Tag): string {
+    const what = `${action}${repository === undefined ? '' : ` ${repository}${tag === undefined ? '' : `:${tag}`}`}`;
+    return this.#parts.limit === undefined
+      ? `no rule lets ${this.user} do this (${what}): ask who runs this registry`
+      : `no rule lets ${this.user} do this (${what}), or the access token was not made for it`;
   }
 
   #refusal(action: AccessAction, repository?: RepositoryName, tag?: Tag): RegistryError {
     if (this.user === undefined) return this.#unauthorized();
-    const what = `${action}${repository === undefined ? '' : ` ${repository}${tag === undefined ? '' : `:${tag}`}`}`;
-    const isLimited = this.#parts.limit !== undefined;
-    const reason = isLimited
-      ? `no rule lets ${this.user} do this (${what}), or the access token was not made for it`
-      : `no rule lets ${this.user} do this (${what}): ask who runs this registry`;
+    const reason = this.#reasonOf(action, repository, tag);
     return new RegistryError('DENIED', { detail: { action, repository, tag, reason } });
   }
 }

@@ -1,20 +1,28 @@
 import { createGlob } from './glob.ts';
 import type { Claims } from './strict-jwt.ts';
 
-/** Whether a token's claims are those that are asked for. */
-export type ClaimMatcher = (claims: Claims) => boolean;
+/** What of a token's claims is not as it is asked for, in words; undefined when all is. */
+export type ClaimCheck = (claims: Claims) => string | undefined;
+
+// Of what somebody wrote into a token.
+const SHOWN_MAX = 200;
 
 /**
  * @param patterns what each claim has to be, or one of several: `*` stands for anything without a slash, `**` for
  *   anything. A claim that is a list fits when one of its entries does. A dot leads into an object
  *   (`kubernetes.io.namespace` is the member `namespace` of `kubernetes.io`), because Kubernetes nests its own.
  */
-export function createClaimMatcher(patterns: Readonly<Record<string, readonly string[]>>): ClaimMatcher {
-  const wanted = Object.entries(patterns).map(([name, texts]) => ({ name, globs: texts.map(createGlob) }));
-  return (claims) =>
-    wanted.every(({ name, globs }) =>
-      textsOf(claimAt(claims, name)).some((text) => globs.some((glob) => glob(text, undefined))),
-    );
+export function createClaimCheck(patterns: Readonly<Record<string, readonly string[]>>): ClaimCheck {
+  const wanted = Object.entries(patterns).map(([name, texts]) => ({ name, texts, globs: texts.map(createGlob) }));
+  return (claims) => {
+    for (const { name, texts, globs } of wanted) {
+      const found = textsOf(claimAt(claims, name));
+      if (found.some((text) => globs.some((glob) => glob(text, undefined)))) continue;
+      const shown = found.length === 0 ? 'missing' : JSON.stringify(found.join(', ').slice(0, SHOWN_MAX));
+      return `the claim ${name} is ${shown} and does not fit ${texts.join(' or ')}`;
+    }
+    return undefined;
+  };
 }
 
 /** The longest name that is there goes first: names of claims have dots themselves. */

@@ -51,6 +51,8 @@ export interface TokenInfo extends Omit<AccessTokenRecord, 'secretHash' | 'scope
 export const DEFAULT_TOKEN_LIFE = '90d';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$/;
+// Of whoever logs in, by whatever means.
+const LOGIN_NAME = /^[^\p{Cc}]{1,255}$/u;
 const RESERVED = ['anonymous', 'authenticated'];
 const LABEL = /^[^\p{Cc}]{1,100}$/u;
 const PASSWORD_MIN_LENGTH = 8;
@@ -94,10 +96,23 @@ export class Management {
     await this.#changeUser(name, records.accounts.setPassword(name, await hashOf(password), now()));
   }
 
-  /** @throws AccountFault */
+  /**
+   * Any name can be locked out, also one that logs in by an htpasswd file or by a certificate.
+   *
+   * @throws AccountFault
+   */
   async setDisabled(name: string, isDisabled: boolean): Promise<void> {
     const { records, now } = this.#parts;
-    await this.#changeUser(name, records.accounts.setDisabled(name, isDisabled, now()));
+    const { accounts } = records;
+    if (isDisabled) {
+      if (!LOGIN_NAME.test(name)) throw new AccountFault(400, 'a name has at most 255 characters in one line');
+      if (!(await accounts.setDisabled(name, true, now()))) await accounts.block(name, now());
+      await this.#changed();
+    } else if (await accounts.unblock(name)) {
+      await this.#changed();
+    } else {
+      await this.#changeUser(name, accounts.setDisabled(name, false, now()));
+    }
   }
 
   async users(): Promise<readonly Omit<AccountRecord, 'passwordHash'>[]> {

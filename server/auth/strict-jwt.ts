@@ -15,6 +15,8 @@ export interface Expected {
   readonly audience: string;
   /** Milliseconds since 1970. */
   readonly now: number;
+  /** Told what is wrong with a token of this issuer, in words for the operator and never for who shows it. */
+  readonly onFault?: (reason: string) => void;
   /** Of the keys that are known for this issuer; undefined when it is none of them. */
   readonly keyOf: (header: JwtHeader) => Promise<KeyObject | undefined>;
 }
@@ -52,12 +54,19 @@ export async function verifyJwt(text: string, expected: Expected): Promise<Claim
   // Before any key is looked up: another issuer's token is none of this one's business.
   if ((await claimedIssuer(text)) !== expected.issuer) return undefined;
   const { verify } = (await import('jsonwebtoken')).default;
+  const { onFault = () => {} } = expected;
   const header = await headerOf(text);
   const algorithm = expected.algorithms.find((known) => known === header?.alg);
   // An extension that has to be understood is not (RFC 7515 section 4.1.11).
-  if (header === undefined || algorithm === undefined || 'crit' in header) return undefined;
+  if (header === undefined || algorithm === undefined || 'crit' in header) {
+    onFault(`its header is not one that is taken (alg ${String(header?.alg).slice(0, 20)})`);
+    return undefined;
+  }
   const key = await expected.keyOf(header);
-  if (key === undefined) return undefined;
+  if (key === undefined) {
+    onFault('it is signed with none of the keys of the issuer');
+    return undefined;
+  }
   try {
     const payload = verify(text, key, {
       algorithms: [algorithm],
@@ -66,10 +75,13 @@ export async function verifyJwt(text: string, expected: Expected): Promise<Claim
       clockTolerance: TOLERANCE_SECONDS,
       clockTimestamp: Math.floor(expected.now / 1000),
     });
-    return isClaims(payload) ? payload : undefined;
-  } catch {
-    return undefined;
+    if (isClaims(payload)) return payload;
+    onFault('it has no end (exp)');
+  } catch (error) {
+    // The library says what it expected and what it saw of times and audience; nothing of it is secret.
+    onFault(error instanceof Error ? error.message : String(error));
   }
+  return undefined;
 }
 
 export async function signJwt(payload: object, key: KeyObject, options: SignOptions): Promise<string> {

@@ -1,16 +1,19 @@
 import type { TrustConfig } from '../../config/config.ts';
 import type { Log } from '../observe/log.ts';
 import type { Caller } from './caller.ts';
-import { createClaimMatcher, type ClaimMatcher } from './claims.ts';
+import { createClaimCheck, type ClaimCheck } from './claims.ts';
 import { keyNamedBy, type KeySource } from './key-source.ts';
 import type { Login } from './login.ts';
 import { openKeySource } from './open-key-source.ts';
 import { claimedIssuer, PUBLIC_KEY_ALGORITHMS, verifyJwt, type Claims } from './strict-jwt.ts';
 
+// Of what somebody wrote into a token.
+const SHOWN_MAX = 200;
+
 interface Trust {
   readonly config: TrustConfig;
   readonly keys: KeySource;
-  readonly matches: ClaimMatcher;
+  readonly misfit: ClaimCheck;
 }
 
 /** Tokens of other issuers (OpenID Connect) that stand for somebody here: pipelines without a secret of their own. */
@@ -53,20 +56,22 @@ export async function openTrusts(configs: readonly TrustConfig[], { log, now }: 
     const onFault = (error: unknown) => log.warn('the keys of an issuer cannot be had', { issuer, err: error });
     const keys = sources.get(id) ?? (await openKeySource({ issuer, jwks, setting, onFault, now }));
     sources.set(id, keys);
-    trusts.push({ config, keys, matches: createClaimMatcher(config.claims) });
+    trusts.push({ config, keys, misfit: createClaimCheck(config.claims) });
   }
-  return new IssuerTrusts(trusts, [...sources.values()], now);
+  return new IssuerTrusts(trusts, [...sources.values()], { log, now });
 }
 
 class IssuerTrusts implements Trusts {
   readonly areAny = true;
   readonly #trusts: readonly Trust[];
   readonly #sources: readonly KeySource[];
+  readonly #log: Log;
   readonly #now: () => number;
 
-  constructor(trusts: readonly Trust[], sources: readonly KeySource[], now: () => number) {
+  constructor(trusts: readonly Trust[], sources: readonly KeySource[], { log, now }: TrustsParts) {
     this.#trusts = trusts;
     this.#sources = sources;
+    this.#log = log;
     this.#now = now;
   }
 
@@ -76,11 +81,18 @@ class IssuerTrusts implements Trusts {
 
   async login(token: string): Promise<Login | undefined> {
     const issuer = await claimedIssuer(token);
+    const reasons: string[] = [];
     for (const trust of this.#trusts) {
       if (trust.config.issuer !== issuer) continue;
-      const claims = await this.#verify(token, trust);
-      if (claims !== undefined && trust.matches(claims)) return loginOf(trust.config, claims);
+      const onFault = (reason: string) => reasons.push(`${trust.config.name}: ${reason}`);
+      const claims = await this.#verify(token, trust, onFault);
+      if (claims === undefined) continue;
+      const misfit = trust.misfit(claims);
+      if (misfit === undefined) return loginOf(trust.config, claims);
+      onFault(misfit);
     }
+    if (reasons.length === 0) reasons.push(`no trust has the issuer ${JSON.stringify(issuer?.slice(0, SHOWN_MAX))}`);
+    this.#log.info('a token of another issuer was refused', { reasons });
     return undefined;
   }
 
@@ -88,12 +100,17 @@ class IssuerTrusts implements Trusts {
     for (const source of this.#sources) source.close();
   }
 
-  async #verify(token: string, { config: { issuer, audience }, keys }: Trust): Promise<Claims | undefined> {
+  async #verify(
+    token: string,
+    { config: { issuer, audience }, keys }: Trust,
+    onFault: (reason: string) => void,
+  ): Promise<Claims | undefined> {
     return verifyJwt(token, {
       algorithms: PUBLIC_KEY_ALGORITHMS,
       issuer,
       audience,
       now: this.#now(),
+      onFault,
       keyOf: (header) => keyNamedBy(header, keys),
     });
   }

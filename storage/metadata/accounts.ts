@@ -12,6 +12,9 @@ export interface AccountRecord {
   readonly changedAt: number;
 }
 
+// Of a name that is only locked out: no password has it.
+const NO_PASSWORD = '!';
+
 function recordOf(row: Row): AccountRecord {
   return {
     name: String(row['name']),
@@ -49,6 +52,23 @@ export class AccountRecords {
   async setPassword(name: string, passwordHash: string, now: number): Promise<boolean> {
     const sql = 'UPDATE account SET password_hash = ?, changed_at = ? WHERE name = ?';
     return this.#change(sql, passwordHash, now, name);
+  }
+
+  /** Locks out a name that has no account here, but could log in by other means. */
+  async block(name: string, now: number): Promise<void> {
+    await this.#change(
+      `INSERT INTO account (name, password_hash, is_disabled, created_at, changed_at) VALUES (?, ?, 1, ?, ?)
+       ON CONFLICT (name) DO NOTHING`,
+      name,
+      NO_PASSWORD,
+      now,
+      now,
+    );
+  }
+
+  /** Takes that back. @returns false when there is no such name, or one with an account */
+  async unblock(name: string): Promise<boolean> {
+    return this.#change('DELETE FROM account WHERE name = ? AND password_hash = ?', name, NO_PASSWORD);
   }
 
   /** @returns false when there is none of that name */

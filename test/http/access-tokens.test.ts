@@ -351,6 +351,18 @@ describe('accounts in the store', () => {
     await writeFile(accounts.path, file);
   });
 
+  it('need not be there to be disabled', async () => {
+    const file = await readFile(accounts.path, 'utf8');
+    await writeFile(accounts.path, `${file}fiona:${bcrypt.hashSync('of the file', 4)}\n`);
+    await until('the file', async () => (await login('fiona', 'of the file')) === 200);
+    assert.equal((await send('PATCH', '/api/v1/users/fiona', { isDisabled: true })).status, 204);
+    assert.equal(await login('fiona', 'of the file'), 401);
+    assert.equal(await login('fiona', '!'), 401);
+    assert.equal((await send('PATCH', '/api/v1/users/fiona', { isDisabled: false })).status, 204);
+    assert.equal(await login('fiona', 'of the file'), 200);
+    await writeFile(accounts.path, file);
+  });
+
   it('are refused with what to change', async () => {
     const refused: [string, string, unknown, number, RegExp][] = [
       ['POST', '', { name: 'bob' }, 400, /password is missing/],
@@ -360,8 +372,8 @@ describe('accounts in the store', () => {
       ['POST', '', { name: 'anonymous', password: 'long enough' }, 400, /not anonymous or authenticated/],
       ['POST', '', { name: 'root', password: 'long enough' }, 409, /in the htpasswd file already/],
       ['PATCH', '/root', { password: 'long enough' }, 409, /in the htpasswd file: change the password there/],
-      ['PATCH', '/root', { isDisabled: true }, 404, /in the htpasswd file: change it there/],
-      ['PATCH', '/nobody', { isDisabled: true }, 404, /nobody has no account/],
+      ['PATCH', '/root', { isDisabled: false }, 404, /in the htpasswd file: change it there/],
+      ['PATCH', '/nobody', { isDisabled: false }, 404, /nobody has no account/],
       ['PATCH', '/nobody', { disabled: true }, 400, /there is no "disabled" here, but password, isDisabled/],
       ['PATCH', '/nobody', {}, 400, /there is password or isDisabled/],
     ];

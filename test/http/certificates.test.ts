@@ -189,7 +189,12 @@ describe('client certificates', { skip: NO_OPENSSL }, () => {
     const token = bearer(issued);
     const put = await present(nobody).put('/v2/team/app/manifests/v1', MANIFEST, { ...TYPE, ...token });
     assert.equal(put.status, 201);
-    assertRefused(await present(nobody).delete(MANIFEST_PATH, token), 401, 'UNAUTHORIZED', /not made for this/);
+    assertRefused(
+      await present(nobody).delete(MANIFEST_PATH, token),
+      401,
+      'UNAUTHORIZED',
+      /no rule lets alice do this/,
+    );
     const claims = jwt.decode(token.Authorization.slice('Bearer '.length), { json: true });
     assert.equal(claims?.['sub'], 'alice');
     assert.equal(claims?.['via'], 'certificate');

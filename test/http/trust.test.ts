@@ -164,6 +164,25 @@ describe('tokens of issuers that are trusted', () => {
       assert.equal((await client.get('/token', basic('ci', token))).status, 401, what);
     }
     assert.equal(await status('GET', IMAGE, bearerOf(good)), 200);
+    const reasons = service.log.lines.flatMap(({ fields }) => (fields['reasons'] as string[] | undefined) ?? []);
+    for (const reason of [
+      /^main: the claim repository is "evil\/app" and does not fit acme\/\*$/,
+      /^main: the claim repository is missing/,
+      /^main: jwt audience invalid\. expected: registry\.example\.com$/,
+      /^main: jwt expired$/,
+      /^main: jwt not active$/,
+      /^main: it has no end/,
+      /^main: it is signed with none of the keys/,
+      /^main: invalid signature$/,
+      /^main: its header is not one that is taken \(alg HS256\)/,
+      /^no trust has the issuer "https:\/\/issuer\.example\.com"$/,
+      /^cluster: the claim kubernetes\.io\.namespace is "prod"/,
+    ]) {
+      assert.ok(
+        reasons.some((each) => reason.test(each)),
+        `${reason}\n${reasons.join('\n')}`,
+      );
+    }
   });
 
   it('end when they end, with the tokens that were made from them', async () => {

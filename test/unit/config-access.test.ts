@@ -210,6 +210,35 @@ test('a claim that no token can have is refused, wherever it comes from', async 
   await assert.rejects(readConfig({ env }), /no key can have this name/);
 });
 
+async function faultOf(rule: string): Promise<string> {
+  return (await faultLines(`access: {rules: [${rule}]}`)).join('\n');
+}
+
+test('what looks like somebody and is nobody is refused', async () => {
+  for (const who of ['everyone', 'Anonymous', 'ALL', '"alice, bob"', '[alice bob]']) {
+    assert.match(
+      await faultOf(`{who: ${who}, actions: pull}`),
+      /will not do \| Write anonymous, authenticated, a user/,
+      who,
+    );
+  }
+  assert.match(
+    await faultOf('{who: "group:nope", actions: pull}'),
+    /a rule is for "group:nope", and access\.groups has none/,
+  );
+  assert.match(
+    await faultOf('{who: a, actions: admin, repositories: team/**}'),
+    /allows admin in some repositories or tags/,
+  );
+  assert.match(
+    await faultOf('{who: a, actions: [pull, admin], tags: v*}'),
+    /allows admin in some repositories or tags/,
+  );
+  for (const who of ['alice', '"user:everyone"', '"user:John Doe"', 'a.b@example.com']) {
+    assert.equal(await faultOf(`{who: ${who}, actions: pull}`).catch(() => 'none'), 'none', who);
+  }
+});
+
 test('a pattern that would take long to match is refused', async () => {
   const [fault = ''] = await faultLines(
     `access: {htpasswd: users, rules: [{who: alice, actions: pull, repositories: '${'a*'.repeat(7)}'}]}`,

@@ -20,8 +20,11 @@ test('YAML: what is no map of keys is refused with its place', async () => {
     ['a: [1\nb: 2', /config\.yaml:\d: this is not YAML/],
     ['readOnly: true\nroot: /a\nreadOnly: false\n', /config\.yaml:3: this key is set a second time/],
     ['readOnly: true\n---\nreadOnly: false\n', /this is not YAML/],
+    ['a: 1\nroot: *\n', /config\.yaml:2: a value that begins with \* has to be in quotes/],
+    ['a: 1\nroot: **\n', /config\.yaml:2: a value that begins with \* has to be in quotes/],
+    ['access: {rules: [{who: a, actions: pull, tags: *latest}]}\n', /config\.yaml:1: a value that begins with \*/],
     ['root: !secret abc\n', /config\.yaml:1: this is not YAML: Unresolved tag/],
-    ['root: *nobody\n', /this is not YAML|Unresolved alias/],
+    ['root: *nobody\n', /has to be in quotes/],
     ['__proto__: {readOnly: true}\n', /__proto__ \(.*:1\): there is no such key/],
     ['5: x\n', /5 \(.*config\.yaml:1\): there is no such key/],
   ];

@@ -7,7 +7,7 @@ import { groupsOf } from '../../server/auth/groups.ts';
 import { Policy, type Question } from '../../server/auth/policy.ts';
 
 /** As in the configuration file, defaults filled in. */
-async function rulesOf(rules: readonly object[], groups: object = {}): Promise<readonly AccessRule[]> {
+async function rulesOf(rules: readonly object[], groups: object = { dev: [] }): Promise<readonly AccessRule[]> {
   const env = {
     ENTREPOT_ACCESS_HTPASSWD: '/nowhere',
     ENTREPOT_ACCESS_RULES: JSON.stringify(rules),
