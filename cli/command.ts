@@ -219,10 +219,12 @@ async function token(input: ConfigInput, [verb, ...rest]: readonly string[], val
 }
 
 async function gc(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {
-  if (verb !== 'plan') throw new UsageError('gc has one verb: plan.');
-  refuseMore('gc plan', rest);
-  const { planCollection } = await import('./gc.ts');
-  return print(await planCollection(await readConfig(input, { allowExposed: true })));
+  if (verb !== 'plan' && verb !== 'hold' && verb !== 'release')
+    throw new UsageError('gc has these verbs: plan, hold, release.');
+  refuseMore(`gc ${verb}`, rest);
+  const { holdCollection, planCollection } = await import('./gc.ts');
+  const config = await readConfig(input, { allowExposed: true });
+  return print(verb === 'plan' ? await planCollection(config) : await holdCollection(config, verb));
 }
 
 async function configCommand(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {

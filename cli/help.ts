@@ -28,6 +28,8 @@ Usage
       Sign tokens with a new key; those that are out stay valid.
   entrepot gc plan
       Say which blobs nothing needs, how large they are, and when they go.
+  entrepot gc hold|release
+      Let the collection wait, and go on.
   entrepot read-only [on|off]
       Refuse pushes and deletions for now, while serving pulls; without a word, say how it is.
 

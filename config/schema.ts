@@ -99,7 +99,7 @@ const MOST_REQUESTS = 1_000_000;
 
 const collection = z.strictObject(
   {
-    enabled: flag('Whether blobs that no manifest needs are removed, while serving.').default(true),
+    enabled: flag('Whether blobs that no manifest needs are removed, while serving.').default(false),
     grace: duration('How long a blob stays that no manifest needs.', '1h', '365d').default('24h'),
   },
   SECTION,

@@ -77,6 +77,9 @@ export class Adoption {
     if (known === undefined ? await this.isWholeTreeVerified() : this.isVerified(known.verifiedRun)) return;
     const isInTree = await this.tree.hasRepository(name);
     if (known === undefined && !isInTree) return;
+    const [foreign] = await this.tree.unknownAlgorithms(name);
+    if (foreign !== undefined)
+      await this.#holdCollection(`${name} has layers under ${foreign}, which is not known here`);
     if (known === undefined) {
       await metadata.write('relaxed', (tx) => metadata.repositories.ensure(tx, name, now(), undefined));
       known = await metadata.repositories.find(name);
@@ -137,7 +140,13 @@ export class Adoption {
       const names = await metadata.repositories.page(after, BATCH);
       if (names.length === 0) return;
       // A row without anything in the tree: another server removed the repository.
-      for (const name of names) if (!seen.has(name)) await this.repository(name);
+      for (const name of names) {
+        if (seen.has(name)) continue;
+        if (!(await metadata.write('relaxed', (tx) => metadata.repositories.isEmpty(tx, name)))) {
+          await this.#holdCollection(`repository ${name} is gone from the tree`);
+        }
+        await this.repository(name);
+      }
       after = names.at(-1) ?? after;
     }
   }
@@ -180,7 +189,9 @@ export class Adoption {
     const different: Subject[] = [];
     for (const subject of subjects) if (!(await this.#agrees(name, subject))) different.push(subject);
     if (different.length === 0) return;
-    await changing(this.#context, { name, subjects: different }, async (held) => {
+    // What is being collected is not to be seen half there.
+    const isBlocked = (tx: Transaction) => this.#isAnyBeingDeleted(tx, different);
+    await changing(this.#context, { name, subjects: different, isBlocked }, async (held) => {
       const observations: Observation[] = [];
       for (const subject of different) observations.push(...(await this.#observe(name, subject)));
       const run = await this.runForNew(name);
@@ -188,20 +199,42 @@ export class Adoption {
     });
   }
 
+  async #isAnyBeingDeleted(tx: Transaction, subjects: readonly Subject[]): Promise<boolean> {
+    const { blobs } = this.#context.metadata;
+    for (const subject of subjects) {
+      if (subject === 'whole repository' || 'tag' in subject) continue;
+      if (await blobs.isBeingDeleted(tx, 'layer' in subject ? subject.layer : subject.manifest)) return true;
+    }
+    return false;
+  }
+
   async #agrees(name: RepositoryName, subject: Subject): Promise<boolean> {
     const { metadata } = this.#context;
     if (subject === 'whole repository') return false;
     if ('layer' in subject) {
       const known = (await metadata.blobs.lookup(name, subject.layer))?.blob?.size;
+      if (await this.tree.isLinkedElsewhere(name, subject.layer))
+        await this.#holdCollection(`${name} links ${subject.layer} to another blob`);
       return known === (await this.tree.layer(name, subject.layer));
     }
     if ('manifest' in subject) {
       const known = (await metadata.manifests.lookupByDigest(name, subject.manifest))?.manifest;
       const found = await this.tree.manifest(name, subject.manifest);
+      if (found === undefined && (await this.tree.hasRevision(name, subject.manifest))) {
+        await this.#holdCollection(`manifest ${subject.manifest} of ${name} is missing or damaged in the store`);
+      }
       return (known === undefined) === (found === undefined);
     }
     const known = (await metadata.manifests.lookupByTag(name, subject.tag))?.manifest?.digest;
     return known === (await this.tree.tag(name, subject.tag));
+  }
+
+  /** What a damaged or foreign thing in the tree needs, the index cannot say: nothing is collected meanwhile. */
+  async #holdCollection(reason: string): Promise<void> {
+    const { metadata, log } = this.#context;
+    if ((await metadata.collection.heldBecause()) !== undefined) return;
+    log.warn('no garbage is collected until an operator says otherwise (entrepot gc release)', { reason });
+    await metadata.write('relaxed', (tx) => metadata.collection.hold(tx, reason));
   }
 
   async #observe(name: RepositoryName, subject: Subject): Promise<readonly Observation[]> {

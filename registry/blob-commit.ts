@@ -37,9 +37,13 @@ export async function commitBlob(context: Context, adoption: Adoption, push: Blo
   const change = {
     name,
     subjects: [{ layer: digest }],
-    // Before it is seen what is stored. Where its bytes are being collected, their end is waited for.
-    isBlocked: async (tx: Transaction) => !(await metadata.blobs.claim(tx, digest, now())),
-    ...(prepare && { prepare }),
+    // Where its bytes are being collected, their end is waited for.
+    isBlocked: (tx: Transaction) => metadata.blobs.isBeingDeleted(tx, digest),
+    prepare: async (tx: Transaction) => {
+      // Before it is seen what is stored.
+      await metadata.blobs.claim(tx, digest, now());
+      await prepare?.(tx);
+    },
   };
   await changing(context, change, async (held) => {
     const isStored = await hasVerified(context, blob);

@@ -50,15 +50,25 @@ export class Blobs {
    * @throws RegistryError `BLOB_UNKNOWN`
    */
   async promise(name: RepositoryName, digest: Digest): Promise<Blob> {
-    const { metadata, now, settings } = this.#context;
+    const { now, settings } = this.#context;
     const blob = await this.#lookup(name, digest);
     // Half of the grace is left without a write; most of what is asked for was used a moment ago.
     if (blob !== undefined && blob.lastUsed > now() - settings.collectionGraceMs / 2)
       return { digest, size: blob.size };
-    const isThere =
-      blob !== undefined && (await metadata.write('relaxed', (tx) => metadata.blobs.touch(tx, name, digest, now())));
-    if (isThere) return { digest, size: blob.size };
-    throw blobUnknown(name, digest);
+    if (blob === undefined || !(await this.#touched(name, digest))) throw blobUnknown(name, digest);
+    return { digest, size: blob.size };
+  }
+
+  /** A disk that is full takes no push either: nothing is promised that could be kept. */
+  async #touched(name: RepositoryName, digest: Digest): Promise<boolean> {
+    const { metadata, now, log } = this.#context;
+    try {
+      return await metadata.write('relaxed', (tx) => metadata.blobs.touch(tx, name, digest, now()));
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      log.warn('that a blob is in use could not be written down', { repository: name, digest, err: error });
+      return true;
+    }
   }
 
   async find(name: RepositoryName, digest: Digest): Promise<Blob | undefined> {
@@ -157,7 +167,8 @@ export class Blobs {
     const change = {
       name,
       subjects: [{ layer: blob.digest }],
-      isBlocked: async (tx: Transaction) => !(await metadata.blobs.claim(tx, blob.digest, now())),
+      isBlocked: (tx: Transaction) => metadata.blobs.isBeingDeleted(tx, blob.digest),
+      prepare: (tx: Transaction) => metadata.blobs.claim(tx, blob.digest, now()),
     };
     return changing(this.#context, change, async (held) => {
       // Claimed by now: what is there stays there.

@@ -1,7 +1,8 @@
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/names.ts';
 import { blobDirectoryKey, blobKey, layerKey } from '../storage/layout.ts';
-import type { Garbage } from '../storage/metadata/collection.ts';
+import { StorageError } from '../storage/blobs/driver.ts';
+import type { Garbage, Queued } from '../storage/metadata/collection.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
@@ -19,10 +20,15 @@ export interface Collected {
   readonly removed: number;
   /** Of those that were removed. */
   readonly bytes: number;
+  /** Blobs that could not be removed: they are tried again later. */
+  readonly failed: number;
 }
 
-/** Why nothing is removed at the moment. */
-export type Refusal = 'the tree is not compared with the index yet' | 'repositories are in doubt';
+// A store that refuses everything is not to be asked about each of a million blobs.
+const FAILURES_MAX = 20;
+
+/** Why nothing is removed at the moment, in words for an operator. */
+export type Refusal = string;
 
 /**
  * Removes blobs that nothing needs, while everything is served. Run by one process of a server.
@@ -59,38 +65,59 @@ export class Collection {
 
   /** Undefined when it may run. */
   async refusal(): Promise<Refusal | undefined> {
+    const { metadata, run } = this.#context;
+    const held = await metadata.collection.heldBecause();
+    if (held !== undefined) return `held: ${held}`;
     if (!(await this.#adoption.isWholeTreeVerified())) return 'the tree is not compared with the index yet';
-    const isKnown = await this.#context.metadata.collection.isWholeTreeKnown(this.#context.run);
-    return isKnown ? undefined : 'repositories are in doubt';
+    return (await metadata.collection.isWholeTreeKnown(run)) ? undefined : 'repositories are in doubt';
   }
 
   /**
-   * Removes everything that is due.
+   * Removes everything that is due. One at a time over all processes.
    *
-   * @param pause awaited after each blob; what it throws ends the round
+   * @param pause awaited after each step; false ends the round, and what it throws as well
    */
-  async run(pause: () => Promise<void>): Promise<Collected | Refusal> {
+  async run(pause: () => Promise<boolean>): Promise<Collected | Refusal> {
+    const { metadata, now, settings } = this.#context;
+    // Nobody else deletes: what is said to be under way was given up when the index could not be told so.
+    await metadata.collection.abandonDeletions(now());
     const refused = await this.refusal();
     if (refused !== undefined) return refused;
-    const { metadata, now, settings } = this.#context;
     const before = now() - settings.collectionGraceMs;
-    const done = { examined: 0, unlinked: 0, removed: 0, bytes: 0 };
+    const done = { examined: 0, unlinked: 0, removed: 0, bytes: 0, failed: 0 };
+    if (!(await pause())) return done;
+    let last: Queued | undefined;
     for (;;) {
-      const due = await metadata.collection.due(before, BATCH);
-      for (const digest of due) {
-        add(done, await this.#examine(digest, before));
-        await pause();
+      const due = await metadata.collection.due(before, last, BATCH);
+      for (const queued of due) {
+        done.examined += 1;
+        add(done, await this.#tryToExamine(queued.digest, { before, pause }));
+        if (done.failed >= FAILURES_MAX || !(await pause())) return done;
       }
-      done.examined += due.length;
-      if (due.length < BATCH) return done;
+      last = due.at(-1);
+      if (last === undefined || due.length < BATCH) return done;
     }
   }
 
-  async #examine(digest: Digest, before: number): Promise<Partial<Collected>> {
+  /** One that cannot be removed holds nobody up. */
+  async #tryToExamine(digest: Digest, round: Round): Promise<Partial<Collected>> {
+    const { metadata, log, now } = this.#context;
+    try {
+      return await this.#examine(digest, round);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      log.warn('a blob that nothing needs could not be removed, it will be tried again', { digest, err: error });
+      await metadata.write('relaxed', (tx) => metadata.collection.queue(tx, digest, now()));
+      return { failed: 1 };
+    }
+  }
+
+  async #examine(digest: Digest, { before, pause }: Round): Promise<Partial<Collected>> {
     const { metadata } = this.#context;
     let unlinked = 0;
     for (const name of await metadata.collection.unneededLinks(digest)) {
       if (await this.#unlink(name, digest, before)) unlinked += 1;
+      if (!(await pause())) return { unlinked };
     }
     const isCondemned = await metadata.write('relaxed', (tx) => this.#condemn(tx, digest, before));
     if (!isCondemned) return { unlinked };
@@ -103,9 +130,16 @@ export class Collection {
     const { driver, metadata, now } = this.#context;
     const prepare = async (tx: Transaction) => {
       const isUsed = ((await metadata.collection.lastUsed(tx, digest)) ?? 0) > before;
-      if (isUsed || (await metadata.blobs.neededBy(tx, name, digest)) !== undefined) throw new IsWanted();
+      if (
+        isUsed ||
+        (await metadata.collection.heldBecause(tx)) !== undefined ||
+        (await metadata.blobs.neededBy(tx, name, digest)) !== undefined
+      )
+        throw new IsWanted();
       // From here on a HEAD finds nothing, though the link is still in the tree.
       await metadata.blobs.unlink(tx, name, digest, now());
+      // It is this round that takes it away: nobody is to wait for another grace.
+      await metadata.collection.queue(tx, digest, before);
     };
     const know = () => this.#adoption.repository(name);
     try {
@@ -120,8 +154,16 @@ export class Collection {
     }
   }
 
+  /** Whether the index can say what is needed, at this very moment. */
+  async #isKnown(tx: Transaction): Promise<boolean> {
+    const { metadata, run } = this.#context;
+    const isHeld = (await metadata.collection.heldBecause(tx)) !== undefined;
+    return !isHeld && metadata.collection.isWholeTreeKnown(run, tx);
+  }
+
   async #condemn(tx: Transaction, digest: Digest, before: number): Promise<boolean> {
     const { collection } = this.#context.metadata;
+    if (!(await this.#isKnown(tx))) return false;
     const hindrance = await collection.hindrance(tx, digest, before);
     if (hindrance === 'needed') await this.#letBe(tx, digest);
     else if (hindrance === 'in use') await collection.queue(tx, digest, this.#context.now());
@@ -148,7 +190,7 @@ export class Collection {
 
   async #begin(tx: Transaction, digest: Digest, before: number): Promise<boolean> {
     const { collection } = this.#context.metadata;
-    if ((await collection.hindrance(tx, digest, before)) !== undefined) return false;
+    if (!(await this.#isKnown(tx)) || (await collection.hindrance(tx, digest, before)) !== undefined) return false;
     return collection.beginDeletion(tx, digest);
   }
 
@@ -171,8 +213,17 @@ export class Collection {
 /** Ends a transaction that was to take something away which somebody wants by now. */
 class IsWanted extends Error {}
 
-function add(sum: { unlinked: number; removed: number; bytes: number }, more: Partial<Collected>): void {
+interface Round {
+  /** The end of the grace, milliseconds since 1970. */
+  readonly before: number;
+  readonly pause: () => Promise<boolean>;
+}
+
+type Sum = { -readonly [name in keyof Collected]: number };
+
+function add(sum: Sum, more: Partial<Collected>): void {
   sum.unlinked += more.unlinked ?? 0;
   sum.removed += more.removed ?? 0;
   sum.bytes += more.bytes ?? 0;
+  sum.failed += more.failed ?? 0;
 }

@@ -132,9 +132,12 @@ export class Manifests {
     const subjects: Subject[] = [{ manifest: digest }, ...tags.map((tag) => ({ tag }))];
     // A layer that is being deleted right now still has its row.
     const relyingOn = requiredBlobs(manifest).map((layer) => ({ layer }));
-    const prepare = (tx: Transaction) => this.#prepare(tx, plan, run);
+    const prepare = async (tx: Transaction) => {
+      await metadata.blobs.claim(tx, digest, now());
+      return this.#prepare(tx, plan, run);
+    };
     // The same may have been deleted, and be on its way out.
-    const isBlocked = async (tx: Transaction) => !(await metadata.blobs.claim(tx, digest, now()));
+    const isBlocked = (tx: Transaction) => metadata.blobs.isBeingDeleted(tx, digest);
     const change = { name, subjects, relyingOn, know, isBlocked, prepare };
     await changing(this.#context, change, async (held, prepared) => {
       const placed = { ...plan, ...prepared };

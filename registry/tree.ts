@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { algorithmOf, digestOf, type Digest } from '../oci/digest.ts';
+import { algorithmOf, digestOf, isDigestAlgorithm, type Digest } from '../oci/digest.ts';
 import { isRepositoryName, isTag, isUploadId, type RepositoryName, type Tag, type UploadId } from '../oci/names.ts';
 import { StorageError, type BlobDriver, type Key } from '../storage/blobs/driver.ts';
 import {
@@ -45,6 +45,27 @@ export class Tree {
       this.#context.log.warn('a link leads to another blob, it counts as absent', { repository: name, digest, stored });
     }
     return placed;
+  }
+
+  /**
+   * Whether the link leads to a blob of another digest, as Distribution has it for sha512: whose bytes no index row of this
+   * repository tells apart from garbage.
+   */
+  async isLinkedElsewhere(name: RepositoryName, digest: Digest): Promise<boolean> {
+    // Distribution keeps everything under its sha256.
+    if (algorithmOf(digest) === 'sha256') return false;
+    const stored = await this.#link(layerLinkKey(name, digest));
+    return stored !== undefined && stored !== digest;
+  }
+
+  /** Whether the repository links the manifest, whatever the store has of it. */
+  async hasRevision(name: RepositoryName, digest: Digest): Promise<boolean> {
+    return (await this.#driver.stat(revisionLinkKey(name, digest))) !== undefined;
+  }
+
+  /** Algorithms of layer links that other servers may know. */
+  async unknownAlgorithms(name: RepositoryName): Promise<readonly string[]> {
+    return (await this.#names(layersPrefix(name))).filter((algorithm) => !isDigestAlgorithm(algorithm));
   }
 
   /** A manifest that the repository links and the store has, whole and right. */

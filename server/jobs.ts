@@ -5,12 +5,13 @@ import { purgeTrash } from '../storage/blobs/trash.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Log } from './observe/log.ts';
 import type { OpenRegistry } from './open-registry.ts';
-import { createReadOnly } from './read-only.ts';
+import { createReadOnly, type ReadOnly } from './read-only.ts';
 
 const SECOND_MS = 1000;
 const HOUR_MS = 3600 * SECOND_MS;
 const TRASH_KEPT_MS = 24 * HOUR_MS;
 const COLLECT_EVERY_MS = 600 * SECOND_MS;
+const COLLECT_FOR_MS = 30 * SECOND_MS;
 const SLOW_COMPARISON_MS = 10 * SECOND_MS;
 
 /** What one process of a server does in the background. */
@@ -47,12 +48,9 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   runner.every(6 * HOUR_MS, 'remove orphaned stages', () =>
     removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages()),
   );
-  const readOnly = createReadOnly(opened.metadata.state, config.readOnly);
   if (config.collection.isOn) {
-    runner.every(COLLECT_EVERY_MS, 'collect garbage', async () => {
-      // Who wants no changes wants none.
-      if (!(await readOnly.get())) await collect(registry, runner, log);
-    });
+    const readOnly = createReadOnly(opened.metadata.state, config.readOnly);
+    runner.every(COLLECT_EVERY_MS, 'collect garbage', () => collect(registry, runner, readOnly, log));
   }
   if (config.storage.driver === 'filesystem') {
     runner.every(HOUR_MS, 'empty the trash', () =>
@@ -62,11 +60,17 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   return runner;
 }
 
-async function collect({ collection }: Registry, runner: JobRunner, log: Log): Promise<void> {
-  const collected = await collection.run(() => runner.breathe());
-  if (typeof collected === 'string') log.debug('no garbage is collected now', { reason: collected });
-  else if (collected.removed + collected.unlinked > 0)
+async function collect({ collection }: Registry, runner: JobRunner, readOnly: ReadOnly, log: Log): Promise<void> {
+  const end = performance.now() + COLLECT_FOR_MS;
+  const collected = await collection.run(async () => {
+    await runner.breathe();
+    // Who wants no changes wants none; and other jobs wait for this one.
+    return performance.now() < end && !(await readOnly.get());
+  });
+  if (typeof collected === 'string') log.warn('no garbage is collected now', { reason: collected });
+  else if (collected.removed + collected.unlinked + collected.failed > 0) {
     log.info('blobs that nothing needs were removed', { ...collected });
+  }
 }
 
 async function removed(log: Log, message: string, count: Promise<number>): Promise<void> {

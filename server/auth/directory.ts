@@ -48,12 +48,14 @@ interface Merged {
 
 // Who asks for what is not there makes us look, but not more often than this.
 const LOOK_AGAIN_MS = 100;
+/** When every process goes by what was changed, in milliseconds: they look that often. */
+export const KNOWN_EVERYWHERE_MS = 150;
 const TOUCH_EVERY_MS = 60_000;
 
 /**
  * Who may log in: the accounts and access tokens of the records and the accounts of the htpasswd file. In memory, because
- * each request asks. What another process changes is here a second later; an access token that it has just made is found at
- * once, an account within a tenth of a second.
+ * each request asks. What another process changes is here a tenth of a second later; an access token that it has just made
+ * is found at once.
  */
 export class Directory {
   readonly #parts: DirectoryParts;
@@ -68,6 +70,7 @@ export class Directory {
       identity: async () => String(await records.changeCount()),
       load: () => load(records, log, now()),
       onFault: (error) => log.warn('the changed accounts cannot be read, those before stay', { err: error }),
+      intervalMs: LOOK_AGAIN_MS,
     });
     return new Directory(parts, watched);
   }

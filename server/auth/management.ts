@@ -24,6 +24,8 @@ export interface ManagementParts {
   readonly records: AccessRecords;
   /** Told of each change; undefined where no server runs in this process. */
   readonly onChange?: () => Promise<void>;
+  /** Resolves when every process goes by what was ended. */
+  readonly untilKnown?: () => Promise<unknown>;
   /** Whether an account of that name is in the htpasswd file. */
   readonly isInFile: (name: string) => boolean;
   readonly now: () => number;
@@ -107,7 +109,7 @@ export class Management {
     if (isDisabled) {
       if (!LOGIN_NAME.test(name)) throw new AccountFault(400, 'a name has at most 255 characters in one line');
       if (!(await accounts.setDisabled(name, true, now()))) await accounts.block(name, now());
-      await this.#changed();
+      await this.#ended();
     } else if (await accounts.unblock(name)) {
       await this.#changed();
     } else {
@@ -160,7 +162,7 @@ export class Management {
     const { records, now } = this.#parts;
     const isRevoked = await records.tokens.revoke(id, now());
     if (!isRevoked && (await records.tokens.find(id)) === undefined) throw noToken(id);
-    await this.#changed();
+    await this.#ended();
   }
 
   async #changeUser(name: string, change: Promise<boolean>): Promise<void> {
@@ -169,7 +171,7 @@ export class Management {
       const where = this.#parts.isInFile(name) ? 'is in the htpasswd file: change it there' : 'has no account';
       throw new AccountFault(404, `${name.slice(0, 130)} ${where}`);
     }
-    await this.#changed();
+    await this.#ended();
   }
 
   async #ownerOf({ user, robot }: TokenRequest): Promise<string> {
@@ -189,6 +191,12 @@ export class Management {
 
   async #changed(): Promise<void> {
     await this.#parts.onChange?.();
+  }
+
+  /** The same for what somebody could do until now: when it resolves they cannot, whoever they ask. */
+  async #ended(): Promise<void> {
+    await this.#changed();
+    await this.#parts.untilKnown?.();
   }
 }
 

@@ -1,10 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { AccessConfig, IssuerConfig } from '../../config/config.ts';
 import type { AccessRecords } from '../../storage/metadata/access.ts';
 import type { Log } from '../observe/log.ts';
 import { OPEN_ACCESS, PolicyAccess, type Access } from './access.ts';
 import { NO_AUDIT, openAuditLog, type AuditLog } from './audit-log.ts';
 import { Authenticator } from './authenticator.ts';
-import { Directory } from './directory.ts';
+import { Directory, KNOWN_EVERYWHERE_MS } from './directory.ts';
 import { groupsOf } from './groups.ts';
 import { openFileKeys } from './file-keys.ts';
 import { ForeignTokens } from './foreign-tokens.ts';
@@ -112,6 +113,7 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
     management: new Management({
       records,
       onChange: () => directory.changed(),
+      untilKnown: () => (wait ?? delay)(KNOWN_EVERYWHERE_MS),
       isInFile: (name) => file.accounts().has(name),
       now,
     }),

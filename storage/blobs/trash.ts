@@ -19,8 +19,14 @@ export async function moveToTrash(root: string, target: string): Promise<void> {
       await rename(target, entry);
     });
   } catch (error) {
-    if (!isMissing(error)) throw storageErrorAt(target, error);
+    // On another disk, by a symbolic link: there is no way to it in one step.
+    if (codeOf(error) === 'EXDEV') await rm(target, { recursive: true, force: true });
+    else if (!isMissing(error)) throw storageErrorAt(target, error);
   }
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }
 
 /**

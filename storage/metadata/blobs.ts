@@ -76,7 +76,8 @@ export class BlobRecords {
   ): Promise<number> {
     const row = await tx.get(
       `INSERT INTO blob (digest, size, state, last_used, verified_at) VALUES (?, ?, 'live', ?, ?)
-       ON CONFLICT (digest) DO UPDATE SET size = excluded.size, state = 'live', last_used = excluded.last_used,
+       ON CONFLICT (digest) DO UPDATE SET size = excluded.size, last_used = excluded.last_used,
+         state = CASE blob.state WHEN 'deleting' THEN blob.state ELSE 'live' END,
          verified_at = coalesce(excluded.verified_at, blob.verified_at)
        RETURNING id`,
       blob.digest,
@@ -97,19 +98,14 @@ export class BlobRecords {
     await queueBlob(tx, blobId, now);
   }
 
-  /**
-   * Somebody is about to rely on the stored bytes: they are not collected while its locks are held, nor for a grace.
-   *
-   * @returns false when they are being removed at this moment: to be waited for
-   */
-  async claim(tx: Transaction, digest: Digest, now: number): Promise<boolean> {
-    const row = await tx.get(
-      `UPDATE blob SET state = CASE state WHEN 'deleting' THEN state ELSE 'live' END, last_used = ?
-       WHERE digest = ? RETURNING state`,
-      now,
-      digest,
-    );
-    return row?.['state'] !== 'deleting';
+  /** Whether its bytes are being removed at this moment: to be waited for, by who is about to rely on them. */
+  async isBeingDeleted(tx: Transaction, digest: Digest): Promise<boolean> {
+    return (await tx.get(`SELECT 1 FROM blob WHERE digest = ? AND state = 'deleting'`, digest)) !== undefined;
+  }
+
+  /** Somebody is about to rely on the stored bytes: they are not collected while its locks are held, nor for a grace. */
+  async claim(tx: Transaction, digest: Digest, now: number): Promise<void> {
+    await tx.run(`UPDATE blob SET state = 'live', last_used = ? WHERE digest = ? AND state <> 'deleting'`, now, digest);
   }
 
   /** The same for a blob that the repository has. @returns false when it does not have it by now */

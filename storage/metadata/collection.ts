@@ -1,6 +1,6 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/names.ts';
-import type { Database, Transaction, Value } from './database.ts';
+import type { Database, Queries, Transaction, Value } from './database.ts';
 
 /** Content that nothing needs. */
 export interface Garbage {
@@ -11,6 +11,9 @@ export interface Garbage {
   readonly since: number;
 }
 
+/** Something in the queue, and when the grace began. */
+export type Queued = Pick<Garbage, 'digest' | 'since'>;
+
 /** What keeps content from being removed right now. */
 export type Hindrance =
   /** A repository has it, or a manifest is it. */
@@ -18,9 +21,11 @@ export type Hindrance =
   /** Somebody used it a moment ago, or is changing it. */
   | 'in use';
 
-// A blob row that no manifest is, and no link of a repository leads to.
+// A blob row that no manifest is or names, in whichever repository, and no link of a repository leads to. A manifest that
+// names it without a link is a fault, or waits for it: the bytes may be what puts that right.
 const IS_UNNEEDED = `
   NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
+  AND NOT EXISTS (SELECT 1 FROM manifest_reference e WHERE e.digest = b.digest AND e.kind <> 'subject')
   AND NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id)`;
 const NEEDS_IT = `
   SELECT 1 FROM manifest_reference e
@@ -34,10 +39,18 @@ export class CollectionRecords {
     this.#database = database;
   }
 
-  /** Content that has been in the queue for as long as since `before`, at most `limit`, the oldest first. */
-  async due(before: number, limit: number): Promise<readonly Digest[]> {
-    const sql = 'SELECT digest FROM collection_queue WHERE since <= ? ORDER BY since, digest LIMIT ?';
-    return (await this.#database.all(sql, before, limit)).map((row) => row['digest'] as Digest);
+  /** Content that has been in the queue for as long as since `before`, behind `after`, at most `limit`, the oldest first. */
+  async due(before: number, after: Queued | undefined, limit: number): Promise<readonly Queued[]> {
+    const rows = await this.#database.all(
+      `SELECT digest, since FROM collection_queue WHERE since <= ? AND (since > ? OR (since = ? AND digest > ?))
+       ORDER BY since, digest LIMIT ?`,
+      before,
+      after?.since ?? -1,
+      after?.since ?? -1,
+      after?.digest ?? '',
+      limit,
+    );
+    return rows.map((row) => ({ digest: row['digest'] as Digest, since: Number(row['since']) }));
   }
 
   async length(): Promise<number> {
@@ -73,26 +86,47 @@ export class CollectionRecords {
   }
 
   /** Whether everything in the tree is in the index as it is there: only then is it known what nothing needs. */
-  async isWholeTreeKnown(run: string): Promise<boolean> {
+  async isWholeTreeKnown(run: string, queries: Queries = this.#database): Promise<boolean> {
     const sql = `SELECT 1 FROM repository WHERE verified_run IS NULL OR verified_run <> ? LIMIT 1`;
-    return (await this.#database.get(sql, run)) === undefined;
+    return (await queries.get(sql, run)) === undefined;
   }
 
-  /** When it was used last; undefined when there is no row. */
+  /** Why nothing may be removed until an operator says otherwise; undefined when it may. */
+  async heldBecause(queries: Queries = this.#database): Promise<string | undefined> {
+    const row = await queries.get(`SELECT value FROM state WHERE key = 'collection-hold'`);
+    return row === undefined ? undefined : String(row['value']);
+  }
+
+  /** Something in the tree is not as it should be: what it needs cannot be known from the index. The first reason stays. */
+  async hold(tx: Transaction, reason: string): Promise<void> {
+    await tx.run(`INSERT INTO state (key, value) VALUES ('collection-hold', ?) ON CONFLICT (key) DO NOTHING`, reason);
+  }
+
+  async release(): Promise<void> {
+    await this.#database.write('durable', (tx) => tx.run(`DELETE FROM state WHERE key = 'collection-hold'`));
+  }
+
+  /** When it was used or queued last; undefined when there is no row. */
   async lastUsed(tx: Transaction, digest: Digest): Promise<number | undefined> {
-    const row = await tx.get('SELECT last_used FROM blob WHERE digest = ?', digest);
-    return row === undefined ? undefined : Number(row['last_used']);
+    const row = await tx.get(
+      `SELECT b.last_used, q.since FROM blob b LEFT JOIN collection_queue q ON q.digest = b.digest WHERE b.digest = ?`,
+      digest,
+    );
+    // Queued anew since it was listed: something that needed it has just gone.
+    return row === undefined ? undefined : Math.max(Number(row['last_used']), Number(row['since'] ?? 0));
   }
 
   /** Undefined for what may be removed; `before` is the end of the grace. */
   async hindrance(tx: Transaction, digest: Digest, before: number): Promise<Hindrance | undefined> {
     const row = await tx.get(
-      `SELECT b.last_used, CASE WHEN ${IS_UNNEEDED} THEN 1 ELSE 0 END AS is_unneeded FROM blob b WHERE b.digest = ?`,
+      `SELECT b.last_used, q.since, CASE WHEN ${IS_UNNEEDED} THEN 1 ELSE 0 END AS is_unneeded
+       FROM blob b LEFT JOIN collection_queue q ON q.digest = b.digest WHERE b.digest = ?`,
       digest,
     );
     if (row === undefined) return undefined;
     if (row['is_unneeded'] === 0) return 'needed';
-    const isUsed = Number(row['last_used']) > before || (await this.isBeingChanged(tx, digest));
+    const since = Math.max(Number(row['last_used']), Number(row['since'] ?? 0));
+    const isUsed = since > before || (await this.isBeingChanged(tx, digest));
     return isUsed ? 'in use' : undefined;
   }
 
@@ -139,13 +173,10 @@ export class CollectionRecords {
    * @param digest all of them unless given
    */
   async abandonDeletions(now: number, digest?: Digest): Promise<void> {
+    const [only, values] = digest === undefined ? ['', []] : ['AND digest = ?', [digest]];
     await this.#database.write('relaxed', async (tx) => {
-      const rows = await tx.all(
-        `UPDATE blob SET state = 'live' WHERE state = 'deleting' AND (? IS NULL OR digest = ?) RETURNING digest`,
-        digest ?? null,
-        digest ?? null,
-      );
-      for (const row of rows) await this.queue(tx, row['digest'] as Digest, now);
+      const sql = `UPDATE blob SET state = 'live' WHERE state = 'deleting' ${only} RETURNING digest`;
+      for (const row of await tx.all(sql, ...values)) await this.queue(tx, row['digest'] as Digest, now);
     });
   }
 

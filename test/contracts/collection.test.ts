@@ -1,18 +1,23 @@
 import assert from 'node:assert/strict';
+import { mkdir, rename, truncate, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Digest } from '../../oci/digest.ts';
+import { parseDigest, type Digest } from '../../oci/digest.ts';
 import { parseTag, type RepositoryName } from '../../oci/names.ts';
 import type { Collected } from '../../registry/collection.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
-import { blobKey, layerLinkKey } from '../../storage/layout.ts';
+import { StorageError } from '../../storage/blobs/driver.ts';
+import { blobKey, layerLinkKey, repositoryKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, imageOf, manifestPush, name, openTestRegistry, pushBlob } from '../harness/registry.ts';
 
 const HOUR = 3_600_000;
+const SHA512 = parseDigest(`sha512:${'a'.repeat(128)}`);
 const ONE = name('team/one');
 const TWO = name('team/two');
 const noPause = async () => {};
+const goOn = async () => true;
 
 /** A registry whose time stands still until it is told to go on. */
 async function open(root: string) {
@@ -21,7 +26,7 @@ async function open(root: string) {
   const { registry, context } = opened;
   await registry.maintenance.verifyTree(noPause);
   const collect = async (): Promise<Collected> => {
-    const collected = await registry.collection.run(noPause);
+    const collected = await registry.collection.run(goOn);
     return typeof collected === 'string' ? assert.fail(collected) : collected;
   };
   const planned = async () => {
@@ -42,14 +47,14 @@ describe('the garbage collection', () => {
     await using store = await open(directory.path);
     const digest = await store.push(ONE, 'nobody needs this');
     store.clock.now += HOUR - 1;
-    assert.deepEqual(await store.collect(), { examined: 0, unlinked: 0, removed: 0, bytes: 0 });
+    assert.deepEqual(await store.collect(), { examined: 0, unlinked: 0, removed: 0, bytes: 0, failed: 0 });
     assert.deepEqual(await store.planned(), [digest]);
     store.clock.now += 2;
-    assert.deepEqual(await store.collect(), { examined: 1, unlinked: 1, removed: 1, bytes: 17 });
+    assert.deepEqual(await store.collect(), { examined: 1, unlinked: 1, removed: 1, bytes: 17, failed: 0 });
     assert.deepEqual([await store.isStored(digest), await store.isLinked(ONE, digest)], [false, false]);
     assert.equal(await store.registry.blobs.find(ONE, digest), undefined);
     assert.deepEqual(await store.planned(), []);
-    assert.deepEqual(await store.collect(), { examined: 0, unlinked: 0, removed: 0, bytes: 0 });
+    assert.deepEqual(await store.collect(), { examined: 0, unlinked: 0, removed: 0, bytes: 0, failed: 0 });
     await store.push(ONE, 'nobody needs this');
     assert.ok(await store.isStored(digest), 'it may come back');
   });
@@ -124,15 +129,15 @@ describe('the garbage collection', () => {
     await using first = await open(directory.path);
     const digest = await first.push(ONE, 'nobody needs this');
     await using store = await openTestRegistry({ root: directory.path, now: () => first.clock.now + 2 * HOUR });
-    assert.equal(await store.registry.collection.run(noPause), 'the tree is not compared with the index yet');
+    assert.equal(await store.registry.collection.run(goOn), 'the tree is not compared with the index yet');
     await store.registry.maintenance.verifyTree(noPause);
     await store.context.metadata.write('relaxed', async (tx) => {
       await tx.run(`UPDATE repository SET verified_run = 'doubt'`);
     });
-    assert.equal(await store.registry.collection.run(noPause), 'repositories are in doubt');
+    assert.equal(await store.registry.collection.run(goOn), 'repositories are in doubt');
     assert.ok(await first.isStored(digest));
     await store.registry.maintenance.verifyDoubted(noPause);
-    const collected = await store.registry.collection.run(noPause);
+    const collected = await store.registry.collection.run(goOn);
     assert.equal(typeof collected === 'string' ? 0 : collected.removed, 1);
   });
 
@@ -158,7 +163,7 @@ describe('the garbage collection', () => {
       collection.unneededLinks = seen;
       return links;
     };
-    assert.deepEqual(await store.collect(), { examined: 2, unlinked: 0, removed: 0, bytes: 0 });
+    assert.deepEqual(await store.collect(), { examined: 2, unlinked: 0, removed: 0, bytes: 0, failed: 0 });
     for (const blob of blobs) assert.ok(await store.isLinked(ONE, blob));
     // And again, between what was condemned and the deletion.
     const loose = await store.push(TWO, 'loose');
@@ -214,5 +219,111 @@ describe('the garbage collection', () => {
     await using again = await openTestRegistry({ root: directory.path, now: () => store.clock.now });
     await pushBlob(again.registry, TWO, 'nobody needs this');
     assert.ok(await store.isStored(digest));
+  });
+
+  it('leaves the bytes of an image that is in another repository as well', async () => {
+    await using directory = await temporaryDirectory();
+    await using store = await open(directory.path);
+    const image = imageOf('{}', 'layer');
+    for (const repository of [ONE, TWO]) {
+      for (const blob of ['{}', 'layer']) await store.push(repository, blob);
+      await store.registry.manifests.put(manifestPush(repository, parseTag('v1'), image));
+    }
+    await store.registry.manifests.delete(ONE, digestOfText(image), EVERYTHING);
+    store.clock.now += 2 * HOUR;
+    assert.equal((await store.collect()).removed, 0);
+    assert.ok(await store.isStored(digestOfText(image)));
+  });
+
+  it('leaves what a manifest names, also where its link was out of sight for a moment', async () => {
+    await using directory = await temporaryDirectory();
+    await using store = await open(directory.path);
+    const [config, layer] = [await store.push(ONE, '{}'), await store.push(ONE, 'x'.repeat(100_000))];
+    await store.registry.manifests.put(manifestPush(ONE, parseTag('v1'), imageOf('{}', 'x'.repeat(100_000))));
+    const file = path.join(directory.path, blobKey(layer));
+    await rename(file, `${file}.away`);
+    const blob = await store.registry.blobs.get(ONE, layer);
+    await assert.rejects(store.registry.blobs.open(ONE, blob), /blob unknown/);
+    await rename(`${file}.away`, file);
+    store.clock.now += 3 * HOUR;
+    await store.collect();
+    store.clock.now += 3 * HOUR;
+    await store.collect();
+    assert.deepEqual([await store.isStored(layer), await store.isStored(config)], [true, true]);
+  });
+
+  it('waits for an operator when a manifest is damaged, a repository gone, or a link leads to another blob', async () => {
+    const damages: Record<string, (root: string, image: Digest) => Promise<void>> = {
+      'is missing or damaged': (root, image) => truncate(path.join(root, blobKey(image)), 10),
+      'is gone from the tree': (root) => rename(path.join(root, repositoryKey(ONE)), path.join(root, 'elsewhere')),
+      'links sha512:': async (root, image) => {
+        const link = path.join(root, layerLinkKey(ONE, SHA512));
+        await mkdir(path.dirname(link), { recursive: true });
+        await writeFile(link, image);
+      },
+      'has layers under sha384': async (root) => {
+        await mkdir(path.join(root, repositoryKey(ONE), '_layers/sha384/abc'), { recursive: true });
+      },
+    };
+    for (const [reason, damage] of Object.entries(damages)) {
+      await using directory = await temporaryDirectory();
+      const image = imageOf('{}', 'layer');
+      const clock = { now: 0 };
+      {
+        await using store = await open(directory.path);
+        clock.now = store.clock.now;
+        for (const blob of ['{}', 'layer']) await store.push(ONE, blob);
+        await store.registry.manifests.put(manifestPush(ONE, parseTag('v1'), image));
+        await store.push(TWO, 'nobody needs this');
+      }
+      await damage(directory.path, digestOfText(image));
+      await using store = await openTestRegistry({ root: directory.path, now: () => clock.now + 3 * HOUR });
+      await store.registry.maintenance.verifyTree(noPause);
+      const refused = await store.registry.collection.run(goOn);
+      assert.match(typeof refused === 'string' ? refused : 'ran', new RegExp(`^held: .*${reason}`));
+      for (const blob of ['{}', 'layer', 'nobody needs this']) {
+        assert.ok((await store.context.driver.stat(blobKey(digestOfText(blob)))) !== undefined, `${reason}: ${blob}`);
+      }
+      await store.metadata.collection.release();
+      assert.equal(typeof (await store.registry.collection.run(goOn)), 'object');
+    }
+  });
+
+  it('is held up by nothing that cannot be removed, and tries it again', async () => {
+    await using directory = await temporaryDirectory();
+    await using store = await open(directory.path);
+    const { driver } = store.context;
+    const blobs = await Promise.all(Array.from({ length: 30 }, (_, i) => store.push(ONE, `blob ${i}`)));
+    const stubborn = new Set(blobs.slice(0, 5).map(blobKey));
+    const remove = driver.delete.bind(driver);
+    let isStubborn = true;
+    driver.delete = async (keys) => {
+      const isMeant = keys.some((key) => [...stubborn].some((each) => each.startsWith(key)));
+      if (isStubborn && isMeant) throw new StorageError('unavailable', 'not now');
+      return remove(keys);
+    };
+    store.clock.now += 2 * HOUR;
+    const { removed, failed } = await store.collect();
+    assert.deepEqual({ removed, failed }, { removed: 25, failed: 5 });
+    // Who pushes one of them waits for nobody.
+    await pushBlob(store.registry, TWO, 'blob 0');
+    isStubborn = false;
+    store.clock.now += 2 * HOUR;
+    assert.equal((await store.collect()).removed, 5);
+  });
+
+  it('gives up what the index could not be told, and ends when it is asked to', async () => {
+    await using directory = await temporaryDirectory();
+    await using store = await open(directory.path);
+    for (let i = 0; i < 150; i++) await store.push(ONE, `blob ${i}`);
+    await store.metadata.write('relaxed', (tx) => tx.run(`UPDATE blob SET state = 'deleting'`));
+    store.clock.now += 2 * HOUR;
+    const before = await store.collect();
+    assert.equal(before.removed, 0, 'they were given up, and queued anew');
+    store.clock.now += 2 * HOUR;
+    let steps = 0;
+    const some = await store.registry.collection.run(async () => ++steps < 20);
+    assert.ok(typeof some === 'object' && some.removed > 5 && some.removed < 20, JSON.stringify(some));
+    assert.equal((await store.collect()).removed, 150 - (typeof some === 'object' ? some.removed : 0));
   });
 });

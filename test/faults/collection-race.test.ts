@@ -185,7 +185,7 @@ describe('the garbage collection while everybody pushes and deletes the same', (
       const end = performance.now() + SECONDS * 1000;
       let removed = 0;
       const collect = async () => {
-        const collected = await primary.registry.collection.run(async () => {});
+        const collected = await primary.registry.collection.run(async () => true);
         if (typeof collected !== 'string') removed += collected.removed;
         await primary.registry.maintenance.verifyDoubted(async () => {});
       };

@@ -20,6 +20,10 @@ export interface Clauses {
   readonly unlinksAtOnce: boolean;
   /** A manifest's references are recorded as pending with its locks. */
   readonly pendingReferences: boolean;
+  /** Nothing is condemned or deleted while a repository is in doubt. */
+  readonly knowsTheTree: boolean;
+  /** A repository in doubt is not compared with the tree while the blob is being deleted. */
+  readonly comparisonWaits: boolean;
 }
 
 export const OURS: Clauses = {
@@ -29,6 +33,8 @@ export const OURS: Clauses = {
   checksAgain: true,
   unlinksAtOnce: true,
   pendingReferences: true,
+  knowsTheTree: true,
+  comparisonWaits: true,
 };
 
 type Owner = string | null;
@@ -42,6 +48,8 @@ interface Repository {
   readonly manifest: 'none' | 'pending' | 'committed';
   /** A client was told by HEAD that the blob is there, and has not pushed its manifest yet. */
   readonly promised: boolean;
+  /** A change of it was cut short: the index may not be what the tree is. */
+  readonly isDoubted: boolean;
 }
 
 interface State {
@@ -57,9 +65,18 @@ interface State {
   readonly broken: string | null;
 }
 
-const EMPTY: Repository = { linked: false, inTree: false, intent: null, manifest: 'none', promised: false };
+const EMPTY: Repository = {
+  linked: false,
+  inTree: false,
+  intent: null,
+  manifest: 'none',
+  promised: false,
+  isDoubted: false,
+};
 const PUSHERS = ['p0', 'p1'] as const;
 const COLLECTORS = ['c0', 'c1'] as const;
+/** Compares repositories in doubt with the tree. */
+const COMPARER = 'v';
 
 /** @param mounts whether the second pusher tries to mount from the first repository before it uploads */
 export function collectionModel(clauses: Clauses, { mounts }: { readonly mounts: boolean }): Model<State> {
@@ -70,13 +87,14 @@ export function collectionModel(clauses: Clauses, { mounts }: { readonly mounts:
       lease: null,
       isOld: false,
       repositories: [EMPTY, EMPTY],
-      at: { p0: 'idle', p1: 'idle', c0: 'idle', c1: 'idle' },
+      at: { p0: 'idle', p1: 'idle', c0: 'idle', c1: 'idle', v: 'idle' },
       hasCrashed: false,
       broken: null,
     },
     steps: (state) => [
       ...PUSHERS.flatMap((name, index) => pusherSteps(clauses, state, name, index, mounts && index === 1)),
       ...COLLECTORS.flatMap((name) => collectorSteps(clauses, state, name)),
+      ...comparerSteps(clauses, state),
       ...environmentSteps(state),
     ],
     violation: ({ broken, repositories, bytes }) => {
@@ -196,6 +214,7 @@ function pusherSteps(clauses: Clauses, state: State, name: string, index: number
 
 /** Nothing holds the blob. */
 function isFree(clauses: Clauses, { repositories, isOld }: State): boolean {
+  if (clauses.knowsTheTree && repositories.some(({ isDoubted }) => isDoubted)) return false;
   const isInUse = repositories.some(({ intent }) => clauses.respectsIntents && intent !== null);
   return isOld && !isInUse && repositories.every(({ linked }) => !linked);
 }
@@ -258,7 +277,25 @@ function environmentSteps(state: State): Step<State>[] {
   return steps;
 }
 
-/** Its locks are given up: what it was changing is compared with the tree, which is right. */
+/** Looks at the tree, and writes down what it saw: two steps, as long as somebody holds no lock. */
+function comparerSteps(clauses: Clauses, state: State): Step<State>[] {
+  const place = state.at[COMPARER] ?? 'idle';
+  return [0, 1].flatMap((index) => {
+    const { isDoubted, intent, inTree } = at(state, index);
+    const waits = clauses.comparisonWaits && state.row === 'deleting';
+    if (place === 'idle' && isDoubted && intent === null && !waits) {
+      const seen = inTree && state.bytes ? 'there' : 'gone';
+      const next = withRepository(state, index, { intent: COMPARER });
+      return [{ name: `compares ${index}: ${seen}`, next: moved(next, COMPARER, `${index} ${seen}`) }];
+    }
+    if (!place.startsWith(`${index} `)) return [];
+    const linked = place.endsWith('there');
+    const next = moved(withRepository(state, index, { intent: null, isDoubted: false, linked }), COMPARER, 'idle');
+    return [{ name: `ends comparing ${index}`, next: linked ? { ...next, row: 'live', isOld: false } : next }];
+  });
+}
+
+/** Its locks are given up: what it was changing is in doubt. */
 function killed(state: State, name: string): State {
   let next: State = { ...moved(state, name, name.startsWith('p') ? 'gone' : 'idle'), hasCrashed: true };
   // A deletion that was cut short is none.
@@ -270,9 +307,7 @@ function killed(state: State, name: string): State {
       next = withRepository(next, index, { manifest, promised: false });
     }
     if (repository.intent !== name) continue;
-    const isThere = repository.inTree && next.bytes;
-    next = withRepository(next, index, { intent: null, linked: isThere });
-    if (isThere && next.row !== 'deleting') next = { ...next, row: 'live', isOld: false };
+    next = withRepository(next, index, { intent: null, isDoubted: true });
   }
   return next;
 }

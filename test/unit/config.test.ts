@@ -28,7 +28,7 @@ test('nothing configured gives the documented defaults', async () => {
   });
   assert.deepEqual(config.uploads, { expireAfterMs: 86_400_000, maxSessions: 10_000 });
   assert.deepEqual(config.limits, { uploadsPerAccount: 100 });
-  assert.deepEqual(config.collection, { isOn: true, graceMs: 86_400_000 });
+  assert.deepEqual(config.collection, { isOn: false, graceMs: 86_400_000 });
   assert.deepEqual(config.manifests, { maxSizeBytes: 4 * 1024 ** 2, allowSparseImages: false });
   assert.deepEqual(config.log, { level: 'info', format: 'auto', access: true });
   assert.deepEqual(

@@ -12,7 +12,9 @@ export function addCollection(types: ColumnTypes): readonly string[] {
     `CREATE TABLE collection_queue (digest TEXT PRIMARY KEY, since ${types.integer} NOT NULL) ${types.clustered}`,
     `CREATE INDEX collection_queue_by_time ON collection_queue (since)`,
     `CREATE INDEX manifest_by_digest ON manifest (digest)`,
+    `CREATE INDEX manifest_reference_by_content ON manifest_reference (digest)`,
+    `CREATE INDEX blob_by_state ON blob (state) WHERE state <> 'live'`,
     // Of a store that was written before there was a collection: everything is looked at once.
-    `INSERT INTO collection_queue (digest, since) SELECT digest, last_used FROM blob`,
+    `INSERT INTO collection_queue (digest, since) SELECT digest, last_used FROM blob ORDER BY digest`,
   ];
 }
