@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { AccessAction, Config } from '../config/config.ts';
 import { ACCESS_ACTIONS } from '../config/access-words.ts';
 import { parseReference, parseRepositoryName, type RepositoryName, type Tag } from '../oci/names.ts';
@@ -31,8 +32,11 @@ const WORDS: Readonly<Record<Misfit, string>> = {
 export function explainAccess({ access }: Config, words: readonly string[]): string {
   const { rules, groups, isOpen } = access;
   const [user = '', action = '', on = '', address = '127.0.0.1', ...more] = words;
-  if (!ACCESS_ACTIONS.includes(action as AccessAction) || more.length > 0 || user === '')
-    throw new CannotExplain(USAGE);
+  if (action !== '' && !ACCESS_ACTIONS.includes(action as AccessAction)) {
+    throw new CannotExplain(`"${action}" is no action: ${ACCESS_ACTIONS.join(', ')}; ${USAGE}`);
+  }
+  if (action === '' || more.length > 0 || user === '') throw new CannotExplain(USAGE);
+  if (isIP(address) === 0) throw new CannotExplain(`"${address}" is no IP address; ${USAGE}`);
   if (action !== 'admin' && on === '') throw new CannotExplain(USAGE);
   const what = `${user} may ${action}${on === '' ? '' : ` ${on}`}`;
   if (isOpen) return `yes: access is open, everyone may do everything; access.htpasswd would change that`;

@@ -236,7 +236,7 @@ async function configCommand(input: ConfigInput, [verb, ...rest]: readonly strin
 
 async function checkConfig(input: ConfigInput, [file, ...rest]: readonly string[]): Promise<number> {
   refuseMore('config check FILE', rest);
-  const path = file ?? input.flags?.config;
+  const path = file ?? input.flags?.config ?? input.env?.['ENTREPOT_CONFIG'];
   if (path === undefined) throw new UsageError('config check needs a file: entrepot config check FILE.');
   await checkConfigFile(path);
   return print(`${path}: no faults`);

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { runEntrepot } from '../harness/entrepot-command.ts';
 import { temporaryDirectory } from '../harness/process.ts';
+import { name, openTestRegistry, pushBlob } from '../harness/registry.ts';
 
 const CONFIG = `
 access:
@@ -57,6 +58,11 @@ test('access explain names the rule, or says of each why it is none', async () =
     assert.equal(code, 1, words.join());
     assert.match(stderr, /write: entrepot access explain USER ACTION REPOSITORY/);
   }
+  assert.match(
+    (await explain('alice', 'write', 'team/app')).stderr,
+    /"write" is no action: pull, push, overwrite, delete, admin/,
+  );
+  assert.match((await explain('alice', 'pull', 'team/app', '10.0.0')).stderr, /"10\.0\.0" is no IP address/);
   assert.match((await runEntrepot(['access', 'explain', 'alice', 'pull', 'a'])).stdout, /^yes: access is open/);
 });
 
@@ -74,4 +80,37 @@ test('keys rotate adds a key to those of the store, and says what is wrong other
   const { keys } = JSON.parse(await readFile(file, 'utf8')) as { keys: unknown[] };
   assert.equal(keys.length, 3, 'the first of all, and one for each call');
   assert.equal((await stat(file)).mode & 0o777, 0o600);
+});
+
+test('config check goes by the variable that every command goes by', async () => {
+  await using directory = await temporaryDirectory();
+  const file = path.join(directory.path, 'config.yaml');
+  await writeFile(file, 'acces: {}\n');
+  const { code, stderr } = await runEntrepot(['config', 'check'], { env: { ENTREPOT_CONFIG: file } });
+  assert.equal(code, 1);
+  assert.match(stderr, /there is no such key/);
+});
+
+test('gc plan says what would go, hold lets it wait, release lets it go on', async () => {
+  await using directory = await temporaryDirectory();
+  const gc = (verb: string, env = {}) => runEntrepot(['gc', verb, '--root', directory.path], { env });
+  assert.match((await gc('plan')).stderr, /no registry is in .* yet: name its --root/);
+  {
+    await using opened = await openTestRegistry({ root: directory.path });
+    await pushBlob(opened.registry, name('team/app'), 'nobody needs this');
+  }
+  const on = { ENTREPOT_COLLECTION_ENABLED: 'true' };
+  assert.match(
+    (await gc('plan', on)).stdout,
+    /^DIGEST .*\nsha256:\w{64} {2}17 +\d{4}-.*\n1 blob that nothing needs, 17 bytes\n$/,
+  );
+  assert.match((await gc('plan')).stdout, /17 bytes\nnothing is removed: collection\.enabled is false\n$/);
+  assert.equal((await gc('hold')).stdout, 'no garbage is collected: an operator wants it so\n');
+  assert.match(
+    (await gc('plan', on)).stdout,
+    /nothing is removed: an operator wants it so; look at it, then: entrepot gc release/,
+  );
+  assert.equal((await gc('release')).stdout, 'garbage is collected again\n');
+  const wrong = await gc('run');
+  assert.deepEqual([wrong.code, /gc has these verbs: plan, hold, release/.test(wrong.stderr)], [2, true]);
 });
