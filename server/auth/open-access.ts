@@ -20,7 +20,7 @@ import type { Keys } from './signing-keys.ts';
 import { TokenEndpoint } from './token-endpoint.ts';
 import { TokenReader, type Generations } from './token-reader.ts';
 import { Tokens } from './tokens.ts';
-import { openTrusts } from './trusts.ts';
+import { openTrusts, type Trusts } from './trusts.ts';
 
 export interface AccessParts {
   readonly keys: Keys;
@@ -62,7 +62,8 @@ const OPEN: OpenedAccess = {
 /** @throws HtpasswdError, AuditUnusable, IssuerKeysError when a file cannot be used */
 export async function openAccess(config: AccessConfig, parts: () => Promise<AccessParts>): Promise<OpenedAccess> {
   if (config.isOpen) return OPEN;
-  const { keys, records, generations, log, wait, compare, now = Date.now } = await parts();
+  const given = await parts();
+  const { keys, records, log, now = Date.now } = given;
   await using opening = new AsyncDisposableStack();
   opening.defer(() => records.close());
   const file = opening.use(await openAccounts(config, log));
@@ -76,51 +77,61 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
   opening.defer(() => audit.close());
   const timer = setInterval(keysReloader(keys, log), KEYS_EVERY_MS).unref();
   opening.defer(() => clearInterval(timer));
+  const composed = compose(config, { ...given, now, file, directory, trusts, foreign, audit });
+  const close = opening.move();
+  return { ...composed, keys, audit, close: () => close.disposeAsync() };
+}
 
-  const accounts = () => directory.accounts;
-  const callerOf = (user: string) => ({ user, groups: groupsOf(config, user) });
+interface Opened extends AccessParts {
+  readonly now: () => number;
+  readonly file: { readonly accounts: () => Accounts };
+  readonly directory: Directory;
+  readonly trusts: Trusts;
+  readonly foreign: ForeignTokens | undefined;
+  readonly audit: AuditLog;
+}
+
+/** Of what is open, what requests are admitted by. */
+function compose(config: AccessConfig, opened: Opened): Pick<OpenedAccess, 'access' | 'tokenEndpoint' | 'management'> {
+  const { keys, records, generations, directory, foreign, audit, now } = opened;
+  const authenticator = createAuthenticator(config, opened);
+  const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
+  const standing = (via: string, user: string | undefined) => authenticator.standing(via, user);
+  const reader = new TokenReader({ tokens, standing, generations, now });
+  const logins = new Logins({ records: records.logins, accounts: () => directory.accounts, now });
+  const common = { policy: new Policy(config.rules), authenticator, now };
+  return {
+    access: new PolicyAccess({ ...common, tokens: reader, foreign, challenge: challengeOf(config) }),
+    tokenEndpoint: new TokenEndpoint({ ...common, generations, tokens, logins, audit, service: SERVICE }),
+    management: createManagement(opened),
+  };
+}
+
+function createAuthenticator(config: AccessConfig, { directory, trusts, wait, compare, now }: Opened): Authenticator {
   const passwords = new Passwords({
-    accounts,
+    accounts: () => directory.accounts,
     now,
     ...(wait !== undefined && { wait }),
     ...(compare !== undefined && { compare }),
   });
-  const authenticator = new Authenticator({
+  return new Authenticator({
     passwords,
     directory,
     trusts,
-    callerOf,
+    callerOf: (user) => ({ user, groups: groupsOf(config, user) }),
     robotOf: (principal) => ({ user: principal, principal, groups: groupsOf(config, principal, principal) }),
     takesCertificates: config.certificateUser !== undefined,
   });
-  const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
-  const policy = new Policy(config.rules);
-  const common = { policy, authenticator, now };
-  const standing = (via: string, user: string | undefined) => authenticator.standing(via, user);
-  const reader = new TokenReader({ tokens, standing, generations, now });
-  const logins = new Logins({ records: records.logins, accounts, now });
-  const close = opening.move();
-  return {
-    access: new PolicyAccess({ ...common, tokens: reader, foreign, challenge: challengeOf(config) }),
-    tokenEndpoint: new TokenEndpoint({
-      ...common,
-      generations,
-      tokens,
-      logins,
-      audit,
-      service: SERVICE,
-    }),
-    management: new Management({
-      records,
-      onChange: () => directory.changed(),
-      untilKnown: () => (wait ?? delay)(KNOWN_EVERYWHERE_MS),
-      isInFile: (name) => file.accounts().has(name),
-      now,
-    }),
-    keys,
-    audit,
-    close: () => close.disposeAsync(),
-  };
+}
+
+function createManagement({ records, directory, file, wait = delay, now }: Opened): Management {
+  return new Management({
+    records,
+    onChange: () => directory.changed(),
+    untilKnown: () => wait(KNOWN_EVERYWHERE_MS),
+    isInFile: (name) => file.accounts().has(name),
+    now,
+  });
 }
 
 async function openAccounts({ htpasswd }: AccessConfig, log: Log) {
