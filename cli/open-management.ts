@@ -4,7 +4,7 @@ import type { Config } from '../config/config.ts';
 import { actAsOwner } from './act-as-owner.ts';
 import type { Accounts } from '../server/auth/htpasswd.ts';
 import { openHtpasswdFile } from '../server/auth/htpasswd-file.ts';
-import { AccountFault, Management } from '../server/auth/management.ts';
+import { AccountFault, loadHashing, Management } from '../server/auth/management.ts';
 import { openSqliteAccess } from '../storage/metadata/access.ts';
 
 /**
@@ -19,6 +19,8 @@ export async function withManagement<T>(config: Config, use: (management: Manage
   }
   // As the server makes its own: accounts may come before the first start.
   mkdirSync(config.root, { recursive: true });
+  // The owner of the store need not be able to read this program.
+  await loadHashing();
   actAsOwner(config.root);
   const directory = path.join(config.root, '.meta');
   mkdirSync(directory, { recursive: true });

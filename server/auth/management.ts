@@ -253,6 +253,11 @@ function expiryOf(text: string, now: number): number | undefined {
   return now + ms;
 }
 
+/** What is loaded with the first password; for who gives away the right to read it before that. */
+export async function loadHashing(): Promise<void> {
+  await import('bcrypt');
+}
+
 async function hashOf(password: string): Promise<string> {
   const { hash } = await import('bcrypt');
   return hash(password, BCRYPT_COST);
