@@ -57,7 +57,7 @@ function entrepotWithTokens(args: readonly string[]): Registry {
     writeFileSync(users, `bench:${HASH_OF_BENCH}\n`, { mode: 0o600 });
     const env = {
       ENTREPOT_ACCESS_HTPASSWD: users,
-      ENTREPOT_ACCESS_GROUPS: '{"dev":["bench"]}',
+      ENTREPOT_ACCESS_GROUPS: '{"dev":["bench"],"release":[]}',
       ENTREPOT_ACCESS_RULES: JSON.stringify(rules),
       ENTREPOT_ACCESS_TOKEN_LIFETIME: '1h',
     };

@@ -7,6 +7,8 @@ export interface Target {
 
 /** By peer, then by the beginning of the row's id; the longest beginning counts. */
 const RATIOS: Readonly<Record<string, Readonly<Record<string, number>>>> = {
+  // With tokens, rules and accounts against without (`--subject entrepot-bearer`).
+  entrepot: { 'manifest-get': 0.8 },
   'docker-registry': {
     'manifest-get': 10,
     'manifest-head': 10,

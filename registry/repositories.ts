@@ -21,8 +21,14 @@ export interface Generation {
   readonly createdAt: number;
 }
 
+/** What was known a moment ago. */
+export interface KnownGeneration {
+  /** Undefined: there was no repository of that name. */
+  readonly generation: Generation | undefined;
+}
+
 export class Repositories {
-  readonly #generations = new Map<RepositoryName, { readonly generation: Generation; readonly readAt: number }>();
+  readonly #generations = new Map<RepositoryName, KnownGeneration & { readonly readAt: number }>();
   readonly #context: Context;
   readonly #adoption: Adoption;
 
@@ -74,18 +80,16 @@ export class Repositories {
    * Which repository had the name a moment ago: one that is deleted and made anew is another. Undefined where that is not
    * known. What another process has just changed is seen a tenth of a second later: each request that shows a token asks.
    */
-  peekGeneration(name: RepositoryName): Generation | undefined {
+  peekGeneration(name: RepositoryName): KnownGeneration | undefined {
     const known = this.#generations.get(name);
-    return known !== undefined && performance.now() - known.readAt < GENERATION_KNOWN_MS ? known.generation : undefined;
+    return known !== undefined && performance.now() - known.readAt < GENERATION_KNOWN_MS ? known : undefined;
   }
 
   /** As the index has it now; undefined where there is none. */
   async readGeneration(name: RepositoryName): Promise<Generation | undefined> {
     const readAt = performance.now();
     const found = await this.#context.metadata.repositories.find(name);
-    // The first push makes it, at any moment.
-    if (found === undefined) return undefined;
-    const generation = { id: found.id, createdAt: found.createdAt };
+    const generation = found && { id: found.id, createdAt: found.createdAt };
     if (this.#generations.size >= GENERATIONS_KNOWN_MAX) this.#generations.clear();
     this.#generations.set(name, { generation, readAt });
     return generation;

@@ -1,5 +1,5 @@
 import type { RepositoryName } from '../../oci/names.ts';
-import type { Generation } from '../../registry/repositories.ts';
+import type { Generation, KnownGeneration } from '../../registry/repositories.ts';
 import type { Standing } from './authenticator.ts';
 import { ANONYMOUS } from './caller.ts';
 import { grantsOf, type Grants } from './grants.ts';
@@ -8,8 +8,8 @@ import type { Token, TokenAccess, Tokens } from './tokens.ts';
 
 /** Which repository has a name now, and since when. */
 export interface Generations {
-  /** As it was a moment ago; undefined where that is not known, or there was none. */
-  peek(name: RepositoryName): Generation | undefined;
+  /** As it was a moment ago; undefined where that is not known. */
+  peek(name: RepositoryName): KnownGeneration | undefined;
   /** Undefined where there is none. */
   read(name: RepositoryName): Promise<Generation | undefined>;
 }
@@ -55,10 +55,13 @@ export class TokenReader {
     const checked = this.#checked.peek(text);
     const standing = checked && this.#standingOf(checked.token);
     if (checked === undefined || standing === undefined) return undefined;
-    const known = checked.token.access.map((entry) =>
-      entry.type === 'repository' ? generations.peek(entry.name) : NO_REPOSITORY,
-    );
-    return known.includes(undefined) ? undefined : readToken(checked, standing, known);
+    const current: (Generation | undefined)[] = [];
+    for (const entry of checked.token.access) {
+      const known = entry.type === 'repository' ? generations.peek(entry.name) : NO_REPOSITORY;
+      if (known === undefined) return undefined;
+      current.push(known.generation);
+    }
+    return readToken(checked, standing, current);
   }
 
   /** Undefined for a token that is not valid. */
@@ -67,9 +70,11 @@ export class TokenReader {
     const checked = await this.#checked.read(text, (unknown) => this.#check(unknown));
     const standing = checked && this.#standingOf(checked.token);
     if (checked === undefined || standing === undefined) return undefined;
-    const current = checked.token.access.map(async (entry) =>
-      entry.type === 'repository' ? (generations.peek(entry.name) ?? generations.read(entry.name)) : NO_REPOSITORY,
-    );
+    const current = checked.token.access.map(async (entry) => {
+      if (entry.type !== 'repository') return undefined;
+      const known = generations.peek(entry.name);
+      return known === undefined ? generations.read(entry.name) : known.generation;
+    });
     return readToken(checked, standing, await Promise.all(current));
   }
 
@@ -85,7 +90,7 @@ export class TokenReader {
 }
 
 // Of an entry that is about none.
-const NO_REPOSITORY: Generation = { id: 0, createdAt: 0 };
+const NO_REPOSITORY: KnownGeneration = { generation: undefined };
 
 /** @param generations of the repositories that its entries are about, by now */
 function readToken(
