@@ -4,6 +4,7 @@ import type { Adoption } from './adoption.ts';
 import { ComparisonFailures } from './comparison-failures.ts';
 import type { Context } from './context.ts';
 import { giveUpUnsettled } from './intents.ts';
+import { OrphanedStages } from './orphaned-stages.ts';
 import { UploadHolds } from './upload-holds.ts';
 
 const BATCH = 100;
@@ -13,12 +14,14 @@ export class Maintenance {
   readonly #context: Context;
   readonly #adoption: Adoption;
   readonly #holds: UploadHolds;
+  readonly #orphans: OrphanedStages;
   #toldFailures = '';
 
   constructor(context: Context, adoption: Adoption) {
     this.#context = context;
     this.#adoption = adoption;
     this.#holds = new UploadHolds(context);
+    this.#orphans = new OrphanedStages(context, adoption.tree);
   }
 
   /** Compares the whole tree with the index, once a run. `pause` is awaited often, and may throw to end it. */
@@ -97,17 +100,7 @@ export class Maintenance {
 
   /** Removes staged bytes that no session knows: of a crash, of a deleted index, of another server. */
   async expireOrphanedStages(): Promise<number> {
-    const { driver, metadata, now, settings } = this.#context;
-    let expired = 0;
-    for await (const { name, id } of this.#adoption.tree.uploads()) {
-      if ((await metadata.uploads.find(id)) !== undefined) continue;
-      const modifiedAt = await this.#adoption.tree.uploadModifiedAt(name, id);
-      if (modifiedAt !== undefined && modifiedAt.getTime() > now() - settings.uploadExpiryMs) continue;
-      if (modifiedAt === undefined) await driver.delete([uploadKey(name, id)]);
-      else await this.#removeStage(name, id);
-      expired += 1;
-    }
-    return expired;
+    return this.#orphans.expire();
   }
 
   async #removeStage(name: Parameters<typeof uploadKey>[0], id: Parameters<typeof uploadKey>[1]): Promise<void> {

@@ -15,6 +15,7 @@ import {
   tagLinkKey,
   tagsPrefix,
   uploadDataKey,
+  uploadStartedAtKey,
   uploadsPrefix,
 } from '../storage/layout.ts';
 import type { NewManifest } from '../storage/metadata/manifests.ts';
@@ -124,9 +125,11 @@ export class Tree {
     }
   }
 
-  /** When the last bytes of a staged upload came in; undefined when it has none. */
+  /** When the last bytes of a staged upload came in, or else when it was begun; undefined when no file of it tells. */
   async uploadModifiedAt(name: RepositoryName, id: UploadId): Promise<Date | undefined> {
-    return (await this.#driver.stat(uploadDataKey(name, id)))?.modifiedAt;
+    const told =
+      (await this.#driver.stat(uploadDataKey(name, id))) ?? (await this.#driver.stat(uploadStartedAtKey(name, id)));
+    return told?.modifiedAt;
   }
 
   /** The digest in a link file; undefined when it is not there or damaged. */

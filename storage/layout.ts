@@ -107,6 +107,11 @@ export function uploadDataKey(name: RepositoryName, id: UploadId): Key {
   return key(`${uploadKey(name, id)}/data`);
 }
 
+/** What Distribution and the filesystem driver write before the first byte of a stage. */
+export function uploadStartedAtKey(name: RepositoryName, id: UploadId): Key {
+  return key(`${uploadKey(name, id)}/startedat`);
+}
+
 export const EPOCH_KEY = key('.meta/epoch');
 
 /** What a `link` file holds: the digest, nothing else. */

@@ -1,13 +1,21 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { cp, rename, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { RegistryError } from '../../oci/errors.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
-import { parseTag } from '../../oci/names.ts';
+import { parseTag, type UploadId } from '../../oci/names.ts';
 import { StorageError, type BlobDriver } from '../../storage/blobs/driver.ts';
-import { blobKey, layerLinkKey, revisionLinkKey, tagIndexLinkKey, tagLinkKey } from '../../storage/layout.ts';
+import {
+  blobKey,
+  layerLinkKey,
+  revisionLinkKey,
+  tagIndexLinkKey,
+  tagLinkKey,
+  uploadKey,
+} from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import {
   bodyOf,
@@ -325,4 +333,21 @@ describe('upload sessions', () => {
     now += 4_000_000;
     assert.equal(await maintenance.expireOrphanedStages(), 1);
   });
+
+  for (const files of [[], ['startedat']]) {
+    test(`a stage that has ${files.join() || 'nothing'} yet may be in the making, and goes once it is old`, async () => {
+      await using directory = await temporaryDirectory();
+      let now = Date.now();
+      await using opened = await openTestRegistry({ root: directory.path, now: () => now });
+      const { maintenance } = opened.registry;
+      const stage = path.join(directory.path, uploadKey(repository, randomUUID() as UploadId));
+      await mkdir(stage, { recursive: true });
+      for (const file of files) await writeFile(path.join(stage, file), '2026-01-01T00:00:00Z');
+      assert.equal(await maintenance.expireOrphanedStages(), 0);
+      assert.deepEqual(await readdir(stage), files);
+      now += 4_000_000;
+      assert.equal(await maintenance.expireOrphanedStages(), 1);
+      assert.equal(existsSync(stage), false);
+    });
+  }
 });
