@@ -10,32 +10,25 @@ import {
 import { closest } from '../config/suggestion.ts';
 import { forkEarly } from '../server/fork.ts';
 import { HELP } from './help.ts';
+import {
+  OPTIONS,
+  print,
+  refuseMore,
+  SEE_HELP,
+  UsageError,
+  type Command,
+  type OptionName,
+  type Values,
+} from './usage.ts';
 
-/** A mistake on the command line: the message is all that the person needs. */
-class UsageError extends Error {
-  override readonly name = 'UsageError';
-}
+// Every command takes these.
+const COMMON = ['config', 'address', 'root', 'workers', 'help', 'version'] as const;
 
-const OPTIONS = {
-  config: { type: 'string' },
-  address: { type: 'string' },
-  root: { type: 'string' },
-  workers: { type: 'string' },
-  user: { type: 'string' },
-  robot: { type: 'string' },
-  actions: { type: 'string' },
-  repositories: { type: 'string' },
-  tags: { type: 'string' },
-  expires: { type: 'string' },
-  help: { type: 'boolean', short: 'h' },
-  version: { type: 'boolean' },
-} as const;
-
-type Command = (input: ConfigInput, rest: readonly string[], values: Values) => Promise<number>;
-type Values = ReturnType<typeof parse>['values'];
-
-// Every other command takes the options of all.
-const TOKEN_OPTIONS = ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'] as const;
+// And these only the one.
+const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
+  token: ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'],
+  gc: ['json'],
+};
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   serve,
@@ -46,7 +39,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   keys,
   user,
   token,
-  gc,
+  gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
 };
 
 /**
@@ -63,8 +56,9 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (command === undefined) throw new UsageError(unknown(`there is no command "${name}"`, name, COMMANDS));
     const { config, address, root, workers } = values;
-    const stray = TOKEN_OPTIONS.find((option) => values[option] !== undefined);
-    if (stray !== undefined && command !== token) throw new UsageError(`${name} takes no --${stray}. ${SEE_HELP}`);
+    const known: readonly string[] = [...COMMON, ...(OPTIONS_OF[name] ?? [])];
+    const stray = Object.keys(values).find((option) => !known.includes(option));
+    if (stray !== undefined) throw new UsageError(`${name} takes no --${stray}. ${SEE_HELP}`);
     const input = { flags: { config, address, root, workers }, env: process.env, cwd: process.cwd() };
     return await command(input, rest, values);
   } catch (error) {
@@ -92,19 +86,15 @@ function badOption(message: string): string {
   return `${sentence.replace(/\.?$/, '.')} ${SEE_HELP}`;
 }
 
-const SEE_HELP = '"entrepot help" lists what there is.';
-
 function unknown(wrong: string, name: string, known: Readonly<Record<string, unknown>>, prefix = ''): string {
   const meant = closest(name, Object.keys(known));
   return `${wrong}. ${meant === undefined ? '' : `Did you mean ${prefix}${meant}? `}${SEE_HELP}`;
 }
 
-function refuseMore(command: string, rest: readonly string[]): void {
-  if (rest.length > 0) throw new UsageError(`${command} takes no "${rest.join(' ')}". ${SEE_HELP}`);
-}
-
 const EXPECTED = new Set([
   'UsageError',
+  'CommandFault',
+  'TaskFailed',
   'RootIsTaken',
   'RootUnusable',
   'RootIsWithinStore',
@@ -118,7 +108,6 @@ const EXPECTED = new Set([
   'AuditUnusable',
   'CannotExplain',
   'AccountFault',
-  'CannotPlan',
   'IssuerKeysError',
 ]);
 
@@ -127,11 +116,6 @@ function isForPerson(error: unknown): error is Error {
   if (error instanceof ConfigError) return true;
   if (!(error instanceof Error)) return false;
   return EXPECTED.has(error.name) || ('syscall' in error && 'code' in error);
-}
-
-function print(text: string): number {
-  process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
-  return 0;
 }
 
 async function version(): Promise<string> {
@@ -200,7 +184,7 @@ async function user(input: ConfigInput, [verb, name, ...rest]: readonly string[]
 
 async function token(input: ConfigInput, [verb, ...rest]: readonly string[], values: Values): Promise<number> {
   const { createToken, listTokens, revokeTokens } = await import('./token.ts');
-  const stray = TOKEN_OPTIONS.find((option) => values[option] !== undefined);
+  const stray = OPTIONS_OF['token']?.find((option) => values[option] !== undefined);
   if (verb !== 'create' && stray !== undefined) throw new UsageError(`--${stray} is for token create. ${SEE_HELP}`);
   const config = await readConfig(input, { allowExposed: true });
   if (verb === 'list') {
@@ -216,15 +200,6 @@ async function token(input: ConfigInput, [verb, ...rest]: readonly string[], val
   const { secret, note } = await createToken(config, name, values);
   process.stderr.write(`${note}\n`);
   return print(secret);
-}
-
-async function gc(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {
-  if (verb !== 'plan' && verb !== 'hold' && verb !== 'release')
-    throw new UsageError('gc has these verbs: plan, hold, release.');
-  refuseMore(`gc ${verb}`, rest);
-  const { holdCollection, planCollection } = await import('./gc.ts');
-  const config = await readConfig(input, { allowExposed: true });
-  return print(verb === 'plan' ? await planCollection(config) : await holdCollection(config, verb));
 }
 
 async function configCommand(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {

@@ -1,24 +1,50 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
+import { readConfig, type ConfigInput } from '../config/load.ts';
 import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
 import { actAsOwner } from './act-as-owner.ts';
 import { columns, minuteOf } from './columns.ts';
-
-/** There is nothing to plan for; the message says why. */
-export class CannotPlan extends Error {
-  override readonly name = 'CannotPlan';
-}
+import { createProgress } from './progress.ts';
+import { runTaskOf } from './task.ts';
+import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
 
 const PAGE = 1_000;
+const VERBS = ['plan', 'run', 'hold', 'release'] as const;
+
+/** `entrepot gc`. */
+export async function gcCommand(
+  input: ConfigInput,
+  [verb, ...rest]: readonly string[],
+  values: Values,
+): Promise<number> {
+  const known = VERBS.find((each) => each === verb);
+  if (known === undefined) throw new UsageError(`gc has these verbs: ${VERBS.join(', ')}.`);
+  refuseMore(`gc ${known}`, rest);
+  const config = await readConfig(input, { allowExposed: true });
+  if (known === 'plan') return print(await planCollection(config));
+  if (known === 'run') return print(await runCollection(config, values));
+  return print(await holdCollection(config, known));
+}
+
+/** A round of the collection now, by the server that runs or by this process. */
+async function runCollection(config: Config, { json = false }: Values): Promise<string> {
+  const outcome = await runTaskOf(config, 'collect', {}, createProgress('collecting'));
+  if (json) return JSON.stringify(outcome);
+  const { removed, bytes, unlinked, failed } = outcome;
+  const failures = failed === 0 ? [] : [`${String(failed)} could not be removed: the log says why`];
+  return [`${String(removed)} blobs removed, ${String(bytes)} bytes; ${String(unlinked)} links`, ...failures].join(
+    '\n',
+  );
+}
 
 /**
  * Lets the collection of a store wait for an operator, or go on.
  *
  * @returns what to tell the person
- * @throws CannotPlan
+ * @throws CommandFault
  */
-export async function holdCollection(config: Config, verb: 'hold' | 'release'): Promise<string> {
+async function holdCollection(config: Config, verb: 'hold' | 'release'): Promise<string> {
   return withIndex(config, async (metadata) => {
     const { collection } = metadata;
     if (verb === 'release') await collection.release();
@@ -32,9 +58,9 @@ export async function holdCollection(config: Config, verb: 'hold' | 'release'): 
  * Says what nothing needs, how large it is and when it goes. Beside a running server or without one; changes nothing.
  *
  * @returns what to tell the person
- * @throws CannotPlan
+ * @throws CommandFault
  */
-export async function planCollection(config: Config): Promise<string> {
+async function planCollection(config: Config): Promise<string> {
   const { isOn, graceMs } = config.collection;
   return withIndex(config, async ({ collection }) => {
     const rows: string[][] = [];
@@ -60,9 +86,9 @@ export async function planCollection(config: Config): Promise<string> {
 }
 
 async function withIndex<T>({ storage, root }: Config, use: (metadata: Metadata) => Promise<T>): Promise<T> {
-  if (storage.driver === 'memory') throw new CannotPlan('a registry in memory is gone with its process');
+  if (storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
   const file = path.join(root, '.meta', 'index.db');
-  if (!existsSync(file)) throw new CannotPlan(`no registry is in ${root} yet: name its --root`);
+  if (!existsSync(file)) throw new CommandFault(`no registry is in ${root} yet: name its --root`);
   actAsOwner(root);
   const metadata = await openSqliteMetadata(file);
   try {

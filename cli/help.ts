@@ -28,6 +28,8 @@ Usage
       Sign tokens with a new key; those that are out stay valid.
   entrepot gc plan
       Say which blobs nothing needs, how large they are, and when they go.
+  entrepot gc run
+      Remove now what is due; beside a running server or without one.
   entrepot gc hold|release
       Let the collection wait, and go on.
   entrepot read-only [on|off]

@@ -60,6 +60,15 @@ export function isTagPattern(text: string): boolean {
   return /^(?:[A-Za-z0-9_.*-]|\{user\})+$/.test(text) && !text.includes('**') && isSimple(text);
 }
 
+/** The same where nobody asks. */
+export function isPlainRepositoryPattern(text: string): boolean {
+  return isRepositoryPattern(text) && !text.includes('{');
+}
+
+export function isPlainTagPattern(text: string): boolean {
+  return isTagPattern(text) && !text.includes('{');
+}
+
 function isSimple(text: string): boolean {
   return text.length <= 300 && (text.match(/\*+/g) ?? []).length <= WILDCARDS_MAX;
 }

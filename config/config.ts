@@ -20,6 +20,9 @@ export interface Config {
   readonly uploads: UploadsConfig;
   readonly limits: LimitsConfig;
   readonly collection: CollectionConfig;
+  readonly retention: RetentionConfig;
+  readonly quotas: readonly QuotaConfig[];
+  readonly integrity: IntegrityConfig;
   readonly manifests: ManifestsConfig;
   readonly log: LogConfig;
   readonly metrics: MetricsConfig;
@@ -73,14 +76,58 @@ export interface UploadsConfig {
   readonly maxSessions: number;
 }
 
-/** Absent rates limit nothing. */
 /** Removing what nothing needs. */
 export interface CollectionConfig {
   readonly isOn: boolean;
   /** How long content stays that nothing needs. */
   readonly graceMs: number;
+  /** How long what was deleted can be brought back. */
+  readonly undoMs: number;
 }
 
+/** What goes by itself. Of several rules that fit, the first decides. */
+export interface RetentionConfig {
+  readonly tags: readonly TagRetention[];
+  readonly untagged: readonly UntaggedRetention[];
+  /** Whether labels and annotations may say when an image goes. */
+  readonly expiryLabels: boolean;
+}
+
+/** A tag that fits goes when none of the `keep...` that are set keeps it, and its `expireAfterMs`, if set, is over. */
+export interface TagRetention {
+  /** Patterns, as in access rules. */
+  readonly repositories: readonly string[];
+  readonly tags: readonly string[];
+  readonly keepNewest?: number;
+  readonly order: 'pushed' | 'semver';
+  readonly keepPulledWithinMs?: number;
+  readonly expireAfterMs?: number;
+}
+
+export interface UntaggedRetention {
+  readonly repositories: readonly string[];
+  /** Absent: they stay. */
+  readonly removeAfterMs?: number;
+}
+
+/** At least one of `bytes` and `tags`. */
+export interface QuotaConfig {
+  readonly repositories: readonly string[];
+  readonly bytes?: number;
+  readonly tags?: number;
+  /** For each repository, or for all that fit together. */
+  readonly per: 'repository' | 'rule';
+}
+
+export interface IntegrityConfig {
+  /** Within which time every blob is hashed again; absent: never. */
+  readonly scrubEveryMs?: number;
+  readonly scrubBytesPerSecond: number;
+  /** Which large blobs are hashed while they are sent. */
+  readonly verifyReads: 'stale' | 'always' | 'never';
+}
+
+/** Absent rates limit nothing. */
 export interface LimitsConfig {
   /** Requests of one client address. */
   readonly perAddress?: Rate;

@@ -2,7 +2,16 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseAddress } from './address.ts';
 import { accessConfig } from './derive-access.ts';
-import type { Config, HttpConfig, LimitsConfig, ListenAddress, TlsConfig } from './config.ts';
+import type {
+  Config,
+  HttpConfig,
+  IntegrityConfig,
+  LimitsConfig,
+  ListenAddress,
+  QuotaConfig,
+  RetentionConfig,
+  TlsConfig,
+} from './config.ts';
 import { parseDuration, parseRate, parseSize } from './quantity.ts';
 import type { Settings } from './schema.ts';
 
@@ -26,7 +35,14 @@ export function deriveConfig(settings: Settings, cwd: string): Config {
     },
     uploads: { expireAfterMs: milliseconds(uploads.expireAfter), maxSessions: uploads.maxSessions },
     limits: limitsConfig(limits),
-    collection: { isOn: collection.enabled, graceMs: milliseconds(collection.grace) },
+    collection: {
+      isOn: collection.enabled,
+      graceMs: milliseconds(collection.grace),
+      undoMs: milliseconds(collection.undo),
+    },
+    retention: retentionConfig(settings.retention),
+    quotas: settings.quotas.map(quotaConfig),
+    integrity: integrityConfig(settings.integrity),
     manifests: { maxSizeBytes: bytes(manifests.maxSize), allowSparseImages: manifests.allowSparseImages },
     log,
     metrics: metrics.address === undefined ? {} : { address: listenAddress(metrics.address) },
@@ -67,6 +83,45 @@ function tlsConfig(
     key: path.resolve(cwd, key),
     ...(clientAuthorities !== undefined && { clientAuthorities: path.resolve(cwd, clientAuthorities) }),
   };
+}
+
+function retentionConfig({ tags, untagged, expiryLabels }: Settings['retention']): RetentionConfig {
+  return {
+    tags: tags.map((rule) => ({
+      repositories: asList(rule.repositories),
+      tags: asList(rule.tags),
+      order: rule.order,
+      ...(rule.keepNewest !== undefined && { keepNewest: rule.keepNewest }),
+      ...(rule.keepPulledWithin !== undefined && { keepPulledWithinMs: milliseconds(rule.keepPulledWithin) }),
+      ...(rule.expireAfter !== undefined && { expireAfterMs: milliseconds(rule.expireAfter) }),
+    })),
+    untagged: untagged.map(({ repositories, removeAfter }) => ({
+      repositories: asList(repositories),
+      ...(removeAfter !== 'never' && { removeAfterMs: milliseconds(removeAfter) }),
+    })),
+    expiryLabels,
+  };
+}
+
+function quotaConfig(quota: Settings['quotas'][number]): QuotaConfig {
+  return {
+    repositories: asList(quota.repositories),
+    per: quota.per,
+    ...(quota.bytes !== undefined && { bytes: bytes(quota.bytes) }),
+    ...(quota.tags !== undefined && { tags: quota.tags }),
+  };
+}
+
+function integrityConfig({ scrubEvery, scrubRate, verifyReads }: Settings['integrity']): IntegrityConfig {
+  return {
+    ...(scrubEvery !== 'never' && { scrubEveryMs: milliseconds(scrubEvery) }),
+    scrubBytesPerSecond: bytes(scrubRate),
+    verifyReads,
+  };
+}
+
+function asList(texts: string | readonly string[]): readonly string[] {
+  return typeof texts === 'string' ? [texts] : texts;
 }
 
 function limitsConfig({ perAddress, perAccount, uploadsPerAccount }: Settings['limits']): LimitsConfig {

@@ -36,12 +36,23 @@ export function choice<const T extends readonly [string, ...string[]]>(meaning: 
 
 export function duration(meaning: string, min: string, max: string) {
   const expected = `a duration from ${min} to ${max}, a whole number with ms, s, m, h or d`;
+  return described(durationText(min, max, expected), meaning, expected);
+}
+
+/** A duration, or the word for none. */
+export function durationOr<const T extends string>(word: T, meaning: string, min: string, max: string) {
+  const expected = `${word} or a duration from ${min} to ${max}, a whole number with ms, s, m, h or d`;
+  const text = durationText(min, max, expected);
+  return described(z.union([z.literal(word, expected), text], expected), meaning, expected);
+}
+
+function durationText(min: string, max: string, expected: string) {
   const [least, most] = [parseDuration(min) ?? 0, parseDuration(max) ?? 0];
   const isWithin = (text: string) => {
     const value = parseDuration(text);
     return value !== undefined && value >= least && value <= most;
   };
-  return described(z.string(expected).regex(DURATION, expected).refine(isWithin, expected), meaning, expected);
+  return z.string(expected).regex(DURATION, expected).refine(isWithin, expected);
 }
 
 export function size(meaning: string, min: string, max: string) {
@@ -145,3 +156,6 @@ export function date(meaning: string) {
     expected,
   );
 }
+
+/** Completes "Write ..." where a section is anything but a map. */
+export const SECTION = 'the keys of this section, indented below it';

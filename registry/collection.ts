@@ -46,6 +46,8 @@ export type Refusal = string;
 export class Collection {
   readonly #context: Context;
   readonly #adoption: Adoption;
+  /** The end of the latest round. */
+  #last: Promise<void> = Promise.resolve();
 
   constructor(context: Context, adoption: Adoption) {
     this.#context = context;
@@ -73,11 +75,20 @@ export class Collection {
   }
 
   /**
-   * Removes everything that is due. One at a time over all processes.
+   * Removes everything that is due. One at a time over all processes; in this one, whoever comes meanwhile waits.
    *
-   * @param pause awaited after each step; false ends the round, and what it throws as well
+   * @param pause awaited after each step with what was done so far; false ends the round, and what it throws as well
    */
-  async run(pause: () => Promise<boolean>): Promise<Collected | Refusal> {
+  async run(pause: (done: Collected) => Promise<boolean>): Promise<Collected | Refusal> {
+    const round = this.#last.then(() => this.#run(pause));
+    this.#last = round.then(
+      () => {},
+      () => {},
+    );
+    return round;
+  }
+
+  async #run(pauseWith: (done: Collected) => Promise<boolean>): Promise<Collected | Refusal> {
     const { metadata, now, settings } = this.#context;
     // Nobody else deletes: what is said to be under way was given up when the index could not be told so.
     await metadata.collection.abandonDeletions(now());
@@ -85,6 +96,7 @@ export class Collection {
     if (refused !== undefined) return refused;
     const before = now() - settings.collectionGraceMs;
     const done = { examined: 0, unlinked: 0, removed: 0, bytes: 0, failed: 0 };
+    const pause = () => pauseWith(done);
     if (!(await pause())) return done;
     let last: Queued | undefined;
     for (;;) {

@@ -26,6 +26,7 @@ export async function beginRun(
   if (abandoned > 0)
     log.info('the last run left changes half-done, their repositories are compared again', { changes: abandoned });
   await metadata.collection.abandonDeletions(Date.now());
+  await metadata.tasks.failAbandoned('the server ended before it was done: ask again', Date.now());
   if ((await metadata.state.get('boot')) !== boot) {
     await metadata.uploads.forgetDigests();
     await metadata.state.set('boot', boot);

@@ -5,6 +5,8 @@ import { purgeTrash } from '../storage/blobs/trash.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Log } from './observe/log.ts';
 import type { OpenRegistry } from './open-registry.ts';
+import { taskList } from './task-list.ts';
+import { TaskRunner } from './tasks.ts';
 import { createReadOnly, type ReadOnly } from './read-only.ts';
 
 const SECOND_MS = 1000;
@@ -57,7 +59,8 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
       removed(log, 'deleted things were taken out of the trash', purgeTrash(config.root, Date.now() - TRASH_KEPT_MS)),
     );
   }
-  return runner;
+  const tasks = new TaskRunner(opened.metadata, taskList(config, opened, log), log);
+  return { stop: async () => void (await Promise.all([tasks.stop(), runner.stop()])) };
 }
 
 async function collect({ collection }: Registry, runner: JobRunner, readOnly: ReadOnly, log: Log): Promise<void> {

@@ -1,12 +1,12 @@
 import cluster from 'node:cluster';
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { formatAddress } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import { beginRun } from '../registry/store.ts';
 import { openKeys } from './auth/open-keys.ts';
 import { tidyAfterStart } from './after-start.ts';
+import { bootId } from './boot-id.ts';
 import { startJobs, tidyRoot } from './jobs.ts';
 import { CannotListen } from './cannot-listen.ts';
 import type { Forked } from './fork.ts';
@@ -119,15 +119,6 @@ async function startMany(config: Config, run: string, parts: Parts, early: reado
   const port = await workers.start(config);
   starting.move();
   return { front: { port, drain: () => workers.drain() }, opened, close: () => opened.registry.close() };
-}
-
-/** Names this boot of the machine; where the system does not tell, every start counts as one. */
-function bootId(run: string): string {
-  try {
-    return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  } catch {
-    return run;
-  }
 }
 
 async function startMetricsServer(config: Config, { aggregator, log }: Parts): Promise<() => Promise<void>> {

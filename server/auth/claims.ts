@@ -1,4 +1,4 @@
-import { createGlob } from './glob.ts';
+import { createGlob } from '../../registry/glob.ts';
 import type { Claims } from './strict-jwt.ts';
 
 /** What of a token's claims is not as it is asked for, in words; undefined when all is. */

@@ -1,7 +1,7 @@
 import type { AccessAction, AccessRule } from '../../config/config.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
 import type { Caller } from './caller.ts';
-import { createGlob, type Glob } from './glob.ts';
+import { createGlob, type Glob } from '../../registry/glob.ts';
 import { createNetworks } from '../http/networks.ts';
 
 /** What one request wants to do to one thing. */

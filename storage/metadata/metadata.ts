@@ -6,11 +6,13 @@ import { ManifestRecords } from './manifests.ts';
 import { measuredDatabase, type ObserveIndex } from './measured.ts';
 import { start } from './migrations/0001-start.ts';
 import { addCollection } from './migrations/0002-collection.ts';
+import { addSpace } from './migrations/0003-space.ts';
 import { migrate } from './migrations/migrate.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
 import { StateRecords } from './state.ts';
 import { TagRecords } from './tags.ts';
+import { TaskRecords } from './tasks.ts';
 import { UploadRecords } from './uploads.ts';
 
 /** The index: everything that reads are answered from. Beside the tree, and rebuildable from it at any time. */
@@ -23,6 +25,7 @@ export interface Metadata {
   readonly uploads: UploadRecords;
   readonly intents: IntentRecords;
   readonly collection: CollectionRecords;
+  readonly tasks: TaskRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -42,7 +45,7 @@ export async function openSqliteMetadata(file: string, observe?: ObserveIndex): 
   return openMetadata(observe === undefined ? database : measuredDatabase(database, observe), SQLITE_TYPES);
 }
 
-const MIGRATIONS = [start, addCollection];
+const MIGRATIONS = [start, addCollection, addSpace];
 const ADVICE = 'use the program that wrote it, or delete the index: it is rebuilt from the tree';
 
 async function openMetadata(database: Database, types: ColumnTypes): Promise<Metadata> {
@@ -56,6 +59,7 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     uploads: new UploadRecords(database),
     intents: new IntentRecords(database),
     collection: new CollectionRecords(database),
+    tasks: new TaskRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),
   };

@@ -99,18 +99,18 @@ test('gc plan says what would go, hold lets it wait, release lets it go on', asy
     await using opened = await openTestRegistry({ root: directory.path });
     await pushBlob(opened.registry, name('team/app'), 'nobody needs this');
   }
-  const on = { ENTREPOT_COLLECTION_ENABLED: 'true' };
+  const off = { ENTREPOT_COLLECTION_ENABLED: 'false' };
   assert.match(
-    (await gc('plan', on)).stdout,
+    (await gc('plan')).stdout,
     /^DIGEST .*\nsha256:\w{64} {2}17 +\d{4}-.*\n1 blob that nothing needs, 17 bytes\n$/,
   );
-  assert.match((await gc('plan')).stdout, /17 bytes\nnothing is removed: collection\.enabled is false\n$/);
+  assert.match((await gc('plan', off)).stdout, /17 bytes\nnothing is removed: collection\.enabled is false\n$/);
   assert.equal((await gc('hold')).stdout, 'no garbage is collected: an operator wants it so\n');
   assert.match(
-    (await gc('plan', on)).stdout,
+    (await gc('plan')).stdout,
     /nothing is removed: an operator wants it so; look at it, then: entrepot gc release/,
   );
   assert.equal((await gc('release')).stdout, 'garbage is collected again\n');
-  const wrong = await gc('run');
-  assert.deepEqual([wrong.code, /gc has these verbs: plan, hold, release/.test(wrong.stderr)], [2, true]);
+  const wrong = await gc('sweep');
+  assert.deepEqual([wrong.code, /gc has these verbs: plan, run, hold, release/.test(wrong.stderr)], [2, true]);
 });

@@ -28,7 +28,14 @@ test('nothing configured gives the documented defaults', async () => {
   });
   assert.deepEqual(config.uploads, { expireAfterMs: 86_400_000, maxSessions: 10_000 });
   assert.deepEqual(config.limits, { uploadsPerAccount: 100 });
-  assert.deepEqual(config.collection, { isOn: false, graceMs: 86_400_000 });
+  assert.deepEqual(config.collection, { isOn: true, graceMs: 86_400_000, undoMs: 604_800_000 });
+  assert.deepEqual(config.retention, { tags: [], untagged: [], expiryLabels: true });
+  assert.deepEqual(config.quotas, []);
+  assert.deepEqual(config.integrity, {
+    scrubEveryMs: 2_592_000_000,
+    scrubBytesPerSecond: 20 * 1024 ** 2,
+    verifyReads: 'stale',
+  });
   assert.deepEqual(config.manifests, { maxSizeBytes: 4 * 1024 ** 2, allowSparseImages: false });
   assert.deepEqual(config.log, { level: 'info', format: 'auto', access: true });
   assert.deepEqual(

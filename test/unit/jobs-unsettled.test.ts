@@ -16,7 +16,10 @@ test('the process that runs the jobs gives up its own failed changes, also when 
     verifyDoubted: async () => 0,
     giveUpUnsettled: async () => void (calls += 1),
   } as Partial<Opened['registry']['maintenance']>;
-  const config = await readConfig({ flags: {}, env: { ENTREPOT_STORAGE_DRIVER: 'memory' } });
+  const config = await readConfig({
+    flags: {},
+    env: { ENTREPOT_STORAGE_DRIVER: 'memory', ENTREPOT_COLLECTION_ENABLED: 'false' },
+  });
   const jobs = startJobs(config, { registry: { maintenance } } as Opened, new RecordingLog());
   t.mock.timers.tick(10_000);
   for (let turn = 0; turn < 10; turn++) await nextTurn();

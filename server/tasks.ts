@@ -1,0 +1,124 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { TaskRecord } from '../storage/metadata/tasks.ts';
+import type { Metadata } from '../storage/metadata/metadata.ts';
+import type { Log } from './observe/log.ts';
+
+const ASK_EVERY_MS = 500;
+const TELL_EVERY_MS = 250;
+
+/** What a task may say while it runs, and what it says at its end: a flat object of numbers and texts, or lists of them. */
+export type TaskReport = Readonly<Record<string, unknown>>;
+
+/** What a task gets to do its work with. */
+export interface TaskRun {
+  /** To be awaited often, also between steps that wait for nothing: requests have their turn. Throws when it is to end. */
+  readonly breathe: () => Promise<void>;
+  /** How far it is; kept for whoever asks. */
+  readonly report: (progress: TaskReport) => void;
+}
+
+/**
+ * Does what an operator asked for.
+ *
+ * @param argument as it was requested
+ * @throws TaskRefused when it cannot be done, in words for the operator
+ */
+export type Task = (argument: TaskReport, run: TaskRun) => Promise<TaskReport>;
+
+/** A task cannot be done; the message says why, and what to do. */
+export class TaskRefused extends Error {
+  override readonly name = 'TaskRefused';
+}
+
+class TaskEnded extends Error {}
+
+/** Takes up requested tasks, one at a time, beside the regular jobs. Run by one process of a server. */
+export class TaskRunner {
+  readonly #metadata: Pick<Metadata, 'tasks'>;
+  readonly #tasks: Readonly<Record<string, Task>>;
+  readonly #log: Log;
+  readonly #timer: NodeJS.Timeout;
+  #running: Promise<void> | undefined;
+  #isStopped = false;
+
+  constructor(metadata: Pick<Metadata, 'tasks'>, tasks: Readonly<Record<string, Task>>, log: Log) {
+    this.#metadata = metadata;
+    this.#tasks = tasks;
+    this.#log = log;
+    this.#timer = setInterval(() => {
+      this.#running ??= this.#runAll().finally(() => (this.#running = undefined));
+    }, ASK_EVERY_MS).unref();
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearInterval(this.#timer);
+    await this.#running;
+  }
+
+  async #runAll(): Promise<void> {
+    try {
+      while (!this.#isStopped) {
+        const task = await this.#metadata.tasks.begin(Date.now());
+        if (task === undefined) return;
+        await this.#run(task);
+      }
+    } catch (error) {
+      this.#log.warn('tasks could not be looked for, it will be tried again', { err: error });
+    }
+  }
+
+  async #run(record: TaskRecord): Promise<void> {
+    const { tasks } = this.#metadata;
+    const { id, kind } = record;
+    this.#log.info('a task begins', { task: id, kind });
+    const end = await runTask(this.#tasks[kind], record, {
+      tell: (progress) => tasks.report(id, progress),
+      isStopped: () => this.#isStopped,
+    });
+    if (end.fault !== undefined) this.#log.warn('a task failed', { task: id, kind, err: end.fault });
+    else this.#log.info('a task ended', { task: id, kind });
+    await tasks.end(id, end.result, Date.now());
+  }
+}
+
+/** Who watches a task. */
+export interface Supervision {
+  /** @returns whether somebody wants it to end */
+  readonly tell: (progress: string) => Promise<boolean>;
+  readonly isStopped: () => boolean;
+}
+
+/** How a task ended. */
+export interface Ended {
+  readonly result: { readonly outcome: string } | { readonly failure: string };
+  /** What is worth a line in the log. */
+  readonly fault?: unknown;
+}
+
+/** Does one task to its end, whatever that is. */
+export async function runTask(
+  task: Task | undefined,
+  { kind, argument, isCanceled }: Pick<TaskRecord, 'kind' | 'argument' | 'isCanceled'>,
+  { tell, isStopped }: Supervision,
+): Promise<Ended> {
+  if (task === undefined)
+    return { result: { failure: `this server knows no task "${kind}": is it an older version?` } };
+  if (isCanceled) return { result: { failure: 'canceled' } };
+  let latest: TaskReport = {};
+  let told = performance.now();
+  const breathe = async () => {
+    await nextTurn();
+    if (isStopped()) throw new TaskEnded('the server was stopped');
+    if (performance.now() - told < TELL_EVERY_MS) return;
+    told = performance.now();
+    if (await tell(JSON.stringify(latest))) throw new TaskEnded('canceled');
+  };
+  try {
+    const outcome = await task(JSON.parse(argument) as TaskReport, { breathe, report: (more) => (latest = more) });
+    return { result: { outcome: JSON.stringify(outcome) } };
+  } catch (error) {
+    if (error instanceof TaskEnded || error instanceof TaskRefused) return { result: { failure: error.message } };
+    return { result: { failure: 'it failed: the log of the server says why' }, fault: error };
+  }
+}
