@@ -76,7 +76,7 @@ export function isKeptNoMore(name: RepositoryName, digest: Digest): RegistryErro
   return new RegistryError('MANIFEST_UNKNOWN', { detail: { name, reference: digest, reason } });
 }
 
-export function lostBytes(name: RepositoryName, digest: Digest): RegistryError {
+function lostBytes(name: RepositoryName, digest: Digest): RegistryError {
   const reason = `the store does not have ${digest} any more, or not all of it: nothing was changed, push it again`;
   return new RegistryError('DENIED', { status: 409, detail: { name, digest, reason } });
 }

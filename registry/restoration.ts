@@ -10,7 +10,7 @@ import { changing, type Change } from './intents.ts';
 import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
 import { mayNotMove } from './manifests.ts';
 import { checkPrecondition, type Precondition } from './precondition.ts';
-import { isKeptNoMore, KeptContent, lostBytes, type StoredContent } from './kept-content.ts';
+import { isKeptNoMore, KeptContent, type StoredContent } from './kept-content.ts';
 import type { Rights } from './rights.ts';
 import type { Restored } from './undo.ts';
 
@@ -131,11 +131,21 @@ export class Restoration {
     await visit(target);
     const isPresent = (await metadata.manifests.lookupByDigest(this.#name, target))?.manifest !== undefined;
     if (!isPresent && !manifests.includes(target)) throw isKeptNoMore(this.#name, target);
-    for (const digest of manifests) await this.#content.check(digest);
+    for (const digest of manifests) await this.#check(digest);
     return {
       manifests: manifests.filter((digest) => digest !== target),
       target: isPresent ? undefined : await this.#content.read(target),
     };
+  }
+
+  async #check(digest: Digest): Promise<void> {
+    try {
+      await this.#content.check(digest);
+    } catch (error) {
+      // It was kept no more just then, and collected.
+      if ((await this.#context.metadata.deletions.find(this.#name, digest)) === undefined) throw new Outdated();
+      throw error;
+    }
   }
 
   async #manifest(digest: Digest, run: string | undefined): Promise<void> {
@@ -192,10 +202,9 @@ export class Restoration {
     };
     await changing(this.#context, change, async (held) => {
       const sized = await Promise.all(links.map(async (link) => ({ ...link, size: await this.#content.size(link) })));
-      const lost = sized.find(({ size }) => size === undefined);
-      if (lost !== undefined) {
+      if (sized.some(({ size }) => size === undefined)) {
         await held.finish('relaxed', async () => {});
-        throw lostBytes(this.#name, lost.digest);
+        throw new Outdated();
       }
       await driver.writeAll(
         sized.map(({ digest }) => ({ key: layerLinkKey(this.#name, digest), bytes: linkBytes(digest) })),

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { RepositoryName, Tag } from '../oci/names.ts';
+import { StorageError } from '../storage/blobs/driver.ts';
 import type { HistoryPage } from '../storage/metadata/tag-history.ts';
 import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
@@ -72,8 +73,11 @@ export class Undo {
       try {
         return await this.#restore(request);
       } catch (error) {
+        if (!(error instanceof Outdated)) throw error;
         // Somebody pushed or deleted some of it meanwhile: it is looked at again.
-        if (!(error instanceof Outdated) || attempt === ATTEMPTS_MAX) throw error;
+        if (attempt === ATTEMPTS_MAX) {
+          throw new StorageError('unavailable', `others keep changing what ${request.name}:${request.tag} is to be`);
+        }
       }
     }
   }

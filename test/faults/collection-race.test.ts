@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/errors.ts';
-import { parseTag, type RepositoryName } from '../../oci/names.ts';
+import { parseTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
 import type { BlobDriver } from '../../storage/blobs/driver.ts';
@@ -24,6 +24,7 @@ import { Random } from './random.ts';
 
 // So short that the collection is always right behind the pushes.
 const GRACE_MS = 30;
+const UNDO_MS = 150;
 const PUSHERS = 8;
 const PROCESSES = 3;
 const REPOSITORIES = ['race/a', 'race/b', 'race/c'].map(name);
@@ -39,6 +40,7 @@ interface Image {
   readonly repository: RepositoryName;
   readonly digest: Digest;
   readonly blobs: readonly string[];
+  readonly tag: Tag;
 }
 
 /** What was acknowledged and not deleted since, by where it is. */
@@ -55,6 +57,7 @@ class Pusher {
   readonly #label: string;
   #count = 0;
   acknowledged = 0;
+  restored = 0;
   refused = 0;
 
   constructor(
@@ -87,10 +90,9 @@ class Pusher {
     if (this.#random.chance(1 / 4)) await delay(this.#random.integer(0, GRACE_MS * 2));
     const bytes = imageOf(this.#label, ...blobs.slice(1));
     const digest = digestOfText(bytes);
+    const tag = parseTag(`t${this.#count++ % 3}-${this.#label}`);
     try {
-      await this.#registry.manifests.put(
-        manifestPush(repository, parseTag(`t${this.#count++ % 3}-${this.#label}`), bytes),
-      );
+      await this.#registry.manifests.put(manifestPush(repository, tag, bytes));
     } catch (error) {
       // It took longer than the grace from the blobs to here: the client pushes them again.
       if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_BLOB_UNKNOWN') throw error;
@@ -98,7 +100,7 @@ class Pusher {
       return;
     }
     this.acknowledged += 1;
-    this.#ledger.set(keyOf(repository, digest), { repository, digest, blobs });
+    this.#ledger.set(keyOf(repository, digest), { repository, digest, blobs, tag });
   }
 
   async #bring(repository: RepositoryName, blob: string): Promise<void> {
@@ -123,6 +125,22 @@ class Pusher {
     await assertWhole(this.#registry, this.#driver, image);
     this.#ledger.delete(keyOf(repository, digest));
     await this.#registry.manifests.delete(repository, digest, EVERYTHING);
+    if (this.#random.chance(1 / 3)) await this.#restore(image);
+  }
+
+  async #restore(image: Image): Promise<void> {
+    const { repository, digest, tag } = image;
+    await delay(this.#random.integer(0, UNDO_MS + GRACE_MS));
+    try {
+      await this.#registry.undo.restore({ name: repository, tag, digest, rights: EVERYTHING });
+    } catch (error) {
+      // Its time is over: that is said, and never that some of it is missing.
+      if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_UNKNOWN') throw error;
+      return;
+    }
+    this.restored += 1;
+    this.#ledger.set(keyOf(repository, digest), image);
+    await assertWhole(this.#registry, this.#driver, image);
   }
 }
 
@@ -160,7 +178,7 @@ describe('the garbage collection while everybody pushes and deletes the same', (
       await using directory = await temporaryDirectory();
       await using stack = new AsyncDisposableStack();
       const run = randomUUID();
-      const settings = { collectionGraceMs: GRACE_MS };
+      const settings = { collectionGraceMs: GRACE_MS, undoMs: UNDO_MS };
       const open = async (worker: number) =>
         stack.use(await openTestRegistry({ root: directory.path, run, worker, settings }));
       const primary = await open(0);
@@ -185,6 +203,7 @@ describe('the garbage collection while everybody pushes and deletes the same', (
       const end = performance.now() + SECONDS * 1000;
       let removed = 0;
       const collect = async () => {
+        await primary.registry.undo.expire();
         const collected = await primary.registry.collection.run(async () => true);
         if (typeof collected !== 'string') removed += collected.removed;
         await primary.registry.maintenance.verifyDoubted(async () => {});
@@ -211,7 +230,7 @@ describe('the garbage collection while everybody pushes and deletes the same', (
       for (const { repository, digest } of ledger.values()) {
         await primary.registry.manifests.delete(repository, digest, EVERYTHING);
       }
-      await delay(GRACE_MS * 2);
+      await delay(UNDO_MS + GRACE_MS * 2);
       for (let i = 0; i < 5; i++) {
         await collect();
         await delay(GRACE_MS * 2);
@@ -221,9 +240,11 @@ describe('the garbage collection while everybody pushes and deletes the same', (
       for (const blob of BLOBS.map(digestOfText)) assert.equal(await driver.stat(blobKey(blob)), undefined, blob);
       context.diagnostic(
         `seed ${seed}: ${acknowledged} acknowledged, ${kept} kept and whole, ${removed} blobs removed meanwhile, ` +
-          `${sum((pusher) => pusher.refused)} manifests came too late`,
+          `${sum((pusher) => pusher.restored)} restored, ${sum((pusher) => pusher.refused)} manifests came too late`,
       );
       assert.ok(acknowledged > 50 && removed > 50, `${acknowledged} acknowledged, ${removed} removed`);
+      assert.ok(sum((pusher) => pusher.restored) > 10, 'restored');
+      assert.equal(await primary.metadata.deletions.count(), 0);
     });
   }
 });
