@@ -4,10 +4,12 @@ import { parseRepositoryName } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import type { Reply } from '../http/exchange.ts';
 import { routeAccounts, type AccountsParts } from './accounts.ts';
+import { routeCollection, type CollectionParts } from './collection.ts';
 import { guarded } from './guarded.ts';
 import { isTooLarge, jsonOf, replying, route } from './routing.ts';
+import { routeTasks } from './tasks.ts';
 
-export interface AdministrationParts extends AccountsParts {
+export interface AdministrationParts extends AccountsParts, CollectionParts {
   readonly registry: Registry;
   readonly readOnly: { get(): Promise<boolean>; set(on: boolean): Promise<void> };
 }
@@ -42,6 +44,8 @@ export function createAdministration(parts: AdministrationParts): express.Router
     ),
   });
   routeAccounts(api, parts);
+  routeTasks(api, parts);
+  routeCollection(api, parts);
   return api;
 }
 

@@ -81,20 +81,20 @@ async function follow(seed: string, clauses: Clauses): Promise<ReadonlySet<strin
   };
   await opened.registry.maintenance.verifyTree(async () => {});
   const registry = createRegistry(watched);
-  let isOver = false;
+  const end = new AbortController();
   const collecting = (async () => {
-    while (!isOver) {
+    while (!end.signal.aborted) {
       // A day passes in the middle of everything.
       if (random.chance(1 / 3)) clock += GRACE_MS * 2;
       const collected = await registry.collection.run(async () => {
         for (let turns = random.integer(0, 3); turns > 0; turns--) await nextTurn();
         return true;
       });
-      assert.equal(typeof collected, 'object', String(collected));
+      assert.equal(typeof collected, 'object', JSON.stringify(collected));
       await nextTurn();
     }
   })();
-  await Promise.all([0, 1].map((index) => pushAndDelete(registry, random, index))).finally(() => (isOver = true));
+  await Promise.all([0, 1].map((index) => pushAndDelete(registry, random, index))).finally(() => end.abort());
   await collecting;
   if (faults.length > 0) throw faults[0];
   return following.names;

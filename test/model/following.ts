@@ -1,4 +1,4 @@
-import type { Model, Step } from './explore.ts';
+import type { Model } from './explore.ts';
 
 const WAY_SHOWN = 12;
 
@@ -56,7 +56,7 @@ export class Following<S, Seen> {
     const reached = new Map(this.#states.map((state) => [JSON.stringify(state), state]));
     const left = [...this.#states];
     for (let state = left.pop(); state !== undefined; state = left.pop()) {
-      for (const { next } of this.#model.steps(state) as Iterable<Step<S>>) {
+      for (const { next } of this.#model.steps(state)) {
         const key = JSON.stringify(next);
         if (reached.has(key) || JSON.stringify(this.#seenOf(next)) !== this.#last) continue;
         reached.set(key, next);
