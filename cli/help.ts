@@ -26,7 +26,9 @@ Usage
       Show the access tokens, and end some.
   entrepot keys rotate
       Sign tokens with a new key; those that are out stay valid.
-  entrepot gc plan
+  entrepot gc status [--json]
+      Say whether garbage is collected, what it waits for, and what it did last.
+  entrepot gc plan [--json]
       Say which blobs nothing needs, how large they are, and when they go.
   entrepot gc run
       Remove now what is due; beside a running server or without one.

@@ -53,6 +53,7 @@ export function refuseMore(command: string, rest: readonly string[]): void {
 }
 
 export function print(text: string): number {
+  if (text === '') return 0;
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
   return 0;
 }

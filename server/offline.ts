@@ -27,5 +27,6 @@ export async function withStoreAlone<T>(
   const store = await openRegistry(config, { run, worker: 0 }, { log, metrics: createMetrics() });
   opened.defer(() => store.registry.close());
   await beginRun({ ...store, log }, run, bootId(run));
-  return use(store, log);
+  // Awaited, because everything closes with the return.
+  return await use(store, log);
 }

@@ -4,11 +4,13 @@ import { parseRepositoryName } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import type { Reply } from '../http/exchange.ts';
 import { routeAccounts, type AccountsParts } from './accounts.ts';
+import { routeCollection, type CollectionParts } from './collection.ts';
 import { guarded } from './guarded.ts';
 import { isTooLarge, jsonOf, replying, route } from './routing.ts';
+import { routeTasks } from './tasks.ts';
 import { routeUndo } from './undo.ts';
 
-export interface AdministrationParts extends AccountsParts {
+export interface AdministrationParts extends AccountsParts, CollectionParts {
   readonly registry: Registry;
   readonly readOnly: { get(): Promise<boolean>; set(on: boolean): Promise<void> };
 }
@@ -47,6 +49,8 @@ export function createAdministration(parts: AdministrationParts): express.Router
     ),
   });
   routeAccounts(api, parts);
+  routeTasks(api, parts);
+  routeCollection(api, parts);
   return api;
 }
 
