@@ -3,11 +3,12 @@ import { randomUUID } from 'node:crypto';
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { RegistryError } from '../../oci/errors.ts';
 import { parseTag } from '../../oci/names.ts';
 import { EVERYTHING, type Rights } from '../../registry/rights.ts';
 import { StorageError, type BlobDriver } from '../../storage/blobs/driver.ts';
-import { blobKey } from '../../storage/layout.ts';
+import { blobKey, tagLinkKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, imageOf, name, pushBlob } from '../harness/registry.ts';
 import { DAY, HOUR, indexOf, openUndo, pullWhole, pushImage, putManifest, referrerOf, UNDO } from './undone.ts';
@@ -197,6 +198,61 @@ describe('a restoration', () => {
     await store.restore(ONE, 'v1', digestOfText(index));
     for (const { registry } of stores) assert.equal(await pullWhole(registry, ONE, 'v1'), 4);
     assert.equal(await store.metadata.intents.isAnyLeft(), false);
+  });
+});
+
+/** Holds up whoever is about to move a tag in the tree, until it is let go. */
+function gateBeforeTags() {
+  const [reached, opened] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let isClosed = false;
+  const wrap = (driver: BlobDriver): BlobDriver =>
+    new Proxy(driver, {
+      get(target, key) {
+        const value: unknown = Reflect.get(target, key);
+        if (typeof value !== 'function') return value;
+        if (key !== 'writeAll') return value.bind(target) as unknown;
+        return async (...[writes, last]: Parameters<BlobDriver['writeAll']>) => {
+          if (isClosed) {
+            reached.resolve();
+            await opened.promise;
+          }
+          await target.writeAll(writes, last);
+        };
+      },
+    });
+  return { wrap, close: () => (isClosed = true), reached: reached.promise, open: opened.resolve };
+}
+
+describe('while a tag is brought back', () => {
+  it('its manifest cannot be deleted, whether it has to come back as well or not', async () => {
+    for (const isDeleted of [false, true]) {
+      await using directory = await temporaryDirectory();
+      const gate = gateBeforeTags();
+      await using store = await openUndo(directory.path, { wrap: gate.wrap });
+      const { registry } = store;
+      const digest = await pushImage(registry, ONE, 'v1', 'layer');
+      if (isDeleted) await registry.manifests.delete(ONE, digest, EVERYTHING);
+      else await registry.tags.delete(ONE, V1);
+      gate.close();
+      const restored = store.restore(ONE, 'v1');
+      await gate.reached;
+      let isOver = false;
+      const deleting = registry.manifests
+        .delete(ONE, digest, EVERYTHING)
+        .catch((error: unknown) => assert.ok(error instanceof RegistryError, String(error)))
+        .finally(() => (isOver = true));
+      await delay(50);
+      // It is not there yet, or has to wait.
+      assert.equal(isOver, isDeleted);
+      gate.open();
+      await restored;
+      await deleting;
+      if (isDeleted) assert.equal(await pullWhole(registry, ONE, 'v1'), 3);
+      else assert.equal(await registry.manifests.find(ONE, { tag: V1 }), undefined);
+      const inTree = await store.context.driver.stat(tagLinkKey(ONE, V1));
+      assert.equal(inTree !== undefined, isDeleted, 'the tree says the same');
+      assert.equal(await store.metadata.intents.isAnyLeft(), false);
+    }
   });
 });
 

@@ -20,6 +20,7 @@ describe('undo', () => {
     await putManifest(registry, ONE, 'v1.0', imageOf('{}', 'base', 'own'));
     await registry.manifests.delete(ONE, digest, EVERYTHING);
     assert.equal(await registry.manifests.find(ONE, { tag: parseTag('v1') }), undefined);
+    assert.deepEqual(await store.planned(), []);
     for (let day = 0; day < 6; day += 1) {
       clock.now += DAY;
       const { removed } = await store.collect();
