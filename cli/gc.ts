@@ -1,15 +1,12 @@
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import type { LastRound } from '../registry/collection.ts';
 import type { Garbage } from '../storage/metadata/collection.ts';
-import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
-import { actAsOwner } from './act-as-owner.ts';
 import { durationOf, minuteOf } from './columns.ts';
 import { createProgress } from './progress.ts';
 import { runTaskOf } from './task.ts';
-import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
+import { print, refuseMore, UsageError, type Values } from './usage.ts';
+import { withIndex } from './with-index.ts';
 
 const PAGE = 1_000;
 const VERBS = ['status', 'plan', 'run', 'hold', 'release'] as const;
@@ -147,17 +144,4 @@ function createJsonLines(): PlanOutput {
       process.stdout.write(`${JSON.stringify({ digest, size, removableFrom })}\n`);
     },
   };
-}
-
-async function withIndex<T>({ storage, root }: Config, use: (metadata: Metadata) => Promise<T>): Promise<T> {
-  if (storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
-  const file = path.join(root, '.meta', 'index.db');
-  if (!existsSync(file)) throw new CommandFault(`no registry is in ${root} yet: name its --root`);
-  actAsOwner(root);
-  const metadata = await openSqliteMetadata(file);
-  try {
-    return await use(metadata);
-  } finally {
-    await metadata.close();
-  }
 }

@@ -34,6 +34,12 @@ Usage
       Remove now what is due; beside a running server or without one.
   entrepot gc hold|release
       Let the collection wait, and go on.
+  entrepot tag history NAME[:TAG]
+      Say where a tag pointed and when, and until when it can point there again.
+  entrepot tag restore NAME:TAG [DIGEST]
+  entrepot tag restore NAME --all
+      Bring back what a tag was before its last change, or a digest of its history; or all
+      tags that went with their repository. Beside a running server or without one.
   entrepot read-only [on|off]
       Refuse pushes and deletions for now, while serving pulls; without a word, say how it is.
 

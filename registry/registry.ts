@@ -7,6 +7,7 @@ import { Manifests } from './manifests.ts';
 import { Referrers } from './referrers.ts';
 import { Repositories } from './repositories.ts';
 import { Tags } from './tags.ts';
+import { Undo } from './undo.ts';
 import { Uploads } from './uploads.ts';
 
 /** What a registry means, without HTTP: one noun each. */
@@ -19,6 +20,7 @@ export interface Registry {
   readonly repositories: Repositories;
   readonly maintenance: Maintenance;
   readonly collection: Collection;
+  readonly undo: Undo;
   /** Lets go of open upload sessions, then of the index and the store. */
   close(): Promise<void>;
 }
@@ -36,6 +38,7 @@ export function createRegistry(context: Context): Registry {
     repositories: new Repositories(context, adoption),
     maintenance: new Maintenance(context, adoption),
     collection: new Collection(context, adoption),
+    undo: new Undo(context, adoption),
     close: async () => {
       await uploads.close();
       await context.metadata.close();

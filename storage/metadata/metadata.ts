@@ -1,6 +1,7 @@
 import { BlobRecords } from './blobs.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
+import { DeletionRecords } from './deletions.ts';
 import { IntentRecords } from './intents.ts';
 import { ManifestRecords } from './manifests.ts';
 import { measuredDatabase, type ObserveIndex } from './measured.ts';
@@ -11,6 +12,7 @@ import { migrate } from './migrations/migrate.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
 import { StateRecords } from './state.ts';
+import { TagHistoryRecords } from './tag-history.ts';
 import { TagRecords } from './tags.ts';
 import { TaskRecords } from './tasks.ts';
 import { UploadRecords } from './uploads.ts';
@@ -25,6 +27,8 @@ export interface Metadata {
   readonly uploads: UploadRecords;
   readonly intents: IntentRecords;
   readonly collection: CollectionRecords;
+  readonly deletions: DeletionRecords;
+  readonly tagHistory: TagHistoryRecords;
   readonly tasks: TaskRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
@@ -59,6 +63,8 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     uploads: new UploadRecords(database),
     intents: new IntentRecords(database),
     collection: new CollectionRecords(database),
+    deletions: new DeletionRecords(database),
+    tagHistory: new TagHistoryRecords(database),
     tasks: new TaskRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),
