@@ -86,7 +86,7 @@ describe('the garbage collection while everybody pushes and deletes the same', (
           `${sum((pusher) => pusher.restored)} restored, ${sum((pusher) => pusher.refused)} manifests came too late`,
       );
       assert.ok(acknowledged > 50 && removed > 50, `${acknowledged} acknowledged, ${removed} removed`);
-      assert.ok(sum((pusher) => pusher.restored) > 10, 'restored');
+      assert.ok(sum((pusher) => pusher.restored) > SECONDS, 'restored');
       assert.equal(await primary.metadata.deletions.count(), 0);
     });
   }
