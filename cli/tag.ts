@@ -3,6 +3,7 @@ import { readConfig, type ConfigInput } from '../config/load.ts';
 import { isDigest, type Digest } from '../oci/digest.ts';
 import { isRepositoryName, isTag, type RepositoryName, type Tag } from '../oci/names.ts';
 import { historyOf, type PastChange, type PastDigest } from '../registry/tag-history.ts';
+import { shownChange } from '../server/shown-history.ts';
 import { columns, minuteOf } from './columns.ts';
 import { createProgress } from './progress.ts';
 import { runTaskOf } from './task.ts';
@@ -53,7 +54,10 @@ async function showHistory(config: Config, { repository, tag }: About, { json = 
   return withIndex(config, async (metadata) => {
     const page = { before: undefined, limit: SHOWN };
     const { changes, next } = await historyOf(metadata, config.collection.undoMs, repository, tag, page);
-    if (json) return JSON.stringify({ repository, tag: tag ?? null, changes, more: next !== undefined });
+    if (json) {
+      const shown = changes.map((change) => ({ tag: change.tag, ...shownChange(change) }));
+      return JSON.stringify({ name: repository, tag: tag ?? null, changes: shown, next: next ?? null });
+    }
     const shown = tag === undefined ? repository : `${repository}:${tag}`;
     if (changes.length === 0)
       throw new CommandFault(`nothing is known of ${shown}: it never was here, or too long ago`);

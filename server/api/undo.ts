@@ -3,9 +3,9 @@ import { isDigest, type Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/errors.ts';
 import { parseRepositoryName, parseTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
-import type { PastChange, PastDigest } from '../../registry/tag-history.ts';
 import { preconditionOf } from '../http/conditions.ts';
 import { jsonReply, type Reply } from '../http/exchange.ts';
+import { shownChange } from '../shown-history.ts';
 import { guarded, type GuardedParts } from './guarded.ts';
 import { isTooLarge, jsonOf, queryOf, replying, route, type ReadBody } from './routing.ts';
 
@@ -42,7 +42,7 @@ async function showHistory(parts: UndoParts, request: Request): Promise<Reply> {
     const limit = numberOf(query, 'n', CHANGES_MAX) ?? CHANGES_DEFAULT;
     const before = numberOf(query, 'last', Number.MAX_SAFE_INTEGER);
     const { changes, next } = await parts.registry.undo.history(repository, tag, { before, limit });
-    return jsonReply(200, { name: repository, tag, changes: changes.map(shown), next: next ?? null });
+    return jsonReply(200, { name: repository, tag, changes: changes.map(shownChange), next: next ?? null });
   });
 }
 
@@ -66,22 +66,6 @@ async function restore(parts: UndoParts, request: Request): Promise<Reply> {
 function aboutOf(request: Request): { readonly repository: RepositoryName; readonly tag: Tag } {
   const [, name = '', tag = ''] = /^\/repositories\/(.+)\/tags\/([^/]+)\/[a-z]+$/.exec(request.path) ?? [];
   return { repository: parseRepositoryName(name), tag: parseTag(tag) };
-}
-
-function shown({ id, changedAt, from, to, cause }: PastChange): object {
-  return {
-    id,
-    changedAt: new Date(changedAt).toISOString(),
-    from: shownDigest(from),
-    to: shownDigest(to),
-    cause: cause ?? null,
-  };
-}
-
-function shownDigest(past: PastDigest | undefined): object | null {
-  if (past === undefined) return null;
-  const { digest, state, until } = past;
-  return { digest, state, until: until === undefined ? null : new Date(until).toISOString() };
 }
 
 function numberOf(query: URLSearchParams, name: string, max: number): number | undefined {

@@ -11,6 +11,9 @@ import { describeOnDrivers, describeService } from './suite.ts';
 const DAY_MS = 24 * 3_600_000;
 const JSON_TYPE = { 'Content-Type': 'application/json' };
 
+const present = ({ digest }: { digest: string }) => ({ digest, state: 'present', until: null });
+const naming = ({ digest }: { digest: string }) => JSON.stringify({ digest });
+
 interface Past {
   readonly digest: string;
   readonly state: string;
@@ -58,12 +61,11 @@ async function assertWhole(
 describeOnDrivers('the history of a tag and its restoration', (setup) => {
   it('show what was overwritten, and bring it back', async () => {
     const { client } = setup;
-    const before = Date.now();
+    const begunAt = Date.now();
     const first = await pushImage(client, 'app', 'latest', 'first');
     const second = await pushImage(client, 'app', 'latest', 'second');
     const { changes, ...rest } = await historyOf(client, 'app', 'latest');
     assert.deepEqual(rest, { name: 'app', tag: 'latest', next: null });
-    const present = ({ digest }: { digest: string }) => ({ digest, state: 'present', until: null });
     assert.deepEqual(
       changes.map(({ from, to, cause }) => ({ from, to, cause })),
       [
@@ -72,7 +74,7 @@ describeOnDrivers('the history of a tag and its restoration', (setup) => {
       ],
     );
     for (const { changedAt } of changes) {
-      assert.ok(Date.parse(changedAt) >= before && Date.parse(changedAt) <= Date.now(), changedAt);
+      assert.ok(Date.parse(changedAt) >= begunAt && Date.parse(changedAt) <= Date.now(), changedAt);
     }
     const answer = await restore(client, 'app', 'latest');
     assert.equal(answer.status, 200, answer.text);
@@ -122,13 +124,12 @@ describeOnDrivers('the history of a tag and its restoration', (setup) => {
     const stranger = await pushImage(client, 'stranger', 'v1', 'stranger');
     const ask = (body: string, headers = {}) =>
       client.post(pathOf('chosen', 'v1', 'restore'), body, { ...JSON_TYPE, ...headers });
-    const digest = (of: { digest: string }) => JSON.stringify({ digest: of.digest });
     for (const foreign of [stranger, { digest: NOWHERE }]) {
-      assertRefused(await ask(digest(foreign)), 404, 'MANIFEST_UNKNOWN', /never pointed to this digest/);
+      assertRefused(await ask(naming(foreign)), 404, 'MANIFEST_UNKNOWN', /never pointed to this digest/);
     }
-    assertRefused(await ask(digest(one), { 'If-Match': `"${two.digest}"` }), 412, 'DENIED', /another by now/);
-    assertRefused(await ask(digest(one), { 'If-None-Match': '*' }), 412, 'DENIED', /exists already/);
-    assert.equal((await ask(digest(one), { 'If-Match': `"${three.digest}"` })).status, 200);
+    assertRefused(await ask(naming(one), { 'If-Match': `"${two.digest}"` }), 412, 'DENIED', /another by now/);
+    assertRefused(await ask(naming(one), { 'If-None-Match': '*' }), 412, 'DENIED', /exists already/);
+    assert.equal((await ask(naming(one), { 'If-Match': `"${three.digest}"` })).status, 200);
     assert.equal((await client.get('/v2/chosen/manifests/v1')).text, one.manifest);
     assertRefused(await restore(client, 'chosen', 'v2'), 404, 'MANIFEST_UNKNOWN', /nothing is known of this tag/);
     assertRefused(await restore(client, 'nobody', 'v1'), 404, 'MANIFEST_UNKNOWN', /nothing is known of this tag/);

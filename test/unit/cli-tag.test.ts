@@ -41,11 +41,17 @@ test('tag history and restore without a server', async () => {
   assert.match(lines[1] ?? '', new RegExp(`^${minute} +v1 +${two} +- +repository +can come back until ${minute}$`));
   assert.match(lines[2] ?? '', new RegExp(`^${minute} +v1 +${one} +${two} +- +can come back until ${minute}$`));
   assert.match(lines[3] ?? '', new RegExp(`^${minute} +v1 +- +${one} +- +-$`));
-  const all = JSON.parse((await tag(['history', 'team/app', '--json'])).stdout) as { changes: { tag: string }[] };
+  const all = JSON.parse((await tag(['history', 'team/app', '--json'])).stdout) as {
+    changes: { tag: string; changedAt: string; from: object }[];
+  };
   assert.deepEqual(
     all.changes.map((change) => change.tag),
     ['v2', 'v1', 'v2', 'v1', 'v1'],
   );
+  const [newest] = all.changes;
+  assert.equal(new Date(newest?.changedAt ?? '').toISOString(), newest?.changedAt);
+  const until = new Date(Date.parse(newest?.changedAt ?? '') + UNDO.undoMs).toISOString();
+  assert.deepEqual(newest?.from, { digest: three, state: 'kept', until });
   assert.match((await tag(['restore', 'team/app:v1', three])).stderr, /team\/app:v1: the tag never pointed to this/);
   const restored = await tag(['restore', 'team/app:v1']);
   assert.equal(restored.stdout, `team/app:v1 is ${two} again, with 1 deleted manifest\n`, restored.stderr);

@@ -122,7 +122,8 @@ describe('filesystem tree', () => {
     for (const name of [`1000-${uuid}`, 'foreign', '2000-x', `x-${uuid}`]) await writeFile(path.join(trash, name), '');
     const entries = await listTrash(directory.path);
     assert.deepEqual(entries[0], { name: `1000-${uuid}`, deletedAt: 1000, formerName: undefined });
-    assert.deepEqual(entries.map(({ formerName }) => formerName).toSorted(), ['1.0-rc-1', hex, undefined]);
+    assert.deepEqual(new Set(entries.map(({ formerName }) => formerName)), new Set(['1.0-rc-1', hex, undefined]));
+    assert.equal(entries.length, 3);
     for (const { deletedAt } of entries.slice(1)) assert.ok(deletedAt >= before && deletedAt <= Date.now());
     const blob = entries.find(({ formerName }) => formerName === hex) ?? assert.fail();
     assert.equal((await readFile(path.join(trashPath(directory.path, blob), 'data'))).toString(), 'bytes');
