@@ -9,7 +9,7 @@ import { print, refuseMore, UsageError, type Values } from './usage.ts';
 import { withIndex } from './with-index.ts';
 
 const PAGE = 1_000;
-const VERBS = ['status', 'plan', 'run', 'hold', 'release'] as const;
+const VERBS = ['status', 'plan', 'run', 'undo', 'hold', 'release'] as const;
 
 /** `entrepot gc`. */
 export async function gcCommand(
@@ -19,8 +19,9 @@ export async function gcCommand(
 ): Promise<number> {
   const known = VERBS.find((each) => each === verb);
   if (known === undefined) throw new UsageError(`gc has these verbs: ${VERBS.join(', ')}.`);
-  refuseMore(`gc ${known}`, rest);
+  if (known !== 'undo') refuseMore(`gc ${known}`, rest);
   const config = await readConfig(input, { allowExposed: true });
+  if (known === 'undo') return print(await recoverBlobs(config, rest, values));
   if (known === 'status') return print(await describeCollection(config, values));
   if (known === 'plan') return print(await planCollection(config, values));
   if (known === 'run') return print(await runCollection(config, values));
@@ -52,6 +53,17 @@ async function holdCollection(config: Config, verb: 'hold' | 'release'): Promise
     const held = await collection.heldBecause();
     return held === undefined ? 'garbage is collected again' : `no garbage is collected: ${held}`;
   });
+}
+
+/** Blobs out of the trash, all or those named. */
+async function recoverBlobs(config: Config, digests: readonly string[], { json = false }: Values): Promise<string> {
+  const outcome = await runTaskOf(config, 'recover', { digests }, createProgress('bringing back'));
+  if (json) return JSON.stringify(outcome);
+  const { recovered, bytes, linked, damaged } = outcome as { damaged: readonly string[] } & Record<string, unknown>;
+  return [
+    `${String(recovered)} blobs brought back, ${String(bytes)} bytes; ${String(linked)} links of repositories`,
+    ...damaged.map((digest) => `${digest} is damaged, and stays in the trash`),
+  ].join('\n');
 }
 
 /** Whether it collects, what it waits for, and what it did last. */

@@ -32,6 +32,8 @@ Usage
       Say which blobs nothing needs, how large they are, and when they go.
   entrepot gc run
       Remove now what is due; beside a running server or without one.
+  entrepot gc undo [DIGEST ...]
+      Bring back blobs that were removed within the last day, for the images that need them.
   entrepot gc hold|release
       Let the collection wait, and go on.
   entrepot tag history NAME[:TAG]

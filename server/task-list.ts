@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts';
 import type { OpenRegistry } from './open-registry.ts';
 import type { Log } from './observe/log.ts';
 import { collectTask } from './task-collect.ts';
+import { recoverTask } from './task-recover.ts';
 import { restoreTagTask } from './task-restore-tag.ts';
 import type { Task } from './tasks.ts';
 
@@ -9,6 +10,7 @@ import type { Task } from './tasks.ts';
 export function taskList(config: Config, opened: OpenRegistry, _log: Log): Readonly<Record<string, Task>> {
   return {
     collect: collectTask(config, opened),
+    recover: recoverTask(config, opened),
     'restore-tag': restoreTagTask(config, opened),
   };
 }

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { syncDirectory } from './directories.ts';
+import type { Key } from './driver.ts';
 import { isMissing, storageErrorAt } from './failure.ts';
 
 const TRASH = path.join('.meta', 'trash');
@@ -61,6 +63,26 @@ export async function moveToTrash(root: string, target: string): Promise<void> {
     // On another disk, by a symbolic link: there is no way to it in one step.
     if (codeOf(error) === 'EXDEV') await rm(target, { recursive: true, force: true });
     else if (!isMissing(error)) throw storageErrorAt(target, error);
+  }
+}
+
+/**
+ * Puts an entry back into the tree, durably.
+ *
+ * @returns false when something is in its place by now, or it is not in the trash any more
+ */
+export async function takeFromTrash(root: string, entry: Pick<TrashEntry, 'name'>, key: Key): Promise<boolean> {
+  const target = path.join(root, key);
+  const parent = path.dirname(target);
+  try {
+    // The parent's own entry as well, where it is new.
+    if ((await mkdir(parent, { recursive: true })) !== undefined) await syncDirectory(path.dirname(parent));
+    await rename(trashPath(root, entry), target);
+    await syncDirectory(parent);
+    return true;
+  } catch (error) {
+    if (['ENOTEMPTY', 'EEXIST'].includes(codeOf(error) ?? '') || isMissing(error)) return false;
+    throw storageErrorAt(target, error);
   }
 }
 

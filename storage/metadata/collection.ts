@@ -91,6 +91,19 @@ export class CollectionRecords {
     return rows.map((row) => row['name'] as RepositoryName);
   }
 
+  /** Repositories whose manifests need it as a config or a layer, and that do not have it. */
+  async missingLinks(digest: Digest): Promise<readonly RepositoryName[]> {
+    const rows = await this.#database.all(
+      `SELECT DISTINCT r.id, r.name FROM manifest_reference e JOIN repository r ON r.id = e.repository_id
+       WHERE e.digest = ? AND e.kind IN ('config', 'layer')
+         AND NOT EXISTS (SELECT 1 FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
+                         WHERE rb.repository_id = e.repository_id AND b.digest = e.digest)
+       ORDER BY r.id`,
+      digest,
+    );
+    return rows.map((row) => row['name'] as RepositoryName);
+  }
+
   /** Whether everything in the tree is in the index as it is there: only then is it known what nothing needs. */
   async isWholeTreeKnown(run: string, queries: Queries = this.#database): Promise<boolean> {
     const sql = `SELECT 1 FROM repository WHERE verified_run IS NULL OR verified_run <> ? LIMIT 1`;
