@@ -28,6 +28,7 @@ const COMMON = ['config', 'address', 'root', 'workers', 'help', 'version'] as co
 const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   token: ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'],
   gc: ['json'],
+  retention: ['json'],
   tag: ['json', 'all'],
 };
 
@@ -40,6 +41,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   keys,
   user,
   token,
+  retention: async (...all) => (await import('./retention.ts')).retentionCommand(...all),
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
   tag: async (...all) => (await import('./tag.ts')).tagCommand(...all),
 };

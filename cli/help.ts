@@ -26,6 +26,10 @@ Usage
       Show the access tokens, and end some.
   entrepot keys rotate
       Sign tokens with a new key; those that are out stay valid.
+  entrepot retention preview [PATTERN] [--json]
+      Say of each tag which rule keeps it or lets it go, and how many bytes that frees.
+  entrepot retention run [--json]
+      Follow the rules now, rather than within an hour.
   entrepot gc status [--json]
       Say whether garbage is collected, what it waits for, and what it did last.
   entrepot gc plan [--json]

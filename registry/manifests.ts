@@ -7,6 +7,7 @@ import type { Reference, RepositoryName, Tag } from '../oci/names.ts';
 import { blobKey, revisionKey, tagKey } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import type { ManifestRecord } from '../storage/metadata/manifests.ts';
+import type { TagChangeCause } from '../storage/metadata/tag-history.ts';
 import type { Adoption } from './adoption.ts';
 import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precondition.ts';
 import type { Context } from './context.ts';
@@ -36,6 +37,15 @@ export interface PushedManifest {
   readonly digest: Digest;
   readonly tags: readonly Tag[];
   readonly subject: Digest | undefined;
+}
+
+/** How a manifest is deleted, where that is more than a request for it. */
+export interface ManifestDeletion {
+  readonly precondition?: Precondition;
+  /** Of the moves of its tags, for their history. */
+  readonly cause?: TagChangeCause;
+  /** Looks once more in the transaction that locks the manifest with these tags of it; what it throws ends the deletion. */
+  readonly check?: (tx: Transaction, repositoryId: number, tags: readonly Tag[]) => Promise<void>;
 }
 
 /** A push that was judged and can be carried out. */
@@ -252,7 +262,7 @@ export class Manifests {
     name: RepositoryName,
     digest: Digest,
     rights: Rights,
-    precondition: Precondition = NO_PRECONDITION,
+    { precondition = NO_PRECONDITION, cause, check }: ManifestDeletion = {},
   ): Promise<void> {
     const { driver, metadata, now, settings } = this.#context;
     const know = async () => {
@@ -266,6 +276,7 @@ export class Manifests {
       const repositoryId = (await metadata.repositories.id(tx, name)) ?? -1;
       const row = await metadata.manifests.find(tx, repositoryId, digest);
       tags = row === undefined ? [] : await metadata.tags.ofManifest(tx, row.id);
+      await check?.(tx, repositoryId, tags);
       const named = tags.length === 0 ? [undefined] : tags;
       for (const tag of named) if (!rights.may('delete', name, tag)) throw mayNotDelete(digest, tag);
       return [{ manifest: digest }, ...tags.map((tag) => ({ tag }))];
@@ -276,7 +287,8 @@ export class Manifests {
         const repositoryId = await metadata.repositories.id(tx, name);
         const row = repositoryId && (await metadata.manifests.find(tx, repositoryId, digest));
         if (!repositoryId || !row) return;
-        for (const tag of tags) await metadata.tags.remove(tx, { repository: name, repositoryId, tag, now: now() });
+        const change = { repository: name, repositoryId, now: now(), ...(cause !== undefined && { cause }) };
+        for (const tag of tags) await metadata.tags.remove(tx, { ...change, tag });
         await metadata.manifests.remove(tx, row.id, { now: now(), isKept: settings.undoMs > 0 });
       });
     });

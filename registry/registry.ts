@@ -4,9 +4,11 @@ import { Collection } from './collection.ts';
 import type { Context } from './context.ts';
 import { Maintenance } from './maintenance.ts';
 import { Manifests } from './manifests.ts';
+import { Pulls } from './pulls.ts';
 import { Recovery } from './recovery.ts';
 import { Referrers } from './referrers.ts';
 import { Repositories } from './repositories.ts';
+import { Retention } from './retention/retention.ts';
 import { Tags } from './tags.ts';
 import { Undo } from './undo.ts';
 import { Uploads } from './uploads.ts';
@@ -22,6 +24,8 @@ export interface Registry {
   readonly maintenance: Maintenance;
   readonly collection: Collection;
   readonly recovery: Recovery;
+  readonly pulls: Pulls;
+  readonly retention: Retention;
   readonly undo: Undo;
   /** Lets go of open upload sessions, then of the index and the store. */
   close(): Promise<void>;
@@ -32,10 +36,14 @@ export function createRegistry(context: Context): Registry {
   const adoption = new Adoption(context);
   const uploads = new Uploads(context, adoption);
   const blobs = new Blobs(context, adoption);
+  const [manifests, tags] = [new Manifests(context, adoption), new Tags(context, adoption)];
+  const pulls = new Pulls(context);
   return {
     blobs,
-    manifests: new Manifests(context, adoption),
-    tags: new Tags(context, adoption),
+    manifests,
+    tags,
+    pulls,
+    retention: new Retention(context, { adoption, tags, manifests }),
     uploads,
     referrers: new Referrers(context, adoption),
     repositories: new Repositories(context, adoption),
@@ -45,6 +53,7 @@ export function createRegistry(context: Context): Registry {
     undo: new Undo(context, adoption),
     close: async () => {
       await uploads.close();
+      await pulls.flush();
       await context.metadata.close();
       await context.driver.close();
     },

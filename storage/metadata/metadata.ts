@@ -10,6 +10,7 @@ import { addCollection } from './migrations/0002-collection.ts';
 import { addSpace } from './migrations/0003-space.ts';
 import { migrate } from './migrations/migrate.ts';
 import { RepositoryRecords } from './repositories.ts';
+import { RetentionRecords } from './retention.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
 import { StateRecords } from './state.ts';
 import { TagHistoryRecords } from './tag-history.ts';
@@ -30,6 +31,7 @@ export interface Metadata {
   readonly deletions: DeletionRecords;
   readonly tagHistory: TagHistoryRecords;
   readonly tasks: TaskRecords;
+  readonly retention: RetentionRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -66,6 +68,7 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     deletions: new DeletionRecords(database),
     tagHistory: new TagHistoryRecords(database),
     tasks: new TaskRecords(database),
+    retention: new RetentionRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),
   };
