@@ -12,13 +12,11 @@ import type { Adoption } from './adoption.ts';
 import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precondition.ts';
 import type { Context } from './context.ts';
 import { changing, type Subject } from './intents.ts';
+import { hasWrongSize, mayNotAttach, mayNotDelete, mayNotMove, missesBlobs } from './manifest-refusals.ts';
 import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
 import type { Rights } from './rights.ts';
 import { rowOf, STORED_MANIFEST_MAX_BYTES } from './stored-manifest.ts';
 import { manifestUnknown } from './unknown.ts';
-
-// A manifest may name 50,000 blobs; nobody reads as many in an error.
-const MISSING_NAMED_MAX = 100;
 
 export type StoredManifest = ManifestRecord;
 
@@ -319,35 +317,4 @@ function requiredBlobs(manifest: Manifest): readonly Digest[] {
 
 function asArray<T>(value: T | undefined): readonly T[] {
   return value === undefined ? [] : [value];
-}
-
-function hasWrongSize(digest: Digest, actual: number, claimed: number): RegistryError {
-  const reason = `the blob ${digest} has ${actual} bytes, the manifest says ${claimed}: correct the size`;
-  return new RegistryError('MANIFEST_INVALID', { detail: { digest, size: actual, claimed, reason } });
-}
-
-function missesBlobs(missing: readonly Digest[]): RegistryError {
-  const reason = 'push these blobs to this repository (or mount them) before the manifest';
-  const named = missing.slice(0, MISSING_NAMED_MAX);
-  return new RegistryError('MANIFEST_BLOB_UNKNOWN', {
-    detail: { digest: missing[0], missing: named, missingCount: missing.length, reason },
-  });
-}
-
-export function mayNotMove(tag: Tag): RegistryError {
-  const reason = `the tag exists, and you may not move it: push under another tag, or delete it first`;
-  return new RegistryError('DENIED', { detail: { action: 'overwrite', tag, reason } });
-}
-
-function mayNotAttach(subject: Digest, tag: Tag): RegistryError {
-  const reason = `its subject has the tag ${tag}, and you may push to none of the tags that it has`;
-  return new RegistryError('DENIED', { detail: { action: 'push', subject, tag, reason } });
-}
-
-function mayNotDelete(digest: Digest, tag: Tag | undefined): RegistryError {
-  const reason =
-    tag === undefined
-      ? 'you may delete some tags here, but not what has none'
-      : `the tag ${tag} points to it, and you may not delete that`;
-  return new RegistryError('DENIED', { detail: { action: 'delete', digest, tag, reason } });
 }
