@@ -28,6 +28,8 @@ const COMMON = ['config', 'address', 'root', 'workers', 'help', 'version'] as co
 const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   token: ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'],
   gc: ['json'],
+  backup: ['keep', 'snapshot', 'json'],
+  restore: ['snapshot', 'json'],
 };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -40,6 +42,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   user,
   token,
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
+  backup: async (...all) => (await import('./backup.ts')).backupCommand(...all),
+  restore: async (...all) => (await import('./restore.ts')).restoreCommand(...all),
 };
 
 /**
@@ -97,6 +101,8 @@ const EXPECTED = new Set([
   'TaskFailed',
   'RootIsTaken',
   'RootUnusable',
+  'RootIsUnfit',
+  'BackupFault',
   'RootIsWithinStore',
   'WorkerFailed',
   'CannotListen',

@@ -32,6 +32,14 @@ Usage
       Remove now what is due; beside a running server or without one.
   entrepot gc hold|release
       Let the collection wait, and go on.
+  entrepot backup DIR [--keep N]
+      Copy what is new in the store to a directory, beside a running server or without
+      one; the last N snapshots are kept (7 unless said).
+  entrepot backup list DIR
+  entrepot backup verify DIR [--snapshot ID]
+      Say which snapshots there are; pull every tag of one, and hash everything.
+  entrepot restore DIR --root NEW [--snapshot ID]
+      Make a store of a snapshot (the newest unless said), in an empty directory.
   entrepot read-only [on|off]
       Refuse pushes and deletions for now, while serving pulls; without a word, say how it is.
 

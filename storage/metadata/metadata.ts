@@ -1,4 +1,5 @@
 import { BlobRecords } from './blobs.ts';
+import { CollectionPauseRecords } from './collection-pause.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
 import { IntentRecords } from './intents.ts';
@@ -10,6 +11,7 @@ import { addSpace } from './migrations/0003-space.ts';
 import { migrate } from './migrations/migrate.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
+import { SnapshotRecords } from './snapshot.ts';
 import { StateRecords } from './state.ts';
 import { TagRecords } from './tags.ts';
 import { TaskRecords } from './tasks.ts';
@@ -25,6 +27,8 @@ export interface Metadata {
   readonly uploads: UploadRecords;
   readonly intents: IntentRecords;
   readonly collection: CollectionRecords;
+  readonly pauses: CollectionPauseRecords;
+  readonly snapshot: SnapshotRecords;
   readonly tasks: TaskRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
@@ -59,6 +63,8 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     uploads: new UploadRecords(database),
     intents: new IntentRecords(database),
     collection: new CollectionRecords(database),
+    pauses: new CollectionPauseRecords(database),
+    snapshot: new SnapshotRecords(database),
     tasks: new TaskRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),

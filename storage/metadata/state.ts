@@ -5,11 +5,13 @@ import type { Database } from './database.ts';
  *
  * - `epoch`: names the tree that this index describes; the same id lies in the tree
  * - `boot`: the boot of the machine in which the index was last written
+ * - `run`: the run of the server that began last
  * - `verified-run`: the run in which the whole tree was last compared
  * - `collection-hold`: why no garbage is collected until an operator says otherwise
+ * - `collection-pause/...`: see `CollectionPauseRecords`
  * - `read-only`: `on` while an operator wants no changes
  */
-export type StateKey = 'epoch' | 'boot' | 'verified-run' | 'read-only' | 'collection-hold';
+export type StateKey = 'epoch' | 'boot' | 'run' | 'verified-run' | 'read-only' | 'collection-hold';
 
 export class StateRecords {
   readonly #database: Database;
