@@ -15,3 +15,16 @@ export function columns(rows: readonly (readonly string[])[]): string {
 export function minuteOf(time: number | undefined): string {
   return time === undefined ? '-' : new Date(time).toISOString().slice(0, 16).replace('T', ' ');
 }
+
+const UNITS = [
+  [86_400_000, 'd'],
+  [3_600_000, 'h'],
+  [60_000, 'm'],
+  [1000, 's'],
+] as const;
+
+/** Milliseconds as the configuration writes them: `24h` is `1d`. */
+export function durationOf(ms: number): string {
+  const unit = UNITS.find(([length]) => ms >= length && ms % length === 0);
+  return unit === undefined ? `${ms}ms` : `${ms / unit[0]}${unit[1]}`;
+}

@@ -30,6 +30,7 @@ const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   gc: ['json'],
   backup: ['keep', 'snapshot', 'json'],
   restore: ['snapshot', 'json'],
+  tag: ['json', 'all'],
 };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -44,6 +45,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
   backup: async (...all) => (await import('./backup.ts')).backupCommand(...all),
   restore: async (...all) => (await import('./restore.ts')).restoreCommand(...all),
+  tag: async (...all) => (await import('./tag.ts')).tagCommand(...all),
 };
 
 /**

@@ -1,16 +1,15 @@
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
-import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
-import { actAsOwner } from './act-as-owner.ts';
-import { columns, minuteOf } from './columns.ts';
+import type { LastRound } from '../registry/collection.ts';
+import type { Garbage } from '../storage/metadata/collection.ts';
+import { durationOf, minuteOf } from './columns.ts';
 import { createProgress } from './progress.ts';
 import { runTaskOf } from './task.ts';
-import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
+import { print, refuseMore, UsageError, type Values } from './usage.ts';
+import { withIndex } from './with-index.ts';
 
 const PAGE = 1_000;
-const VERBS = ['plan', 'run', 'hold', 'release'] as const;
+const VERBS = ['status', 'plan', 'run', 'undo', 'hold', 'release'] as const;
 
 /** `entrepot gc`. */
 export async function gcCommand(
@@ -20,9 +19,11 @@ export async function gcCommand(
 ): Promise<number> {
   const known = VERBS.find((each) => each === verb);
   if (known === undefined) throw new UsageError(`gc has these verbs: ${VERBS.join(', ')}.`);
-  refuseMore(`gc ${known}`, rest);
+  if (known !== 'undo') refuseMore(`gc ${known}`, rest);
   const config = await readConfig(input, { allowExposed: true });
-  if (known === 'plan') return print(await planCollection(config));
+  if (known === 'undo') return print(await recoverBlobs(config, rest, values));
+  if (known === 'status') return print(await describeCollection(config, values));
+  if (known === 'plan') return print(await planCollection(config, values));
   if (known === 'run') return print(await runCollection(config, values));
   return print(await holdCollection(config, known));
 }
@@ -54,46 +55,105 @@ async function holdCollection(config: Config, verb: 'hold' | 'release'): Promise
   });
 }
 
+/** Blobs out of the trash, all or those named. */
+async function recoverBlobs(config: Config, digests: readonly string[], { json = false }: Values): Promise<string> {
+  const outcome = await runTaskOf(config, 'recover', { digests }, createProgress('bringing back'));
+  if (json) return JSON.stringify(outcome);
+  const { recovered, bytes, linked, damaged } = outcome as { damaged: readonly string[] } & Record<string, unknown>;
+  return [
+    `${String(recovered)} blobs brought back, ${String(bytes)} bytes; ${String(linked)} links of repositories`,
+    ...damaged.map((digest) => `${digest} is damaged, and stays in the trash`),
+  ].join('\n');
+}
+
+/** Whether it collects, what it waits for, and what it did last. */
+async function describeCollection(config: Config, { json = false }: Values): Promise<string> {
+  const { isOn, graceMs, undoMs } = config.collection;
+  return withIndex(config, async ({ collection, state, tasks }) => {
+    const [held, run, last] = [
+      await collection.heldBecause(),
+      await state.get('verified-run'),
+      await state.get('collection-last'),
+    ];
+    const isKnown = run !== undefined && (await collection.isWholeTreeKnown(run));
+    const waits = held ?? (isKnown ? undefined : 'the tree is not compared with the index yet, or again');
+    const running = (await tasks.list(10)).find(({ kind, endedAt }) => kind === 'collect' && endedAt === undefined);
+    const queued = await collection.length();
+    const round = last === undefined ? undefined : (JSON.parse(last) as LastRound);
+    if (json)
+      return JSON.stringify({ enabled: isOn, graceMs, undoMs, refusal: waits, queued, last: round, task: running?.id });
+    return [
+      isOn ? 'on: every ten minutes' : 'off: collection.enabled is false; "entrepot gc run" does it all the same',
+      ...(waits === undefined ? [] : [`nothing is removed now: ${waits}`]),
+      ...(running === undefined ? [] : [`running now, as task ${running.id}`]),
+      `${queued} digests to look at; nothing goes before it was unused for ${durationOf(graceMs)}`,
+      round === undefined ? 'no round yet' : describeRound(round),
+    ].join('\n');
+  });
+}
+
+function describeRound({ endedAt, examined, removed, bytes, failed }: LastRound): string {
+  const failures = failed === 0 ? '' : `, ${failed} could not be removed`;
+  return `last round ended ${minuteOf(Date.parse(endedAt))} UTC: ${examined} looked at, ${removed} removed, ${bytes} bytes${failures}`;
+}
+
 /**
- * Says what nothing needs, how large it is and when it goes. Beside a running server or without one; changes nothing.
+ * Says what nothing needs, how large it is and when it goes. Beside a running server or without one.
  *
- * @returns what to tell the person
+ * @returns what to tell the person; as JSON, a line for each blob
  * @throws CommandFault
  */
-async function planCollection(config: Config): Promise<string> {
+async function planCollection(config: Config, { json = false }: Values): Promise<string> {
   const { isOn, graceMs } = config.collection;
   return withIndex(config, async ({ collection }) => {
-    const rows: string[][] = [];
-    let bytes = 0;
+    const out = json ? createJsonLines() : createPlanTable();
+    let [count, bytes] = [0, 0];
     for (let after = ''; ;) {
       const page = await collection.garbage(after, PAGE);
-      for (const { digest, size, since } of page) {
-        bytes += size;
-        rows.push([digest, String(size), minuteOf(since + graceMs)]);
-      }
+      for (const garbage of page) out.add(garbage, garbage.since + graceMs);
+      count += page.length;
+      bytes += page.reduce((sum, { size }) => sum + size, 0);
       if (page.length < PAGE) break;
       after = page.at(-1)?.digest ?? after;
     }
+    if (json) return '';
     const held = await collection.heldBecause();
     const notes = [
       ...(isOn ? [] : ['nothing is removed: collection.enabled is false']),
       ...(held === undefined ? [] : [`nothing is removed: ${held}; look at it, then: entrepot gc release`]),
     ];
-    const sum = `${rows.length} ${rows.length === 1 ? 'blob' : 'blobs'} that nothing needs, ${bytes} bytes`;
-    const table = rows.length === 0 ? [] : [columns([['DIGEST', 'BYTES', 'GOES FROM (UTC)'], ...rows])];
-    return [...table, sum, ...notes].join('\n');
+    return [`${count} ${count === 1 ? 'blob' : 'blobs'} that nothing needs, ${bytes} bytes`, ...notes].join('\n');
   });
 }
 
-async function withIndex<T>({ storage, root }: Config, use: (metadata: Metadata) => Promise<T>): Promise<T> {
-  if (storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
-  const file = path.join(root, '.meta', 'index.db');
-  if (!existsSync(file)) throw new CommandFault(`no registry is in ${root} yet: name its --root`);
-  actAsOwner(root);
-  const metadata = await openSqliteMetadata(file);
-  try {
-    return await use(metadata);
-  } finally {
-    await metadata.close();
-  }
+/** Takes what goes as it is found: there may be a million of it. */
+interface PlanOutput {
+  add(garbage: Garbage, goesFrom: number): void;
+}
+
+const DIGEST_WIDTH = 71;
+const BYTES_WIDTH = 14;
+
+function createPlanTable(): PlanOutput {
+  let isBegun = false;
+  return {
+    add: ({ digest, size }, goesFrom) => {
+      if (!isBegun) writePlanLine('DIGEST', 'BYTES', 'GOES FROM (UTC)');
+      isBegun = true;
+      writePlanLine(digest, String(size), minuteOf(goesFrom));
+    },
+  };
+}
+
+function writePlanLine(digest: string, bytes: string, time: string): void {
+  process.stdout.write(`${digest.padEnd(DIGEST_WIDTH)}  ${bytes.padStart(BYTES_WIDTH)}  ${time}\n`);
+}
+
+function createJsonLines(): PlanOutput {
+  return {
+    add: ({ digest, size }, goesFrom) => {
+      const removableFrom = new Date(goesFrom).toISOString();
+      process.stdout.write(`${JSON.stringify({ digest, size, removableFrom })}\n`);
+    },
+  };
 }

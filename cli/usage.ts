@@ -22,6 +22,7 @@ export const OPTIONS = {
   tags: { type: 'string' },
   expires: { type: 'string' },
   json: { type: 'boolean' },
+  all: { type: 'boolean' },
   repair: { type: 'boolean' },
   quick: { type: 'boolean' },
   keep: { type: 'string' },
@@ -52,6 +53,7 @@ export function refuseMore(command: string, rest: readonly string[]): void {
 }
 
 export function print(text: string): number {
+  if (text === '') return 0;
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
   return 0;
 }

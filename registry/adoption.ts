@@ -155,7 +155,9 @@ export class Adoption {
     const { metadata, now } = this.#context;
     await metadata.write('relaxed', async (tx) => {
       if (await metadata.intents.isAny(tx, name)) return;
-      if (await metadata.repositories.isEmpty(tx, name)) await metadata.repositories.remove(tx, name, now());
+      if (await metadata.repositories.isEmpty(tx, name)) {
+        await metadata.repositories.remove(tx, name, { now: now(), isKept: false });
+      }
     });
   }
 
@@ -294,19 +296,19 @@ export class Adoption {
     digest: Digest,
     row: NewManifest | undefined,
   ): Promise<void> {
-    const { metadata, now } = this.#context;
+    const { metadata, now, settings } = this.#context;
     const known = await metadata.manifests.find(tx, repositoryId, digest);
     if (row === undefined) {
       if (known === undefined) return;
       for (const tag of await metadata.tags.ofManifest(tx, known.id)) {
-        await metadata.tags.remove(tx, { repository, repositoryId, tag, now: now() });
+        await metadata.tags.remove(tx, { repository, repositoryId, tag, now: now(), cause: 'tree' });
       }
-      await metadata.manifests.remove(tx, known.id, now());
+      await metadata.manifests.remove(tx, known.id, { now: now(), isKept: settings.undoMs > 0 });
       return;
     }
     await metadata.blobs.upsert(tx, { digest, size: row.size, now: now(), verifiedAt: now() });
     const manifestId = known?.id ?? (await metadata.manifests.insertPending(tx, repositoryId, row, now()));
-    await metadata.manifests.commit(tx, manifestId);
+    await metadata.manifests.commit(tx, manifestId, now());
   }
 
   async #applyTag(
@@ -317,7 +319,7 @@ export class Adoption {
     digest: Digest | undefined,
   ): Promise<void> {
     const { metadata, now } = this.#context;
-    const change = { repository, repositoryId, tag, now: now() };
+    const change = { repository, repositoryId, tag, now: now(), cause: 'tree' } as const;
     const manifest = digest === undefined ? undefined : await metadata.manifests.find(tx, repositoryId, digest);
     // One that is being pushed right now may still fail.
     if (digest === undefined || manifest?.committed !== true) await metadata.tags.remove(tx, change);

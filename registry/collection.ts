@@ -9,7 +9,6 @@ import type { Context } from './context.ts';
 import { changing } from './intents.ts';
 
 const BATCH = 100;
-const PLAN_PAGE = 1_000;
 
 /** What a round of the collection did. */
 export interface Collected {
@@ -22,6 +21,20 @@ export interface Collected {
   readonly bytes: number;
   /** Blobs that could not be removed: they are tried again later. */
   readonly failed: number;
+}
+
+/** The last round that came to its end or was stopped. */
+export interface LastRound extends Collected {
+  /** ISO 8601. */
+  readonly endedAt: string;
+}
+
+export interface CollectionStatus {
+  /** Why nothing is removed at the moment. */
+  readonly refusal: Refusal | undefined;
+  /** How many digests are to be looked at, some time. */
+  readonly queued: number;
+  readonly last: LastRound | undefined;
 }
 
 // A store that refuses everything is not to be asked about each of a million blobs.
@@ -54,15 +67,33 @@ export class Collection {
     this.#adoption = adoption;
   }
 
-  /** What nothing needs, the blobs that still have to wait among them; nothing else is removed. */
-  async *plan(): AsyncGenerator<Garbage> {
-    const { collection } = this.#context.metadata;
-    for (let after = ''; ;) {
-      const page = await collection.garbage(after, PLAN_PAGE);
-      yield* page;
-      if (page.length < PLAN_PAGE) return;
-      after = page.at(-1)?.digest ?? after;
-    }
+  /**
+   * What nothing needs, the blobs that still have to wait among them; nothing else is removed.
+   *
+   * @param after the digest that the page before ended with
+   */
+  async page(after: string, limit: number): Promise<readonly Garbage[]> {
+    return this.#context.metadata.collection.garbage(after, limit);
+  }
+
+  async status(): Promise<CollectionStatus> {
+    const { collection, state } = this.#context.metadata;
+    const last = await state.get('collection-last');
+    return {
+      refusal: await this.refusal(),
+      queued: await collection.length(),
+      last: last === undefined ? undefined : (JSON.parse(last) as LastRound),
+    };
+  }
+
+  /** Nothing is removed any more until `release`. A reason that is there already stays. */
+  async hold(reason: string): Promise<void> {
+    const { metadata } = this.#context;
+    await metadata.write('durable', (tx) => metadata.collection.hold(tx, reason));
+  }
+
+  async release(): Promise<void> {
+    await this.#context.metadata.collection.release();
   }
 
   /** Undefined when it may run. */
@@ -81,12 +112,22 @@ export class Collection {
    * @param pause awaited after each step with what was done so far; false ends the round, and what it throws as well
    */
   async run(pause: (done: Collected) => Promise<boolean>): Promise<Collected | Refusal> {
-    const round = this.#last.then(() => this.#run(pause));
+    const round = this.#last.then(async () => {
+      const collected = await this.#run(pause);
+      if (typeof collected !== 'string') await this.#remember(collected);
+      return collected;
+    });
     this.#last = round.then(
       () => {},
       () => {},
     );
     return round;
+  }
+
+  async #remember(collected: Collected): Promise<void> {
+    const { metadata, now } = this.#context;
+    const last: LastRound = { ...collected, endedAt: new Date(now()).toISOString() };
+    await metadata.state.set('collection-last', JSON.stringify(last), 'relaxed');
   }
 
   async #run(pauseWith: (done: Collected) => Promise<boolean>): Promise<Collected | Refusal> {

@@ -16,6 +16,8 @@ export interface RegistrySettings {
   readonly uploadExpiryMs: number;
   /** How long content stays that nothing needs. */
   readonly collectionGraceMs: number;
+  /** How long what was deleted can be brought back; 0 keeps nothing for that. */
+  readonly undoMs: number;
 }
 
 /** What every noun of the registry stands on. */

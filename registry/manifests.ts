@@ -233,7 +233,7 @@ export class Manifests {
     const { name, digest } = plan;
     const repositoryId = await metadata.repositories.ensure(tx, name, now(), undefined);
     if (!prepared.isKnown) {
-      await metadata.manifests.commit(tx, prepared.manifestId);
+      await metadata.manifests.commit(tx, prepared.manifestId, now());
       await metadata.blobs.upsert(tx, { digest, size: plan.bytes.length, now: now(), verifiedAt: now() });
     }
     for (const tag of prepared.tagsToMove) {
@@ -254,7 +254,7 @@ export class Manifests {
     rights: Rights,
     precondition: Precondition = NO_PRECONDITION,
   ): Promise<void> {
-    const { driver, metadata, now } = this.#context;
+    const { driver, metadata, now, settings } = this.#context;
     const know = async () => {
       // Every tag must be known: a tag that stays behind would point to nothing.
       await this.#adoption.repository(name);
@@ -277,7 +277,7 @@ export class Manifests {
         const row = repositoryId && (await metadata.manifests.find(tx, repositoryId, digest));
         if (!repositoryId || !row) return;
         for (const tag of tags) await metadata.tags.remove(tx, { repository: name, repositoryId, tag, now: now() });
-        await metadata.manifests.remove(tx, row.id, now());
+        await metadata.manifests.remove(tx, row.id, { now: now(), isKept: settings.undoMs > 0 });
       });
     });
   }
@@ -322,7 +322,7 @@ function missesBlobs(missing: readonly Digest[]): RegistryError {
   });
 }
 
-function mayNotMove(tag: Tag): RegistryError {
+export function mayNotMove(tag: Tag): RegistryError {
   const reason = `the tag exists, and you may not move it: push under another tag, or delete it first`;
   return new RegistryError('DENIED', { detail: { action: 'overwrite', tag, reason } });
 }

@@ -4,9 +4,11 @@ import { Collection } from './collection.ts';
 import type { Context } from './context.ts';
 import { Maintenance } from './maintenance.ts';
 import { Manifests } from './manifests.ts';
+import { Recovery } from './recovery.ts';
 import { Referrers } from './referrers.ts';
 import { Repositories } from './repositories.ts';
 import { Tags } from './tags.ts';
+import { Undo } from './undo.ts';
 import { Uploads } from './uploads.ts';
 
 /** What a registry means, without HTTP: one noun each. */
@@ -19,6 +21,8 @@ export interface Registry {
   readonly repositories: Repositories;
   readonly maintenance: Maintenance;
   readonly collection: Collection;
+  readonly recovery: Recovery;
+  readonly undo: Undo;
   /** Lets go of open upload sessions, then of the index and the store. */
   close(): Promise<void>;
 }
@@ -27,8 +31,9 @@ export interface Registry {
 export function createRegistry(context: Context): Registry {
   const adoption = new Adoption(context);
   const uploads = new Uploads(context, adoption);
+  const blobs = new Blobs(context, adoption);
   return {
-    blobs: new Blobs(context, adoption),
+    blobs,
     manifests: new Manifests(context, adoption),
     tags: new Tags(context, adoption),
     uploads,
@@ -36,6 +41,8 @@ export function createRegistry(context: Context): Registry {
     repositories: new Repositories(context, adoption),
     maintenance: new Maintenance(context, adoption),
     collection: new Collection(context, adoption),
+    recovery: new Recovery(context, blobs),
+    undo: new Undo(context, adoption),
     close: async () => {
       await uploads.close();
       await context.metadata.close();

@@ -50,6 +50,7 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   runner.every(6 * HOUR_MS, 'remove orphaned stages', () =>
     removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages()),
   );
+  runner.every(HOUR_MS, 'forget what is kept no more', () => forgetExpired(registry, runner, log));
   if (config.collection.isOn) {
     const readOnly = createReadOnly(opened.metadata.state, config.readOnly);
     runner.every(COLLECT_EVERY_MS, 'collect garbage', () => collect(registry, runner, readOnly, log));
@@ -63,9 +64,18 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   return { stop: async () => void (await Promise.all([tasks.stop(), runner.stop()])) };
 }
 
-async function collect({ collection }: Registry, runner: JobRunner, readOnly: ReadOnly, log: Log): Promise<void> {
+async function forgetExpired({ undo }: Registry, runner: JobRunner, log: Log): Promise<void> {
+  await removed(
+    log,
+    'deleted manifests can be brought back no more',
+    undo.expire(() => runner.breathe()),
+  );
+}
+
+async function collect(registry: Registry, runner: JobRunner, readOnly: ReadOnly, log: Log): Promise<void> {
+  await forgetExpired(registry, runner, log);
   const end = performance.now() + COLLECT_FOR_MS;
-  const collected = await collection.run(async () => {
+  const collected = await registry.collection.run(async () => {
     await runner.breathe();
     // Who wants no changes wants none; and other jobs wait for this one.
     return performance.now() < end && !(await readOnly.get());

@@ -53,6 +53,7 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
       maxUploadSessions: config.uploads.maxSessions,
       uploadExpiryMs: config.uploads.expireAfterMs,
       collectionGraceMs: config.collection.graceMs,
+      undoMs: config.collection.undoMs,
     },
     log: parts.log,
     run: identity.run,

@@ -165,7 +165,7 @@ function generationsOf({ registry: { repositories } }: OpenRegistry): Generation
 /** Express and what hangs on it are loaded with the first request that needs them: a start stays light. */
 function lazyApp(
   config: Config,
-  { registry }: OpenRegistry,
+  { registry, metadata }: OpenRegistry,
   parts: ServiceParts & {
     health: Health;
     readOnly: ReadOnly;
@@ -185,6 +185,8 @@ function lazyApp(
     const { createApp } = await import('./api/app.ts');
     return createApp({
       registry,
+      tasks: metadata.tasks,
+      collectionSettings: config.collection,
       health: parts.health,
       // An address of its own is the way to show metrics to other machines.
       metricsText:

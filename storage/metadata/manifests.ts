@@ -3,6 +3,7 @@ import { parseDigest } from '../../oci/digest.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
 import { queueManifest } from './collection.ts';
 import type { Database, Row, Transaction } from './database.ts';
+import { dropKept, keepManifest } from './deletions.ts';
 
 export interface ManifestRecord {
   readonly digest: Digest;
@@ -136,12 +137,18 @@ export class ManifestRecords {
     return id;
   }
 
-  async commit(tx: Transaction, id: number): Promise<void> {
+  async commit(tx: Transaction, id: number, now: number): Promise<void> {
     await tx.run(`UPDATE manifest SET state = 'committed' WHERE id = ?`, id);
+    await dropKept(tx, id, now);
   }
 
-  /** Removes the row with its references. Tags must be gone before. */
-  async remove(tx: Transaction, id: number, now: number): Promise<void> {
+  /**
+   * Removes the row with its references. Tags must be gone before.
+   *
+   * @param isKept it can be brought back for a while
+   */
+  async remove(tx: Transaction, id: number, { now, isKept }: { now: number; isKept: boolean }): Promise<void> {
+    if (isKept) await keepManifest(tx, id, now);
     await queueManifest(tx, id, now);
     await tx.run('DELETE FROM manifest_reference WHERE manifest_id = ?', id);
     await tx.run('DELETE FROM manifest WHERE id = ?', id);

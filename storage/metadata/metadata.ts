@@ -2,6 +2,7 @@ import { BlobRecords } from './blobs.ts';
 import { CollectionPauseRecords } from './collection-pause.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
+import { DeletionRecords } from './deletions.ts';
 import { IntentRecords } from './intents.ts';
 import { ManifestRecords } from './manifests.ts';
 import { measuredDatabase, type ObserveIndex } from './measured.ts';
@@ -13,6 +14,7 @@ import { RepositoryRecords } from './repositories.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
 import { SnapshotRecords } from './snapshot.ts';
 import { StateRecords } from './state.ts';
+import { TagHistoryRecords } from './tag-history.ts';
 import { TagRecords } from './tags.ts';
 import { TaskRecords } from './tasks.ts';
 import { UploadRecords } from './uploads.ts';
@@ -29,6 +31,8 @@ export interface Metadata {
   readonly collection: CollectionRecords;
   readonly pauses: CollectionPauseRecords;
   readonly snapshot: SnapshotRecords;
+  readonly deletions: DeletionRecords;
+  readonly tagHistory: TagHistoryRecords;
   readonly tasks: TaskRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
@@ -65,6 +69,8 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     collection: new CollectionRecords(database),
     pauses: new CollectionPauseRecords(database),
     snapshot: new SnapshotRecords(database),
+    deletions: new DeletionRecords(database),
+    tagHistory: new TagHistoryRecords(database),
     tasks: new TaskRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),

@@ -1,4 +1,4 @@
-import type { Database } from './database.ts';
+import type { Database, Durability } from './database.ts';
 
 /**
  * Single values that all processes share.
@@ -9,9 +9,10 @@ import type { Database } from './database.ts';
  * - `verified-run`: the run in which the whole tree was last compared
  * - `collection-hold`: why no garbage is collected until an operator says otherwise
  * - `collection-pause/...`: see `CollectionPauseRecords`
+ * - `collection-last`: what the last round of the collection did, as JSON
  * - `read-only`: `on` while an operator wants no changes
  */
-export type StateKey = 'epoch' | 'boot' | 'run' | 'verified-run' | 'read-only' | 'collection-hold';
+export type StateKey = 'epoch' | 'boot' | 'run' | 'verified-run' | 'read-only' | 'collection-hold' | 'collection-last';
 
 export class StateRecords {
   readonly #database: Database;
@@ -24,8 +25,8 @@ export class StateRecords {
     return (await this.#database.get('SELECT value FROM state WHERE key = ?', key))?.['value'] as string | undefined;
   }
 
-  async set(key: StateKey, value: string): Promise<void> {
-    await this.#database.write('durable', async (tx) => {
+  async set(key: StateKey, value: string, durability: Durability = 'durable'): Promise<void> {
+    await this.#database.write(durability, async (tx) => {
       await tx.run(
         'INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
         key,

@@ -52,7 +52,7 @@ interface Repository {
   readonly isDoubted: boolean;
 }
 
-interface State {
+export interface State {
   readonly bytes: boolean;
   readonly row: 'none' | 'live' | 'condemned' | 'deleting';
   readonly lease: Owner;

@@ -102,7 +102,7 @@ test('gc plan says what would go, hold lets it wait, release lets it go on', asy
   const off = { ENTREPOT_COLLECTION_ENABLED: 'false' };
   assert.match(
     (await gc('plan')).stdout,
-    /^DIGEST .*\nsha256:\w{64} {2}17 +\d{4}-.*\n1 blob that nothing needs, 17 bytes\n$/,
+    /^DIGEST .*\nsha256:\w{64} +17  \d{4}-.*\n1 blob that nothing needs, 17 bytes\n$/,
   );
   assert.match((await gc('plan', off)).stdout, /17 bytes\nnothing is removed: collection\.enabled is false\n$/);
   assert.equal((await gc('hold')).stdout, 'no garbage is collected: an operator wants it so\n');
@@ -112,5 +112,8 @@ test('gc plan says what would go, hold lets it wait, release lets it go on', asy
   );
   assert.equal((await gc('release')).stdout, 'garbage is collected again\n');
   const wrong = await gc('sweep');
-  assert.deepEqual([wrong.code, /gc has these verbs: plan, run, hold, release/.test(wrong.stderr)], [2, true]);
+  assert.deepEqual(
+    [wrong.code, /gc has these verbs: status, plan, run, undo, hold, release/.test(wrong.stderr)],
+    [2, true],
+  );
 });
