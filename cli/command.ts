@@ -29,6 +29,8 @@ const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   token: ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'],
   gc: ['json'],
   retention: ['json'],
+  backup: ['keep', 'snapshot', 'json'],
+  restore: ['snapshot', 'json'],
   tag: ['json', 'all'],
 };
 
@@ -43,6 +45,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   token,
   retention: async (...all) => (await import('./retention.ts')).retentionCommand(...all),
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
+  backup: async (...all) => (await import('./backup.ts')).backupCommand(...all),
+  restore: async (...all) => (await import('./restore.ts')).restoreCommand(...all),
   tag: async (...all) => (await import('./tag.ts')).tagCommand(...all),
 };
 
@@ -101,6 +105,8 @@ const EXPECTED = new Set([
   'TaskFailed',
   'RootIsTaken',
   'RootUnusable',
+  'RootIsUnfit',
+  'BackupFault',
   'RootIsWithinStore',
   'WorkerFailed',
   'CannotListen',

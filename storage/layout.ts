@@ -114,6 +114,16 @@ export function uploadStartedAtKey(name: RepositoryName, id: UploadId): Key {
 
 export const EPOCH_KEY = key('.meta/epoch');
 
+/** Where the bytes of a copied blob lie until they are whole: `tidyRoot` and the next copy remove what is left there. */
+export function copyStageKey(count: number): Key {
+  return key(`.meta/tmp/copy-${count}`);
+}
+
+/** What `list` gives for the blobs of an algorithm whose hex begins so. */
+export function blobsPrefix(...names: readonly string[]): Key {
+  return key([BLOBS_PREFIX, ...names].join('/'));
+}
+
 /** What a `link` file holds: the digest, nothing else. */
 export function linkBytes(digest: Digest): Uint8Array {
   return Buffer.from(digest, 'latin1');

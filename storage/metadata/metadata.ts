@@ -1,4 +1,5 @@
 import { BlobRecords } from './blobs.ts';
+import { CollectionPauseRecords } from './collection-pause.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
 import { DeletionRecords } from './deletions.ts';
@@ -12,6 +13,7 @@ import { migrate } from './migrations/migrate.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { RetentionRecords } from './retention.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
+import { SnapshotRecords } from './snapshot.ts';
 import { StateRecords } from './state.ts';
 import { TagHistoryRecords } from './tag-history.ts';
 import { TagRecords } from './tags.ts';
@@ -28,6 +30,8 @@ export interface Metadata {
   readonly uploads: UploadRecords;
   readonly intents: IntentRecords;
   readonly collection: CollectionRecords;
+  readonly pauses: CollectionPauseRecords;
+  readonly snapshot: SnapshotRecords;
   readonly deletions: DeletionRecords;
   readonly tagHistory: TagHistoryRecords;
   readonly tasks: TaskRecords;
@@ -65,6 +69,8 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     uploads: new UploadRecords(database),
     intents: new IntentRecords(database),
     collection: new CollectionRecords(database),
+    pauses: new CollectionPauseRecords(database),
+    snapshot: new SnapshotRecords(database),
     deletions: new DeletionRecords(database),
     tagHistory: new TagHistoryRecords(database),
     tasks: new TaskRecords(database),
