@@ -18,6 +18,18 @@ export interface RegistrySettings {
   readonly collectionGraceMs: number;
   /** How long what was deleted can be brought back; 0 keeps nothing for that. */
   readonly undoMs: number;
+  /** Which large blobs are hashed while they are sent. */
+  readonly verifyReads: 'stale' | 'always' | 'never';
+  /** Within which time every blob is to be hashed again; undefined: never. */
+  readonly scrubEveryMs: number | undefined;
+  /** How many bytes a second are read for that. */
+  readonly scrubBytesPerSecond: number;
+}
+
+/** Counts what the checks of stored bytes come to. */
+export interface IntegrityObserver {
+  scrubbed(bytes: number): void;
+  damaged(): void;
 }
 
 /** What every noun of the registry stands on. */
@@ -35,4 +47,5 @@ export interface Context {
   readonly now: () => number;
   /** Changes that failed half-way while the index failed as well: their intents are still held. */
   readonly unsettled: Set<AbandonedIntents>;
+  readonly integrityObserver?: IntegrityObserver;
 }

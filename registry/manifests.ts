@@ -4,17 +4,18 @@ import { RegistryError } from '../oci/errors.ts';
 import { parseManifest, type Manifest } from '../oci/manifest.ts';
 import { isNonDistributable } from '../oci/media-types.ts';
 import type { Reference, RepositoryName, Tag } from '../oci/names.ts';
-import { blobKey, revisionKey, tagKey } from '../storage/layout.ts';
+import { revisionKey, tagKey } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
-import type { ManifestRecord } from '../storage/metadata/manifests.ts';
+import type { ManifestLookup, ManifestRecord } from '../storage/metadata/manifests.ts';
 import type { Adoption } from './adoption.ts';
 import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precondition.ts';
 import type { Context } from './context.ts';
 import { changing, type Subject } from './intents.ts';
+import { manifestBytes } from './manifest-bytes.ts';
 import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
 import type { Rights } from './rights.ts';
-import { rowOf, STORED_MANIFEST_MAX_BYTES } from './stored-manifest.ts';
-import { manifestUnknown } from './unknown.ts';
+import { rowOf } from './stored-manifest.ts';
+import { manifestDamaged, manifestUnknown } from './unknown.ts';
 
 // A manifest may name 50,000 blobs; nobody reads as many in an error.
 const MISSING_NAMED_MAX = 100;
@@ -75,12 +76,17 @@ export class Manifests {
    * @throws RegistryError `MANIFEST_UNKNOWN`
    */
   async get(name: RepositoryName, reference: Reference): Promise<StoredManifest> {
-    const found = await this.find(name, reference);
-    if (found !== undefined) return found;
-    throw manifestUnknown(name, reference.tag ?? reference.digest);
+    const found = await this.#known(name, reference);
+    if (found?.manifest !== undefined) return found.manifest;
+    const asked = reference.tag ?? reference.digest;
+    throw found?.damaged === undefined ? manifestUnknown(name, asked) : manifestDamaged(name, asked, found.damaged.digest);
   }
 
   async find(name: RepositoryName, reference: Reference): Promise<StoredManifest | undefined> {
+    return (await this.#known(name, reference))?.manifest;
+  }
+
+  async #known(name: RepositoryName, reference: Reference): Promise<ManifestLookup | undefined> {
     let found = await this.#lookup(name, reference);
     const isKnown =
       found === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(found.verifiedRun);
@@ -90,7 +96,7 @@ export class Manifests {
         : this.#adoption.tag(name, reference.tag));
       found = await this.#lookup(name, reference);
     }
-    return found?.manifest;
+    return found;
   }
 
   #lookup(name: RepositoryName, reference: Reference) {
@@ -102,17 +108,10 @@ export class Manifests {
 
   /** The bytes of a manifest that was found, exactly as they were pushed. */
   async bytes(name: RepositoryName, manifest: StoredManifest): Promise<Uint8Array> {
-    const { cache, metadata, driver } = this.#context;
+    const { cache } = this.#context;
     const cached = cache.get(manifest.digest);
     if (cached !== undefined) return cached;
-    const bytes =
-      (await metadata.manifests.bytes(name, manifest.digest)) ??
-      (await driver.readSmall(blobKey(manifest.digest), STORED_MANIFEST_MAX_BYTES));
-    if (bytes === undefined || bytes.length !== manifest.size) {
-      this.#context.log.warn('a manifest is gone from the store', { repository: name, digest: manifest.digest });
-      await this.#adoption.manifest(name, manifest.digest);
-      throw manifestUnknown(name, manifest.digest);
-    }
+    const bytes = await manifestBytes(this.#context, this.#adoption, name, manifest);
     cache.set(manifest.digest, bytes);
     return bytes;
   }
@@ -258,7 +257,9 @@ export class Manifests {
     const know = async () => {
       // Every tag must be known: a tag that stays behind would point to nothing.
       await this.#adoption.repository(name);
-      await this.get(name, { digest });
+      const known = await this.#known(name, { digest });
+      // What is damaged can be deleted as well.
+      if (known?.manifest === undefined && known?.damaged === undefined) throw manifestUnknown(name, digest);
       checkPrecondition(precondition, digest);
     };
     let tags: readonly Tag[] = [];

@@ -2,6 +2,7 @@ import { Adoption } from './adoption.ts';
 import { Blobs } from './blobs.ts';
 import { Collection } from './collection.ts';
 import type { Context } from './context.ts';
+import { Integrity } from './integrity.ts';
 import { Maintenance } from './maintenance.ts';
 import { Manifests } from './manifests.ts';
 import { Recovery } from './recovery.ts';
@@ -10,6 +11,7 @@ import { Repositories } from './repositories.ts';
 import { Tags } from './tags.ts';
 import { Undo } from './undo.ts';
 import { Uploads } from './uploads.ts';
+import { VerifiedReads } from './verified-reads.ts';
 
 /** What a registry means, without HTTP: one noun each. */
 export interface Registry {
@@ -21,6 +23,7 @@ export interface Registry {
   readonly repositories: Repositories;
   readonly maintenance: Maintenance;
   readonly collection: Collection;
+  readonly integrity: Integrity;
   readonly recovery: Recovery;
   readonly undo: Undo;
   /** Lets go of open upload sessions, then of the index and the store. */
@@ -31,7 +34,8 @@ export interface Registry {
 export function createRegistry(context: Context): Registry {
   const adoption = new Adoption(context);
   const uploads = new Uploads(context, adoption);
-  const blobs = new Blobs(context, adoption);
+  const reads = new VerifiedReads(context);
+  const blobs = new Blobs(context, adoption, reads);
   return {
     blobs,
     manifests: new Manifests(context, adoption),
@@ -41,10 +45,12 @@ export function createRegistry(context: Context): Registry {
     repositories: new Repositories(context, adoption),
     maintenance: new Maintenance(context, adoption),
     collection: new Collection(context, adoption),
+    integrity: new Integrity(context, adoption, reads),
     recovery: new Recovery(context, blobs),
     undo: new Undo(context, adoption),
     close: async () => {
       await uploads.close();
+      await reads.settle();
       await context.metadata.close();
       await context.driver.close();
     },

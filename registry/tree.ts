@@ -64,6 +64,11 @@ export class Tree {
     return (await this.#driver.stat(revisionLinkKey(name, digest))) !== undefined;
   }
 
+  /** Whether the repository links the blob, whatever the store has of it. */
+  async hasLayer(name: RepositoryName, digest: Digest): Promise<boolean> {
+    return (await this.#link(layerLinkKey(name, digest))) !== undefined;
+  }
+
   /** Algorithms of layer links that other servers may know. */
   async unknownAlgorithms(name: RepositoryName): Promise<readonly string[]> {
     return (await this.#names(layersPrefix(name))).filter((algorithm) => !isDigestAlgorithm(algorithm));

@@ -11,6 +11,7 @@ export function startHousekeeping({ registry }: OpenRegistry, buffers: Buffers, 
     await registry.uploads.detachIdle();
     await registry.uploads.settle();
     await registry.maintenance.giveUpUnsettled();
+    await registry.integrity.settle();
   };
   return setInterval(() => {
     keepHouse().catch((error: unknown) => log.warn('housekeeping failed, it will be tried again', { err: error }));

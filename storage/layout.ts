@@ -112,6 +112,14 @@ export function uploadStartedAtKey(name: RepositoryName, id: UploadId): Key {
   return key(`${uploadKey(name, id)}/startedat`);
 }
 
+/** Where damaged bytes lie that an operator may want to look at. */
+export const QUARANTINE_PREFIX = key('.meta/quarantine');
+
+/** @param at milliseconds since 1970 */
+export function quarantineKey(digest: Digest, at: number): Key {
+  return key(`${QUARANTINE_PREFIX}/${algorithmOf(digest)}-${hexOf(digest)}-${at}`);
+}
+
 export const EPOCH_KEY = key('.meta/epoch');
 
 /** What a `link` file holds: the digest, nothing else. */

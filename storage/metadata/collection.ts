@@ -65,7 +65,8 @@ export class CollectionRecords {
   /** Everything in the queue that nothing needs by now, also what still has to wait, in the order of its digests. */
   async garbage(after: string, limit: number): Promise<readonly Garbage[]> {
     const rows = await this.#database.all(
-      `SELECT b.digest, b.size, CASE WHEN q.since > b.last_used THEN q.since ELSE b.last_used END AS since FROM collection_queue q
+      `SELECT b.digest, CASE b.state WHEN 'quarantined' THEN 0 ELSE b.size END AS size,
+         CASE WHEN q.since > b.last_used THEN q.since ELSE b.last_used END AS since FROM collection_queue q
        JOIN blob b ON b.digest = q.digest
        WHERE q.digest > ? AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
          AND NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND EXISTS (${NEEDS_IT}))
@@ -177,6 +178,11 @@ export class CollectionRecords {
   /** @returns whether it was condemned before, and is being deleted now */
   async beginDeletion(tx: Transaction, digest: Digest): Promise<boolean> {
     return this.#turns(tx, `UPDATE blob SET state = 'deleting' WHERE digest = ? AND state = 'condemned'`, digest);
+  }
+
+  /** What was found damaged has no bytes to be removed. @returns whether it was such a blob */
+  async dropDamaged(tx: Transaction, digest: Digest): Promise<boolean> {
+    return this.#turns(tx, `DELETE FROM blob WHERE digest = ? AND state = 'quarantined'`, digest);
   }
 
   /** The bytes are gone. */

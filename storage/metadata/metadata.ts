@@ -2,6 +2,7 @@ import { BlobRecords } from './blobs.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
 import { DeletionRecords } from './deletions.ts';
+import { IntegrityRecords } from './integrity.ts';
 import { IntentRecords } from './intents.ts';
 import { ManifestRecords } from './manifests.ts';
 import { measuredDatabase, type ObserveIndex } from './measured.ts';
@@ -26,6 +27,7 @@ export interface Metadata {
   readonly tags: TagRecords;
   readonly uploads: UploadRecords;
   readonly intents: IntentRecords;
+  readonly integrity: IntegrityRecords;
   readonly collection: CollectionRecords;
   readonly deletions: DeletionRecords;
   readonly tagHistory: TagHistoryRecords;
@@ -62,6 +64,7 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     tags: new TagRecords(database),
     uploads: new UploadRecords(database),
     intents: new IntentRecords(database),
+    integrity: new IntegrityRecords(database),
     collection: new CollectionRecords(database),
     deletions: new DeletionRecords(database),
     tagHistory: new TagHistoryRecords(database),

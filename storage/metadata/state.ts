@@ -8,9 +8,10 @@ import type { Database, Durability } from './database.ts';
  * - `verified-run`: the run in which the whole tree was last compared
  * - `collection-hold`: why no garbage is collected until an operator says otherwise
  * - `collection-last`: what the last round of the collection did, as JSON
+ * - `scrub`: how far the blobs were hashed again, as JSON
  * - `read-only`: `on` while an operator wants no changes
  */
-export type StateKey = 'epoch' | 'boot' | 'verified-run' | 'read-only' | 'collection-hold' | 'collection-last';
+export type StateKey = 'epoch' | 'boot' | 'verified-run' | 'read-only' | 'collection-hold' | 'collection-last' | 'scrub';
 
 export class StateRecords {
   readonly #database: Database;
