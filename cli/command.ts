@@ -29,6 +29,7 @@ const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   token: ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'],
   gc: ['json'],
   tag: ['json', 'all'],
+  fsck: ['json', 'repair', 'quick'],
 };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -41,6 +42,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   user,
   token,
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
+  fsck: async (...all) => (await import('./fsck.ts')).fsckCommand(...all),
   tag: async (...all) => (await import('./tag.ts')).tagCommand(...all),
 };
 

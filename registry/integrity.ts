@@ -1,15 +1,17 @@
-import type { Adoption } from './adoption.ts';
-import type { Context } from './context.ts';
-import { Scrubber, type ScrubStatus } from './scrub.ts';
+import { runFsck, type FsckParts, type FsckRequest } from './fsck/fsck.ts';
+import type { FsckReport } from './fsck/report.ts';
+import { Scrubber, scrubStatusOf, type ScrubStatus } from './scrub.ts';
 import type { VerifiedReads } from './verified-reads.ts';
 
-/** Whether what is stored is still what it was. */
+/** Whether what is stored is still what it was, and whether the index says so. */
 export class Integrity {
+  readonly #parts: FsckParts;
   readonly #scrubber: Scrubber;
   readonly #reads: VerifiedReads;
 
-  constructor(context: Context, _adoption: Adoption, reads: VerifiedReads) {
-    this.#scrubber = new Scrubber(context);
+  constructor(parts: FsckParts, reads: VerifiedReads) {
+    this.#parts = parts;
+    this.#scrubber = new Scrubber(parts.context);
     this.#reads = reads;
   }
 
@@ -19,7 +21,13 @@ export class Integrity {
   }
 
   async scrubStatus(): Promise<ScrubStatus> {
-    return this.#scrubber.status();
+    const { metadata, settings, now } = this.#parts.context;
+    return scrubStatusOf(metadata, settings, now());
+  }
+
+  /** Holds the tree against the index, and puts right what is asked to be put right. */
+  async fsck(request: FsckRequest): Promise<FsckReport> {
+    return runFsck(this.#parts, request);
   }
 
   /** Writes down what pulls came to; called from time to time. */

@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import { algorithmOf, digestOf, type Digest, type DigestAlgorithm } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import { parseManifest, type Manifest } from '../oci/manifest.ts';
-import { isNonDistributable } from '../oci/media-types.ts';
 import type { Reference, RepositoryName, Tag } from '../oci/names.ts';
 import { revisionKey, tagKey } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
@@ -14,7 +13,7 @@ import { changing, type Subject } from './intents.ts';
 import { manifestBytes } from './manifest-bytes.ts';
 import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
 import type { Rights } from './rights.ts';
-import { rowOf } from './stored-manifest.ts';
+import { requiredBlobs, rowOf } from './stored-manifest.ts';
 import { manifestDamaged, manifestUnknown } from './unknown.ts';
 
 // A manifest may name 50,000 blobs; nobody reads as many in an error.
@@ -298,12 +297,6 @@ function judge(push: ManifestPush): Plan {
 
 function digestOfBytes(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest {
   return digestOf(algorithm, createHash(algorithm).update(bytes).digest('hex'));
-}
-
-/** The blobs without which an image is of no use. An index may be sparse: its children may live elsewhere. */
-function requiredBlobs(manifest: Manifest): readonly Digest[] {
-  const needed = [...asArray(manifest.config), ...manifest.layers];
-  return [...new Set(needed.filter((blob) => !isNonDistributable(blob.mediaType)).map((blob) => blob.digest))];
 }
 
 function asArray<T>(value: T | undefined): readonly T[] {

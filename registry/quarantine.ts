@@ -82,8 +82,6 @@ async function handle(context: Context, digest: Digest, seen: BlobStat | undefin
   const { driver, metadata, now, cache } = context;
   const key = blobKey(digest);
   if (!isSame(await driver.stat(key), seen)) return 'changed';
-  // Collected meanwhile.
-  if (seen === undefined && (await metadata.integrity.find(digest)) === undefined) return 'changed';
   const aside = quarantineKey(digest, now());
   const bytes = await rightBytes(context, digest);
   if (bytes !== undefined) {
@@ -92,6 +90,8 @@ async function handle(context: Context, digest: Digest, seen: BlobStat | undefin
     await metadata.write('durable', (tx) => metadata.integrity.heal(tx, digest));
     return 'repaired';
   }
+  // Collected meanwhile.
+  if (seen === undefined && (await metadata.integrity.find(digest)) === undefined) return 'changed';
   await metadata.write('durable', (tx) => metadata.integrity.quarantine(tx, digest));
   cache.delete(digest);
   if (seen !== undefined) await driver.setAside(key, aside);

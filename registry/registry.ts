@@ -34,6 +34,7 @@ export interface Registry {
 export function createRegistry(context: Context): Registry {
   const adoption = new Adoption(context);
   const uploads = new Uploads(context, adoption);
+  const maintenance = new Maintenance(context, adoption);
   const reads = new VerifiedReads(context);
   const blobs = new Blobs(context, adoption, reads);
   return {
@@ -43,9 +44,9 @@ export function createRegistry(context: Context): Registry {
     uploads,
     referrers: new Referrers(context, adoption),
     repositories: new Repositories(context, adoption),
-    maintenance: new Maintenance(context, adoption),
+    maintenance,
     collection: new Collection(context, adoption),
-    integrity: new Integrity(context, adoption, reads),
+    integrity: new Integrity({ context, adoption, maintenance }, reads),
     recovery: new Recovery(context, blobs),
     undo: new Undo(context, adoption),
     close: async () => {

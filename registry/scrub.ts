@@ -1,6 +1,7 @@
 import type { VerificationCursor, Verification, ContentRecord } from '../storage/metadata/integrity.ts';
 import { StorageError } from '../storage/blobs/driver.ts';
-import type { Context } from './context.ts';
+import type { Metadata } from '../storage/metadata/metadata.ts';
+import type { Context, RegistrySettings } from './context.ts';
 import { handleDamage } from './quarantine.ts';
 import { examine } from './stored-bytes.ts';
 
@@ -52,18 +53,6 @@ export class Scrubber {
     this.#context = context;
   }
 
-  async status(): Promise<ScrubStatus> {
-    const { metadata, settings } = this.#context;
-    const { scrubEveryMs: everyMs, scrubBytesPerSecond: bytesPerSecond } = settings;
-    return {
-      ...(everyMs !== undefined && { everyMs }),
-      bytesPerSecond,
-      due: everyMs === undefined ? 0 : await metadata.integrity.countStale(this.#before(everyMs), DUE_COUNTED_MAX),
-      quarantined: await metadata.integrity.countQuarantined(),
-      ...(await this.#progress()),
-    };
-  }
-
   /**
    * Hashes everything that is due, and takes out of the way what is damaged.
    *
@@ -72,8 +61,8 @@ export class Scrubber {
   async run(pace: (bytes: number) => Promise<void>): Promise<void> {
     const { metadata, settings, now } = this.#context;
     if (settings.scrubEveryMs === undefined) return;
-    const before = this.#before(settings.scrubEveryMs);
-    const progress = await this.#progress();
+    const before = now() - settings.scrubEveryMs * DUE_AFTER;
+    const progress = await progressOf(metadata);
     const pass: Counting = progress.pass ? { ...progress.pass } : newPass(now());
     let cursor: VerificationCursor | undefined;
     for (;;) {
@@ -86,15 +75,6 @@ export class Scrubber {
     await this.#end(progress, pass);
   }
 
-  #before(everyMs: number): number {
-    return this.#context.now() - everyMs * DUE_AFTER;
-  }
-
-  async #progress(): Promise<ScrubProgress> {
-    const text = await this.#context.metadata.state.get('scrub');
-    return text === undefined ? {} : (JSON.parse(text) as ScrubProgress);
-  }
-
   async #page(
     page: readonly ContentRecord[],
     pass: Counting,
@@ -103,8 +83,8 @@ export class Scrubber {
   ): Promise<void> {
     let right: Verification[] = [];
     let unsettled = 0;
-    const settle = async () => {
-      await this.#verified(right);
+    const settle = async (found: readonly Verification[] = right) => {
+      await this.#verified(found);
       await this.#write({ ...progress, pass });
       [right, unsettled] = [[], 0];
     };
@@ -114,9 +94,12 @@ export class Scrubber {
         unsettled += record.size;
         if (unsettled >= SETTLE_BYTES) await settle();
       }
-    } finally {
-      await settle();
+    } catch (error) {
+      // Who stops does not wait for a sync of everything.
+      await settle(right.filter(({ before }) => before !== undefined));
+      throw error;
     }
+    await settle();
   }
 
   /** @returns whether its bytes are right */
@@ -173,4 +156,25 @@ export class Scrubber {
 
 function newPass(now: number): Counting {
   return { startedAt: new Date(now).toISOString(), blobs: 0, bytes: 0, damaged: 0, unreadable: 0 };
+}
+
+async function progressOf({ state }: Pick<Metadata, 'state'>): Promise<ScrubProgress> {
+  const text = await state.get('scrub');
+  return text === undefined ? {} : (JSON.parse(text) as ScrubProgress);
+}
+
+/** How far it is, as the index says. @param now milliseconds since 1970 */
+export async function scrubStatusOf(
+  metadata: Pick<Metadata, 'state' | 'integrity'>,
+  { scrubEveryMs, scrubBytesPerSecond }: Pick<RegistrySettings, 'scrubBytesPerSecond'> & { readonly scrubEveryMs?: number | undefined },
+  now: number,
+): Promise<ScrubStatus> {
+  const before = scrubEveryMs === undefined ? undefined : now - scrubEveryMs * DUE_AFTER;
+  return {
+    ...(scrubEveryMs !== undefined && { everyMs: scrubEveryMs }),
+    bytesPerSecond: scrubBytesPerSecond,
+    due: before === undefined ? 0 : await metadata.integrity.countStale(before, DUE_COUNTED_MAX),
+    quarantined: await metadata.integrity.countQuarantined(),
+    ...(await progressOf(metadata)),
+  };
 }

@@ -26,6 +26,10 @@ function key(path: string): Key {
 export const REPOSITORIES_PREFIX = key(`${ROOT}/repositories`);
 export const BLOBS_PREFIX = key(`${ROOT}/blobs`);
 
+export function blobsPrefix(algorithm: string, prefix?: string): Key {
+  return key(`${BLOBS_PREFIX}/${algorithm}${prefix === undefined ? '' : `/${prefix}`}`);
+}
+
 export function blobKey(digest: Digest): Key {
   const hex = hexOf(digest);
   return key(`${ROOT}/blobs/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}/data`);
@@ -88,6 +92,11 @@ export function tagKey(name: RepositoryName, tag: Tag): Key {
 
 export function tagLinkKey(name: RepositoryName, tag: Tag): Key {
   return key(`${tagKey(name, tag)}/current/link`);
+}
+
+/** Below it lie the digests of all that the tag ever pointed to. */
+export function tagIndexPrefix(name: RepositoryName, tag: Tag, algorithm?: string): Key {
+  return key(`${tagKey(name, tag)}/index${algorithm === undefined ? '' : `/${algorithm}`}`);
 }
 
 export function tagIndexLinkKey(name: RepositoryName, tag: Tag, digest: Digest): Key {

@@ -6,6 +6,7 @@ import type { Reply } from '../http/exchange.ts';
 import { routeAccounts, type AccountsParts } from './accounts.ts';
 import { routeCollection, type CollectionParts } from './collection.ts';
 import { guarded } from './guarded.ts';
+import { routeIntegrity } from './integrity.ts';
 import { isTooLarge, jsonOf, replying, route } from './routing.ts';
 import { routeTasks } from './tasks.ts';
 import { routeUndo } from './undo.ts';
@@ -51,6 +52,7 @@ export function createAdministration(parts: AdministrationParts): express.Router
   routeAccounts(api, parts);
   routeTasks(api, parts);
   routeCollection(api, parts);
+  routeIntegrity(api, parts);
   return api;
 }
 

@@ -163,11 +163,23 @@ export class CollectionRecords {
          EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND NOT EXISTS (${NEEDS_IT}))
          OR EXISTS (SELECT 1 FROM repository_blob rb
                     JOIN manifest_reference e ON e.repository_id = rb.repository_id AND e.digest = b.digest
-                    JOIN manifest m ON m.id = e.manifest_id WHERE rb.blob_id = b.id AND m.state <> 'committed')
-         OR EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest AND m.state <> 'committed'))`,
+                    JOIN manifest m ON m.id = e.manifest_id WHERE rb.blob_id = b.id AND m.state = 'pending')
+         OR EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest AND m.state = 'pending'))`,
       digest,
     );
     return row !== undefined || this.isBeingChanged(tx, digest);
+  }
+
+  /** Whether it, or a link to it, is to be collected and nothing will ever look at it: rows of the queue are gone. */
+  async isForgotten(digest: Digest): Promise<boolean> {
+    const row = await this.#database.get(
+      `SELECT 1 FROM blob b WHERE b.digest = ? AND b.state <> 'deleting'
+       AND NOT EXISTS (SELECT 1 FROM collection_queue q WHERE q.digest = b.digest)
+       AND ((${IS_UNNEEDED})
+         OR EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND NOT EXISTS (${NEEDS_IT})))`,
+      digest,
+    );
+    return row !== undefined;
   }
 
   /** @returns whether it was live before, and is condemned now */

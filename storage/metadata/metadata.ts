@@ -1,4 +1,5 @@
 import { BlobRecords } from './blobs.ts';
+import { CheckRecords } from './check.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
 import { DeletionRecords } from './deletions.ts';
@@ -28,6 +29,7 @@ export interface Metadata {
   readonly uploads: UploadRecords;
   readonly intents: IntentRecords;
   readonly integrity: IntegrityRecords;
+  readonly check: CheckRecords;
   readonly collection: CollectionRecords;
   readonly deletions: DeletionRecords;
   readonly tagHistory: TagHistoryRecords;
@@ -65,6 +67,7 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     uploads: new UploadRecords(database),
     intents: new IntentRecords(database),
     integrity: new IntegrityRecords(database),
+    check: new CheckRecords(database),
     collection: new CollectionRecords(database),
     deletions: new DeletionRecords(database),
     tagHistory: new TagHistoryRecords(database),
