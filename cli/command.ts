@@ -32,6 +32,7 @@ const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   backup: ['keep', 'snapshot', 'json'],
   restore: ['snapshot', 'json'],
   tag: ['json', 'all'],
+  fsck: ['json', 'repair', 'quick'],
 };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -47,6 +48,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
   backup: async (...all) => (await import('./backup.ts')).backupCommand(...all),
   restore: async (...all) => (await import('./restore.ts')).restoreCommand(...all),
+  fsck: async (...all) => (await import('./fsck.ts')).fsckCommand(...all),
   tag: async (...all) => (await import('./tag.ts')).tagCommand(...all),
 };
 

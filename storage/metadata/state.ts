@@ -11,6 +11,7 @@ import type { Database, Durability } from './database.ts';
  * - `collection-pause/...`: see `CollectionPauseRecords`
  * - `collection-last`: what the last round of the collection did, as JSON
  * - `expiry-read`: the id of the last manifest whose labels were read
+ * - `scrub`: how far the blobs were hashed again, as JSON
  * - `read-only`: `on` while an operator wants no changes
  */
 export type StateKey =
@@ -21,7 +22,8 @@ export type StateKey =
   | 'read-only'
   | 'collection-hold'
   | 'collection-last'
-  | 'expiry-read';
+  | 'expiry-read'
+  | 'scrub';
 
 export class StateRecords {
   readonly #database: Database;
