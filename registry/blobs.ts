@@ -122,11 +122,11 @@ export class Blobs {
    * reader gives the last bytes only when they all are the right ones.
    */
   async openWhole(name: RepositoryName, blob: KnownBlob): Promise<BlobReader> {
-    if (!this.#reads.isWanted(blob)) return this.open(name, blob);
     // Before it is opened: what lies there afterwards may be something else.
     const seen = await this.#context.driver.stat(blobKey(blob.digest));
     const reader = await this.open(name, blob);
-    return seen === undefined ? reader : this.#reads.wrap(reader, blob.digest, blob.verifiedAt, seen);
+    if (seen === undefined || !this.#reads.isWanted(blob, seen)) return reader;
+    return this.#reads.wrap(reader, blob.digest, blob.verifiedAt, seen);
   }
 
   /** Opens the blob's bytes; to be closed by the caller. */

@@ -21,10 +21,12 @@ export class VerifiedReads {
     this.#context = context;
   }
 
-  isWanted({ verifiedAt }: Pick<BlobRecord, 'verifiedAt'>): boolean {
+  /** Somebody may have written to the file since: a disk that rots does not tell, other programs do. */
+  isWanted({ verifiedAt }: Pick<BlobRecord, 'verifiedAt'>, { modifiedAt }: BlobStat): boolean {
     const { settings, now } = this.#context;
     if (settings.verifyReads !== 'stale') return settings.verifyReads === 'always';
-    return verifiedAt === undefined || verifiedAt + (settings.scrubEveryMs ?? Infinity) < now();
+    if (verifiedAt === undefined || verifiedAt < modifiedAt.getTime()) return true;
+    return verifiedAt + (settings.scrubEveryMs ?? Infinity) < now();
   }
 
   /** @param seen what the store said of the file before it was opened */
