@@ -76,7 +76,8 @@ describe('a pull of a large blob whose bytes changed in the store', () => {
         const answer = await client.get(`/v2/${repository}/blobs/${DIGEST}`);
         assertRefused(answer, 404, 'BLOB_UNKNOWN', /damaged.*pushing it again heals it/);
       }
-      assert.ok(service.log.lines.some(({ level, message }) => level === 'warn' && message.includes('are damaged')));
+      const { lines } = service.log;
+      await until('a line in the log', () => lines.some(({ message }) => message.includes('are damaged')));
       assert.equal((await samplesOf(client)).get('entrepot_damaged_blobs_total'), 1);
       const refused = await client.put('/v2/team/app/manifests/v1', imageManifest('{}', [LARGE]));
       assertRefused(refused, 404, 'MANIFEST_BLOB_UNKNOWN');
@@ -86,6 +87,17 @@ describe('a pull of a large blob whose bytes changed in the store', () => {
       }
     });
   }
+
+  it('is refused before it begins where the blob is not so large', async () => {
+    await using served = await serving();
+    const { client, service } = served;
+    const bytes = bytesOf(500_000, 'not so large');
+    const digest = await pushBlob(client, 'team/app', bytes);
+    await flip(path.join(service.root, blobKey(parseDigest(digest))), 400_000);
+    assertRefused(await client.get(`/v2/team/app/blobs/${digest}`), 404, 'BLOB_UNKNOWN', /damaged/);
+    await pushBlob(client, 'team/app', bytes);
+    assert.ok((await client.get(`/v2/team/app/blobs/${digest}`)).bytes.equals(bytes));
+  });
 
   it('is seen although nobody wrote to it lately, where all pulls are to be hashed', async () => {
     await using served = await serving({ ENTREPOT_INTEGRITY_VERIFY_READS: 'always' });
