@@ -28,6 +28,9 @@ const COMMON = ['config', 'address', 'root', 'workers', 'help', 'version'] as co
 const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   token: ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'],
   gc: ['json'],
+  retention: ['json'],
+  backup: ['keep', 'snapshot', 'json'],
+  restore: ['snapshot', 'json'],
   tag: ['json', 'all'],
   fsck: ['json', 'repair', 'quick'],
 };
@@ -41,7 +44,10 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   keys,
   user,
   token,
+  retention: async (...all) => (await import('./retention.ts')).retentionCommand(...all),
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
+  backup: async (...all) => (await import('./backup.ts')).backupCommand(...all),
+  restore: async (...all) => (await import('./restore.ts')).restoreCommand(...all),
   fsck: async (...all) => (await import('./fsck.ts')).fsckCommand(...all),
   tag: async (...all) => (await import('./tag.ts')).tagCommand(...all),
 };
@@ -101,6 +107,8 @@ const EXPECTED = new Set([
   'TaskFailed',
   'RootIsTaken',
   'RootUnusable',
+  'RootIsUnfit',
+  'BackupFault',
   'RootIsWithinStore',
   'WorkerFailed',
   'CannotListen',

@@ -77,7 +77,9 @@ function summaryOf(report: FsckReport, isQuick: boolean): string {
     ...(lost === 0 ? [] : [`${lost} lost: nobody gets wrong bytes; push them again, or delete what needs them`]),
     ...(notes === 0 ? [] : [`${notes} notes`]),
     ...(hold === undefined ? [] : [`no garbage is collected: ${hold}; look at it, then: entrepot gc release`]),
-    ...(report.releasedHold === undefined ? [] : [`garbage is collected again; it waited because ${report.releasedHold}`]),
+    ...(report.releasedHold === undefined
+      ? []
+      : [`garbage is collected again; it waited because ${report.releasedHold}`]),
   ].join('\n');
 }
 

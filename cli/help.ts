@@ -26,6 +26,10 @@ Usage
       Show the access tokens, and end some.
   entrepot keys rotate
       Sign tokens with a new key; those that are out stay valid.
+  entrepot retention preview [PATTERN] [--json]
+      Say of each tag which rule keeps it or lets it go, and how many bytes that frees.
+  entrepot retention run [--json]
+      Follow the rules now, rather than within an hour.
   entrepot gc status [--json]
       Say whether garbage is collected, what it waits for, and what it did last.
   entrepot gc plan [--json]
@@ -36,6 +40,14 @@ Usage
       Bring back blobs that were removed within the last day, for the images that need them.
   entrepot gc hold|release
       Let the collection wait, and go on.
+  entrepot backup DIR [--keep N]
+      Copy what is new in the store to a directory, beside a running server or without
+      one; the last N snapshots are kept (7 unless said).
+  entrepot backup list DIR
+  entrepot backup verify DIR [--snapshot ID]
+      Say which snapshots there are; pull every tag of one, and hash everything.
+  entrepot restore DIR --root NEW [--snapshot ID]
+      Make a store of a snapshot (the newest unless said), in an empty directory.
   entrepot tag history NAME[:TAG]
       Say where a tag pointed and when, and until when it can point there again.
   entrepot tag restore NAME:TAG [DIGEST]

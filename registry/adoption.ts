@@ -237,7 +237,8 @@ export class Adoption {
     if (found === undefined && (await this.tree.hasRevision(name, digest))) {
       // Known as such: it is kept for the push that heals it, and what it needs is known.
       if (known?.damaged !== undefined) return true;
-      if (known?.manifest !== undefined && (await this.#isRepaired(digest))) found = await this.tree.manifest(name, digest);
+      if (known?.manifest !== undefined && (await this.#isRepaired(digest)))
+        found = await this.tree.manifest(name, digest);
       if (found === undefined) await this.#holdCollection(damagedManifest(name, digest));
     }
     return (known?.manifest === undefined) === (found === undefined);

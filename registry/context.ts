@@ -2,6 +2,7 @@ import type { BlobDriver } from '../storage/blobs/driver.ts';
 import type { AbandonedIntents } from '../storage/metadata/intents.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { ContentCache } from './content-cache.ts';
+import type { RetentionRules } from './retention/rules.ts';
 
 /** What an operator may want to read; the composition root ties it to the log. */
 export interface RegistryLog {
@@ -18,6 +19,8 @@ export interface RegistrySettings {
   readonly collectionGraceMs: number;
   /** How long what was deleted can be brought back; 0 keeps nothing for that. */
   readonly undoMs: number;
+  /** What goes by itself. */
+  readonly retention: RetentionRules;
   /** Which large blobs are hashed while they are sent. */
   readonly verifyReads: 'stale' | 'always' | 'never';
   /** Within which time every blob is to be hashed again; undefined: never. */

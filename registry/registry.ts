@@ -5,9 +5,11 @@ import type { Context } from './context.ts';
 import { Integrity } from './integrity.ts';
 import { Maintenance } from './maintenance.ts';
 import { Manifests } from './manifests.ts';
+import { Pulls } from './pulls.ts';
 import { Recovery } from './recovery.ts';
 import { Referrers } from './referrers.ts';
 import { Repositories } from './repositories.ts';
+import { Retention } from './retention/retention.ts';
 import { Tags } from './tags.ts';
 import { Undo } from './undo.ts';
 import { Uploads } from './uploads.ts';
@@ -25,6 +27,8 @@ export interface Registry {
   readonly collection: Collection;
   readonly integrity: Integrity;
   readonly recovery: Recovery;
+  readonly pulls: Pulls;
+  readonly retention: Retention;
   readonly undo: Undo;
   /** Lets go of open upload sessions, then of the index and the store. */
   close(): Promise<void>;
@@ -34,13 +38,17 @@ export interface Registry {
 export function createRegistry(context: Context): Registry {
   const adoption = new Adoption(context);
   const uploads = new Uploads(context, adoption);
+  const [manifests, tags] = [new Manifests(context, adoption), new Tags(context, adoption)];
+  const pulls = new Pulls(context);
   const maintenance = new Maintenance(context, adoption);
   const reads = new VerifiedReads(context);
   const blobs = new Blobs(context, adoption, reads);
   return {
     blobs,
-    manifests: new Manifests(context, adoption),
-    tags: new Tags(context, adoption),
+    manifests,
+    tags,
+    pulls,
+    retention: new Retention(context, { adoption, tags, manifests }),
     uploads,
     referrers: new Referrers(context, adoption),
     repositories: new Repositories(context, adoption),
@@ -51,6 +59,7 @@ export function createRegistry(context: Context): Registry {
     undo: new Undo(context, adoption),
     close: async () => {
       await uploads.close();
+      await pulls.flush();
       await reads.settle();
       await context.metadata.close();
       await context.driver.close();

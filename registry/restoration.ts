@@ -8,7 +8,7 @@ import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
 import { changing, type Change } from './intents.ts';
 import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
-import { mayNotMove } from './manifests.ts';
+import { mayNotMove } from './manifest-refusals.ts';
 import { checkPrecondition, type Precondition } from './precondition.ts';
 import { isKeptNoMore, KeptContent, type StoredContent } from './kept-content.ts';
 import type { Rights } from './rights.ts';

@@ -166,7 +166,10 @@ async function progressOf({ state }: Pick<Metadata, 'state'>): Promise<ScrubProg
 /** How far it is, as the index says. @param now milliseconds since 1970 */
 export async function scrubStatusOf(
   metadata: Pick<Metadata, 'state' | 'integrity'>,
-  { scrubEveryMs, scrubBytesPerSecond }: Pick<RegistrySettings, 'scrubBytesPerSecond'> & { readonly scrubEveryMs?: number | undefined },
+  {
+    scrubEveryMs,
+    scrubBytesPerSecond,
+  }: Pick<RegistrySettings, 'scrubBytesPerSecond'> & { readonly scrubEveryMs?: number | undefined },
   now: number,
 ): Promise<ScrubStatus> {
   const before = scrubEveryMs === undefined ? undefined : now - scrubEveryMs * DUE_AFTER;

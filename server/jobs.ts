@@ -56,6 +56,7 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
     const readOnly = createReadOnly(opened.metadata.state, config.readOnly);
     runner.every(COLLECT_EVERY_MS, 'collect garbage', () => collect(registry, runner, readOnly, log));
   }
+  runner.every(HOUR_MS, 'let old images go', () => retain(config, opened, runner, log));
   if (config.storage.driver === 'filesystem') {
     runner.every(HOUR_MS, 'empty the trash', () =>
       removed(log, 'deleted things were taken out of the trash', purgeTrash(config.root, Date.now() - TRASH_KEPT_MS)),
@@ -64,6 +65,19 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   const scrubbing = startScrubbing(config, registry, log);
   const tasks = new TaskRunner(opened.metadata, taskList(config, opened, log), log);
   return { stop: async () => void (await Promise.all([scrubbing.stop(), tasks.stop(), runner.stop()])) };
+}
+
+async function retain(
+  config: Config,
+  { registry, metadata }: OpenRegistry,
+  runner: JobRunner,
+  log: Log,
+): Promise<void> {
+  const { retention } = registry;
+  const readOnly = createReadOnly(metadata.state, config.readOnly);
+  if ((await readOnly.get()) || (await retention.refusal()) !== undefined) return;
+  const retained = await retention.run(() => runner.breathe());
+  if (retained.tags + retained.manifests > 0) log.info('old images were removed', { ...retained });
 }
 
 async function forgetExpired({ undo }: Registry, runner: JobRunner, log: Log): Promise<void> {

@@ -54,6 +54,7 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
       uploadExpiryMs: config.uploads.expireAfterMs,
       collectionGraceMs: config.collection.graceMs,
       undoMs: config.collection.undoMs,
+      retention: config.retention,
       verifyReads: config.integrity.verifyReads,
       scrubEveryMs: config.integrity.scrubEveryMs,
       scrubBytesPerSecond: config.integrity.scrubBytesPerSecond,

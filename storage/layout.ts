@@ -26,10 +26,6 @@ function key(path: string): Key {
 export const REPOSITORIES_PREFIX = key(`${ROOT}/repositories`);
 export const BLOBS_PREFIX = key(`${ROOT}/blobs`);
 
-export function blobsPrefix(algorithm: string, prefix?: string): Key {
-  return key(`${BLOBS_PREFIX}/${algorithm}${prefix === undefined ? '' : `/${prefix}`}`);
-}
-
 export function blobKey(digest: Digest): Key {
   const hex = hexOf(digest);
   return key(`${ROOT}/blobs/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}/data`);
@@ -130,6 +126,16 @@ export function quarantineKey(digest: Digest, at: number): Key {
 }
 
 export const EPOCH_KEY = key('.meta/epoch');
+
+/** Where the bytes of a copied blob lie until they are whole: `tidyRoot` and the next copy remove what is left there. */
+export function copyStageKey(count: number): Key {
+  return key(`.meta/tmp/copy-${count}`);
+}
+
+/** Where the blobs of an algorithm lie, or those of them whose hex begins with two digits; without a name, all of them. */
+export function blobsPrefix(...names: readonly string[]): Key {
+  return key([BLOBS_PREFIX, ...names].join('/'));
+}
 
 /** What a `link` file holds: the digest, nothing else. */
 export function linkBytes(digest: Digest): Uint8Array {

@@ -82,7 +82,8 @@ export class BlobCheck {
     report.looked.blobs += 1;
     const fault = await this.#fault(digest);
     // Told with its repository already, unless nobody gets it any more.
-    const isTold = fault !== undefined && OF_BYTES.has(fault.kind) && (await this.#scope.context.metadata.check.isManifest(digest));
+    const isTold =
+      fault !== undefined && OF_BYTES.has(fault.kind) && (await this.#scope.context.metadata.check.isManifest(digest));
     if (fault !== undefined && !isTold) await this.#tell(digest, fault);
     await this.#queued(digest);
     await pause();

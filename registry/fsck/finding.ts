@@ -110,7 +110,8 @@ export const KINDS = {
     level: 'difference',
     what: 'the store has lost the bytes of a manifest that the index knows',
     users: 'they get it as it was where the index keeps its bytes, else 404',
-    repair: 'the bytes are written anew where the index keeps them; else it is marked as damaged until it is pushed again',
+    repair:
+      'the bytes are written anew where the index keeps them; else it is marked as damaged until it is pushed again',
   },
   'manifest-corrupt': {
     level: 'difference',

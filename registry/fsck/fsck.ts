@@ -29,7 +29,10 @@ export interface FsckRequest extends FsckOptions {
  * One repository at a time, then the blobs by the first digits of their digests: memory does not grow with the store.
  * What differs is looked at again with its locks before it counts, because others push, delete and collect meanwhile.
  */
-export async function runFsck({ context, adoption, maintenance }: FsckParts, request: FsckRequest): Promise<FsckReport> {
+export async function runFsck(
+  { context, adoption, maintenance }: FsckParts,
+  request: FsckRequest,
+): Promise<FsckReport> {
   const report = new Report();
   const pause = async () => {
     request.tell(report.progress());
@@ -64,7 +67,10 @@ async function foreignNames({ context, report }: Scope): Promise<void> {
   }
 }
 
-async function checkStages({ report, isRepairing, pause }: Scope, maintenance: FsckParts['maintenance']): Promise<void> {
+async function checkStages(
+  { report, isRepairing, pause }: Scope,
+  maintenance: FsckParts['maintenance'],
+): Promise<void> {
   for await (const { name, id } of maintenance.orphanedStages()) {
     report.add('stage-orphan', { repository: name, detail: `upload ${id}` }, isRepairing);
     await pause();
@@ -73,7 +79,11 @@ async function checkStages({ report, isRepairing, pause }: Scope, maintenance: F
 }
 
 /** The collection goes on when it waited for a manifest, and all manifests are known again. */
-async function holds({ context, report, isRepairing }: Scope): Promise<Pick<FsckReport, 'collectionHold' | 'releasedHold'>> {
+async function holds({
+  context,
+  report,
+  isRepairing,
+}: Scope): Promise<Pick<FsckReport, 'collectionHold' | 'releasedHold'>> {
   const { collection } = context.metadata;
   const held = await collection.heldBecause();
   if (held === undefined) return {};

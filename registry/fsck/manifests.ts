@@ -10,11 +10,7 @@ import type { Fault } from './fault.ts';
 import type { Scope } from './scope.ts';
 
 /** Whether tree and index agree on a manifest, its bytes and what it needs. */
-export async function judgeManifest(
-  scope: Scope,
-  name: RepositoryName,
-  digest: Digest,
-): Promise<Fault | undefined> {
+export async function judgeManifest(scope: Scope, name: RepositoryName, digest: Digest): Promise<Fault | undefined> {
   const { context, adoption } = scope;
   const { driver, metadata } = context;
   const link = await adoption.tree.linkAt(revisionLinkKey(name, digest));
@@ -53,12 +49,7 @@ async function withoutBytes(
   return { kind: isThere ? 'manifest-corrupt' : 'manifest-missing', detail, fixBytes };
 }
 
-function differs(
-  { context }: Scope,
-  name: RepositoryName,
-  row: ManifestRow,
-  stored: NewManifest,
-): Fault | undefined {
+function differs({ context }: Scope, name: RepositoryName, row: ManifestRow, stored: NewManifest): Fault | undefined {
   const { metadata } = context;
   const fixRows = async (tx: Transaction) => {
     const repositoryId = await metadata.repositories.id(tx, name);

@@ -85,7 +85,7 @@ export class RepositoryCheck {
     const { context, report } = this.#scope;
     const digests = await this.#digests((algorithm) => layersPrefix(this.#name, algorithm));
     const id = (await context.metadata.repositories.find(this.#name))?.id;
-    for (let after = 0; id !== undefined; ) {
+    for (let after = 0; id !== undefined;) {
       const page = await context.metadata.blobs.page(id, after, PAGE);
       for (const { digest } of page) digests.add(digest as Digest);
       if (page.length < PAGE) break;
@@ -102,7 +102,7 @@ export class RepositoryCheck {
     const { context, report } = this.#scope;
     const digests = await this.#digests((algorithm) => revisionsPrefix(this.#name, algorithm));
     const id = (await context.metadata.repositories.find(this.#name))?.id;
-    for (let after = ''; id !== undefined; ) {
+    for (let after = ''; id !== undefined;) {
       const page = await context.metadata.manifests.page(id, after, PAGE);
       for (const digest of page) digests.add(digest);
       if (page.length < PAGE) break;

@@ -35,7 +35,7 @@ async function repositoriesGone({ context, report, isRepairing, pause }: Scope):
 
 async function manifestsGone({ context, report, isRepairing, pause }: Scope): Promise<void> {
   const { check } = context.metadata;
-  for (let after: Value | undefined = -1; after !== undefined; ) {
+  for (let after: Value | undefined = -1; after !== undefined;) {
     const { dangling: gone, last } = await check.danglingReferences(after);
     for (const id of gone) if (isRepairing) await check.removeDanglingReferences(id);
     if (gone.length > 0) {
@@ -53,7 +53,7 @@ async function dangling(
   what: string,
 ): Promise<void> {
   const { check } = context.metadata;
-  for (let after: Value | undefined = table === 'tag' ? '' : -1; after !== undefined; ) {
+  for (let after: Value | undefined = table === 'tag' ? '' : -1; after !== undefined;) {
     const { dangling: gone, last } = await check.danglingRows(table, repositoryId, after);
     for (const name of gone) if (isRepairing) await check.removeDanglingRow(table, repositoryId, name);
     if (gone.length > 0)

@@ -1,4 +1,11 @@
-import { digestFromNames, linkBytes, revisionLinkKey, tagIndexPrefix, tagKey, tagLinkKey } from '../../storage/layout.ts';
+import {
+  digestFromNames,
+  linkBytes,
+  revisionLinkKey,
+  tagIndexPrefix,
+  tagKey,
+  tagLinkKey,
+} from '../../storage/layout.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
 import type { Fault } from './fault.ts';

@@ -6,6 +6,7 @@ import type { Reply } from '../http/exchange.ts';
 import { routeAccounts, type AccountsParts } from './accounts.ts';
 import { routeCollection, type CollectionParts } from './collection.ts';
 import { guarded } from './guarded.ts';
+import { routeRetention } from './retention.ts';
 import { routeIntegrity } from './integrity.ts';
 import { isTooLarge, jsonOf, replying, route } from './routing.ts';
 import { routeTasks } from './tasks.ts';
@@ -52,6 +53,7 @@ export function createAdministration(parts: AdministrationParts): express.Router
   routeAccounts(api, parts);
   routeTasks(api, parts);
   routeCollection(api, parts);
+  routeRetention(api, parts);
   routeIntegrity(api, parts);
   return api;
 }

@@ -107,8 +107,7 @@ export class CheckRecords {
       if (await this.#isThere(repositoryId, tx)) return 0;
       // What refers to others goes before them.
       await tx.run('DELETE FROM tag WHERE repository_id = ?', repositoryId);
-      if (table === 'manifest')
-        await tx.run('DELETE FROM manifest_reference WHERE repository_id = ?', repositoryId);
+      if (table === 'manifest') await tx.run('DELETE FROM manifest_reference WHERE repository_id = ?', repositoryId);
       return (await tx.run(`DELETE FROM ${table} WHERE repository_id = ?`, repositoryId)) + 1;
     });
   }

@@ -1,4 +1,5 @@
 import { BlobRecords } from './blobs.ts';
+import { CollectionPauseRecords } from './collection-pause.ts';
 import { CheckRecords } from './check.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
@@ -12,7 +13,9 @@ import { addCollection } from './migrations/0002-collection.ts';
 import { addSpace } from './migrations/0003-space.ts';
 import { migrate } from './migrations/migrate.ts';
 import { RepositoryRecords } from './repositories.ts';
+import { RetentionRecords } from './retention.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
+import { SnapshotRecords } from './snapshot.ts';
 import { StateRecords } from './state.ts';
 import { TagHistoryRecords } from './tag-history.ts';
 import { TagRecords } from './tags.ts';
@@ -31,9 +34,12 @@ export interface Metadata {
   readonly integrity: IntegrityRecords;
   readonly check: CheckRecords;
   readonly collection: CollectionRecords;
+  readonly pauses: CollectionPauseRecords;
+  readonly snapshot: SnapshotRecords;
   readonly deletions: DeletionRecords;
   readonly tagHistory: TagHistoryRecords;
   readonly tasks: TaskRecords;
+  readonly retention: RetentionRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -69,9 +75,12 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     integrity: new IntegrityRecords(database),
     check: new CheckRecords(database),
     collection: new CollectionRecords(database),
+    pauses: new CollectionPauseRecords(database),
+    snapshot: new SnapshotRecords(database),
     deletions: new DeletionRecords(database),
     tagHistory: new TagHistoryRecords(database),
     tasks: new TaskRecords(database),
+    retention: new RetentionRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),
   };

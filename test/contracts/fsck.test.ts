@@ -118,7 +118,7 @@ const DRILLS: Readonly<Record<string, Drill>> = {
     found: ['tag-unknown-to-index'],
   },
   'the queue of the collection dropped, with something in it': {
-    damage: (store) => store.execute("DELETE FROM manifest_reference; DELETE FROM collection_queue"),
+    damage: (store) => store.execute('DELETE FROM manifest_reference; DELETE FROM collection_queue'),
     found: ['edges-differ', 'garbage-unqueued'],
   },
   'a wrong size in the index': {
@@ -201,7 +201,10 @@ describe('a check of a store', () => {
       assert.deepEqual(byKind, {});
       assert.equal(bytes > 300_000, !isQuick);
       const { repositories, manifests, tags, layers, blobs } = looked;
-      assert.deepEqual({ repositories, manifests, tags, layers, blobs }, { repositories: 2, manifests: 3, tags: 3, layers: 6, blobs: 5 });
+      assert.deepEqual(
+        { repositories, manifests, tags, layers, blobs },
+        { repositories: 2, manifests: 3, tags: 3, layers: 6, blobs: 5 },
+      );
     }
   });
 

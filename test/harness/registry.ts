@@ -49,6 +49,7 @@ export async function openTestRegistry(options: RegistryOptions): Promise<Opened
       uploadExpiryMs: 3_600_000,
       collectionGraceMs: 3_600_000,
       undoMs: 0,
+      retention: { tags: [], untagged: [], expiryLabels: true },
       verifyReads: 'stale',
       scrubEveryMs: 30 * 24 * 3_600_000,
       scrubBytesPerSecond: 1e9,

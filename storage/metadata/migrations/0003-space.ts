@@ -8,7 +8,8 @@ import type { ColumnTypes } from '../database.ts';
  *   `deleted_reference.is_linked`: the repository had it as a blob, and may have it again
  * - `tag_history.cause`: why the tag moved or went, where it was no push or deletion of this tag: see `TagChangeCause`
  * - `manifest.pulled_at`: when somebody pulled it last, to within minutes; `manifest.untagged_since`: since when it was
- *   seen without a tag, an index or a subject that keeps it; `manifest.expires_at`: what its labels or annotations say
+ *   seen without a tag, an index or a subject that keeps it; `manifest.expires_after`: how many milliseconds it is
+ *   to stay by its labels or annotations
  * - `repository.bytes`: what its blobs and manifests take, each counted once
  * - `task`: what an operator asked the server for, and how far it is
  */
@@ -16,7 +17,8 @@ export function addSpace(types: ColumnTypes): readonly string[] {
   return [
     `ALTER TABLE manifest ADD COLUMN pulled_at ${types.integer}`,
     `ALTER TABLE manifest ADD COLUMN untagged_since ${types.integer}`,
-    `ALTER TABLE manifest ADD COLUMN expires_at ${types.integer}`,
+    `ALTER TABLE manifest ADD COLUMN expires_after ${types.integer}`,
+    `CREATE INDEX manifest_by_expiry ON manifest (repository_id) WHERE expires_after IS NOT NULL`,
     `ALTER TABLE repository ADD COLUMN bytes ${types.integer} NOT NULL DEFAULT 0`,
     `UPDATE repository SET bytes =
        coalesce((SELECT sum(b.size) FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
