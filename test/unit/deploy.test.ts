@@ -49,10 +49,12 @@ test('the health check asks /livez where the server listens, and takes nothing b
 });
 
 /** The settings of a unit file; the last of a name counts, and `Environment` is collected. */
-async function unitSettings(): Promise<{ settings: Map<string, string>; environment: Record<string, string> }> {
+async function unitSettings(
+  unit = 'entrepot.service',
+): Promise<{ settings: Map<string, string>; environment: Record<string, string> }> {
   const settings = new Map<string, string>();
   const environment: Record<string, string> = {};
-  for (const line of (await fromTop('deploy/entrepot.service')).split('\n')) {
+  for (const line of (await fromTop(`deploy/${unit}`)).split('\n')) {
     const [, name = '', value = ''] = /^([A-Za-z]+)=(.*)$/.exec(line) ?? [];
     const [variable = '', ...rest] = value.split('=');
     if (name === 'Environment') environment[variable] = rest.join('=');
@@ -74,6 +76,20 @@ test('the systemd unit starts the command of the package, hardened, with time to
   assert.ok(Number(environment['UV_THREADPOOL_SIZE']) >= 16);
   const { http } = await readConfig({ env: environment });
   assert.ok(Number(settings.get('TimeoutStopSec')) * 1000 > http.drainTimeoutMs);
+});
+
+test('the systemd unit of the backup works on the store of the server, as its user', async () => {
+  const [backup, server] = [await unitSettings('entrepot-backup.service'), await unitSettings()];
+  const { bin }: { bin: Record<string, string> } = JSON.parse(await fromTop('package.json'));
+  const start = backup.settings.get('ExecStart') ?? '';
+  assert.match(start, /^\/opt\/entrepot\/\S+ backup %S\/entrepot-backup --keep \d+$/);
+  assert.ok(start.startsWith(`/opt/entrepot/${bin['entrepot']} `));
+  for (const name of ['User', 'DynamicUser', 'EnvironmentFile', 'StateDirectoryMode']) {
+    assert.equal(backup.settings.get(name), server.settings.get(name), name);
+  }
+  assert.equal(backup.environment['ENTREPOT_ROOT'], server.environment['ENTREPOT_ROOT']);
+  assert.equal(backup.settings.get('StateDirectory'), `${server.settings.get('StateDirectory')} entrepot-backup`);
+  assert.match(await fromTop('deploy/entrepot-backup.timer'), /^OnCalendar=/m);
 });
 
 interface Compose {
