@@ -17,10 +17,10 @@ export async function verifyBackup(directory: string, { snapshot: wanted, json =
   const { snapshot, ...report } = await interruptible('pulling', async (signal, progress) => {
     const backup = await BackupDirectory.open(directory);
     using _lock = lockIfWritable(backup.path);
-    const snapshot = await backup.find(wanted);
-    await using service = await serveCopy(backup, snapshot, signal);
+    const id = await backup.find(wanted);
+    await using service = await serveCopy(backup, id, signal);
     const pull = new CopyPull(service.url, signal, ({ tags, blobs, bytes }) => progress.show({ tags, blobs, bytes }));
-    return { snapshot, ...(await pull.pull(backup.listOf(snapshot))) };
+    return { snapshot: id, ...(await pull.pull(backup.listOf(id))) };
   });
   const seconds = (performance.now() - begun) / 1000;
   const { faults, repositories, tags, manifests, blobs, bytes } = report;

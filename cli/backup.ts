@@ -5,6 +5,7 @@ import { readConfig, type ConfigInput } from '../config/load.ts';
 import { BackupDirectory, timeOf } from '../registry/backup/backup-directory.ts';
 import { makeBackup, type BackupProgress, type BackupReport } from '../registry/backup/backup.ts';
 import { endOf } from '../registry/backup/snapshot-file.ts';
+import type { RegistryLog } from '../registry/context.ts';
 import { copyCompanions, withBackupSource } from '../server/backup-source.ts';
 import { lockRoot, RootIsTaken } from '../server/root-lock.ts';
 import { actAsOwner } from './act-as-owner.ts';
@@ -58,7 +59,7 @@ async function backUp(config: Config, directory: string, values: Values): Promis
         directory: opened,
         keep,
         copyCompanions: (target) => copyCompanions(config.root, target),
-        log: warnings(),
+        log: WARNINGS,
         signal,
         report: shownAs(progress),
         now: Date.now,
@@ -130,11 +131,11 @@ export function shownAs(progress: Progress): (report: BackupProgress) => void {
   };
 }
 
-export function warnings() {
-  const warn = (message: string, fields: Readonly<Record<string, unknown>>) =>
-    console.error(`entrepot: ${message} ${JSON.stringify(fields)}`);
-  return { info: () => {}, warn };
-}
+/** What is said to whoever runs the command, beside its result. */
+export const WARNINGS: RegistryLog = {
+  info: () => {},
+  warn: (message, fields) => console.error(`entrepot: ${message} ${JSON.stringify(fields)}`),
+};
 
 function inWords(report: BackupReport, seconds: number): string {
   const { snapshot, repositories, tags, blobs, bytes, copiedBlobs, copiedBytes, snapshotsForgotten } = report;

@@ -4,7 +4,7 @@ import { restoreRoot } from '../server/restore-root.ts';
 import { RootUnusable } from '../server/root-lock.ts';
 import { actAsOwner } from './act-as-owner.ts';
 import { faultLines } from './backup-faults.ts';
-import { interruptible, lockBackup, shownAs, warnings } from './backup.ts';
+import { interruptible, lockBackup, shownAs, WARNINGS } from './backup.ts';
 import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
 
 /** `entrepot restore`. */
@@ -22,7 +22,7 @@ export async function restoreCommand(
   const report = await interruptible('restoring', async (signal, progress) => {
     const backup = await BackupDirectory.open(directory);
     using _lock = lockIfWritable(backup.path);
-    const parts = { log: warnings(), signal, report: shownAs(progress) };
+    const parts = { log: WARNINGS, signal, report: shownAs(progress) };
     return await restoreRoot(config, backup, values.snapshot, parts);
   });
   const seconds = (performance.now() - begun) / 1000;

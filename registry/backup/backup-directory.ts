@@ -222,11 +222,14 @@ export function timeOf(id: string): number {
 /** @throws BackupFault where one of the two lies in the other */
 export function refuseNested(directory: string, root: string, what: string): void {
   const [a, b] = [realOf(directory), realOf(root)];
-  const isWithin = (inner: string, outer: string) => inner === outer || inner.startsWith(`${outer}${path.sep}`);
   if (!isWithin(a, b) && !isWithin(b, a)) return;
   const where =
     a === b ? 'is the store itself' : isWithin(a, b) ? `lies within the store ${root}` : `holds the store ${root}`;
   throw new BackupFault(`${directory} ${where}: choose a directory beside it for ${what}, better on another disk`);
+}
+
+function isWithin(inner: string, outer: string): boolean {
+  return inner === outer || inner.startsWith(`${outer}${path.sep}`);
 }
 
 /** Symbolic links followed, as far as the path is there. */

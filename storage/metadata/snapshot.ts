@@ -104,7 +104,8 @@ async function insertHistory(tx: Transaction, row: HistoryRow): Promise<void> {
   );
 }
 
-const optional = <T extends string | number>(value: Row[string] | undefined) => (value ?? undefined) as T | undefined;
+const optionalNumber = (value: Row[string] | undefined) => (value ?? undefined) as number | undefined;
+const optionalText = (value: Row[string] | undefined) => (value ?? undefined) as string | undefined;
 
 /** The rows of one moment, page by page. */
 export class SnapshotRows {
@@ -117,7 +118,7 @@ export class SnapshotRows {
   /** All repositories in the order of their names. */
   async *repositories(): AsyncGenerator<{ readonly id: number; readonly name: RepositoryName }> {
     const sql = 'SELECT id, name FROM repository WHERE name > ? ORDER BY name LIMIT ?';
-    for await (const row of this.#pages('', (row) => String(row['name']), sql)) {
+    for await (const row of this.#pages('', (last) => String(last['name']), sql)) {
       yield { id: Number(row['id']), name: row['name'] as RepositoryName };
     }
   }
@@ -139,7 +140,7 @@ export class SnapshotRows {
         digest: row['digest'] as Digest,
         size: Number(row['size']),
         pushedAt: Number(row['pushed_at']),
-        pulledAt: optional<number>(row['pulled_at']),
+        pulledAt: optionalNumber(row['pulled_at']),
       };
     }
   }
@@ -160,10 +161,10 @@ export class SnapshotRows {
       yield {
         repository: String(row['repository']),
         tag: String(row['name']),
-        digest: optional<string>(row['digest']),
-        previous: optional<string>(row['previous']),
+        digest: optionalText(row['digest']),
+        previous: optionalText(row['previous']),
         changedAt: Number(row['changed_at']),
-        cause: optional<string>(row['cause']),
+        cause: optionalText(row['cause']),
       };
     }
   }
