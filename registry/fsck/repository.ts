@@ -1,7 +1,14 @@
 import type { Digest } from '../../oci/digest.ts';
 import { isTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Key } from '../../storage/blobs/driver.ts';
-import { digestFromNames, layerLinkKey, layersPrefix, repositoryKey, revisionsPrefix, tagsPrefix } from '../../storage/layout.ts';
+import {
+  digestFromNames,
+  layerLinkKey,
+  layersPrefix,
+  repositoryKey,
+  revisionsPrefix,
+  tagsPrefix,
+} from '../../storage/layout.ts';
 import { requiredBlobsOf } from '../stored-manifest.ts';
 import { settle, type Fault } from './fault.ts';
 import type { About, FindingKind } from './finding.ts';
@@ -176,8 +183,7 @@ export class RepositoryCheck {
       const missing: Digest[] = [];
       for (const blob of required) {
         // One whose link is broken was told as such.
-        const isLinked =
-          layers.has(blob) && (await adoption.tree.linkAt(layerLinkKey(this.#name, blob))) !== 'absent';
+        const isLinked = layers.has(blob) && (await adoption.tree.linkAt(layerLinkKey(this.#name, blob))) !== 'absent';
         if (!isLinked) missing.push(blob);
       }
       if (missing.length > 0) {

@@ -30,7 +30,9 @@ async function bustle({ registry }: OpenedRegistry, seed: number, isOver: () => 
     const image = imageOf(config, layer);
     // A deletion by the other may come in between.
     await spared(registry.manifests.put(manifestPush(repository, parseTag(`t${round % 3}`), image)));
-    await spared(registry.blobs.mount(repositories[(round + 1) % 2] ?? repository, digestOfText(layer), repository, EVERYTHING));
+    await spared(
+      registry.blobs.mount(repositories[(round + 1) % 2] ?? repository, digestOfText(layer), repository, EVERYTHING),
+    );
     if (round % 3 === 0) await spared(registry.manifests.delete(repository, digestOfText(image), EVERYTHING));
     if (round % 4 === 0) await spared(registry.tags.delete(repository, parseTag(`t${round % 3}`)));
     if (round % 11 === 0) await spared(registry.repositories.delete(repositories[0] ?? repository));
