@@ -168,7 +168,8 @@ describe('a store', { skip: WITHOUT_DISTRIBUTION }, () => {
         await between.late?.(store);
         await mkdir(meta(store), { recursive: true });
         const found = await fsck(store);
-        for (const kind of kinds) assert.ok(kind in found.byKind, `${kind} is not among ${JSON.stringify(found.byKind)}`);
+        for (const kind of kinds)
+          assert.ok(kind in found.byKind, `${kind} is not among ${JSON.stringify(found.byKind)}`);
         assert.deepEqual([found.code, found.lost], [1, 0]);
         if (!isServed) {
           const { code } = await fsck(store, '--repair');

@@ -117,7 +117,10 @@ export const DRILLS: Readonly<Record<string, Drill>> = {
 };
 
 /** `entrepot fsck` to its end, beside whatever serves the store. */
-export async function fsck(store: Store, ...options: readonly string[]): Promise<FsckReport & { readonly code: number }> {
+export async function fsck(
+  store: Store,
+  ...options: readonly string[]
+): Promise<FsckReport & { readonly code: number }> {
   const args = ['fsck', '--json', '--root', store.root, ...options];
   const { code, stdout, stderr } = await runEntrepot(args, { timeoutMs: 60_000 });
   assert.ok(stdout.startsWith('{'), `${stdout}${stderr}`);

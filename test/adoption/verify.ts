@@ -24,11 +24,7 @@ export async function verifyHoldings(registry: Endpoint, holdings: Holdings, kin
 }
 
 /** As `verifyHoldings`, for a registry that has other repositories beside these. */
-export async function verifyContents(
-  registry: Endpoint,
-  holdings: Holdings,
-  kind: Kind = 'entrepot',
-): Promise<number> {
+export async function verifyContents(registry: Endpoint, holdings: Holdings, kind: Kind = 'entrepot'): Promise<number> {
   const verification = new Verification(registry, holdings);
   await verification.repositories(kind);
   return verification.answers;

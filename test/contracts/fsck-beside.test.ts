@@ -30,7 +30,9 @@ async function bustle({ registry }: OpenedRegistry, seed: number, isOver: () => 
     const image = imageOf(config, layer);
     // A deletion by the other may come in between.
     await spared(registry.manifests.put(manifestPush(repository, parseTag(`t${round % 3}`), image)));
-    await spared(registry.blobs.mount(repositories[(round + 1) % 2] ?? repository, digestOfText(layer), repository, EVERYTHING));
+    await spared(
+      registry.blobs.mount(repositories[(round + 1) % 2] ?? repository, digestOfText(layer), repository, EVERYTHING),
+    );
     if (round % 3 === 0) await spared(registry.manifests.delete(repository, digestOfText(image), EVERYTHING));
     if (round % 4 === 0) await spared(registry.tags.delete(repository, parseTag(`t${round % 3}`)));
     if (round % 11 === 0) await spared(registry.repositories.delete(repositories[0] ?? repository));
@@ -56,17 +58,17 @@ for (const isRepairing of [false, true]) {
     await using one = await openTestRegistry({ root: directory.path, run, worker: 0, settings });
     await using two = await openTestRegistry({ root: directory.path, run, worker: 1, settings });
     await one.registry.maintenance.verifyTree(async () => {});
-    let isOver = false;
+    const state = { isOver: false };
     const collecting = (async () => {
       let removed = 0;
-      while (!isOver) {
-        const collected = await one.registry.collection.run(async () => !isOver);
+      while (!state.isOver) {
+        const collected = await one.registry.collection.run(async () => !state.isOver);
         removed += typeof collected === 'string' ? assert.fail(collected) : collected.removed;
         await nextTurn();
       }
       return removed;
     })();
-    const pushing = [bustle(one, 1, () => isOver), bustle(two, 2, () => isOver)];
+    const pushing = [bustle(one, 1, () => state.isOver), bustle(two, 2, () => state.isOver)];
     const found: string[] = [];
     let blobs = 0;
     try {
@@ -74,14 +76,14 @@ for (const isRepairing of [false, true]) {
         const report = await one.registry.integrity.fsck({
           isRepairing,
           isQuick: false,
-          pause: async () => void (await nextTurn()),
+          pause: () => nextTurn(),
           tell: () => {},
         });
         blobs += report.blobs;
         found.push(...report.findings.map((finding) => JSON.stringify(finding)));
       }
     } finally {
-      isOver = true;
+      state.isOver = true;
     }
     const [removed, ...pushed] = [await collecting, ...(await Promise.all(pushing))];
     t.diagnostic(`${pushed.join(' and ')} rounds of pushes, ${removed} blobs removed, ${blobs} blobs checked`);

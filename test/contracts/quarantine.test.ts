@@ -115,7 +115,10 @@ describe('a blob whose bytes were found damaged', () => {
     await suspect(context, digest, 'a test');
     clock.now += 3 * 3_600_000;
     const plan = await registry.collection.page('', 10);
-    assert.deepEqual(plan.map((garbage) => [garbage.digest, garbage.size]), [[digest, 0]]);
+    assert.deepEqual(
+      plan.map((garbage) => [garbage.digest, garbage.size]),
+      [[digest, 0]],
+    );
     await registry.collection.run(async () => true);
     await registry.collection.run(async () => true);
     assert.equal(await metadata.integrity.find(digest), undefined);

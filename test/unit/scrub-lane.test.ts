@@ -22,10 +22,13 @@ function laneOver(
 
 test('blobs are read again and again, also after it could not be done', async () => {
   let rounds = 0;
-  const { log, lane } = laneOver(async () => {
-    rounds += 1;
-    if (rounds === 1) throw new Error('no');
-  }, await configOf());
+  const { log, lane } = laneOver(
+    async () => {
+      rounds += 1;
+      if (rounds === 1) throw new Error('no');
+    },
+    await configOf(),
+  );
   await until('three rounds', () => rounds > 2);
   await lane.stop();
   assert.equal(log.lines.filter(({ level }) => level === 'warn').length, 1);
