@@ -53,7 +53,10 @@ export class BlobRecords {
 
   /** The size of content that was hashed and stored whole, wherever it is linked. */
   async verifiedSize(digest: Digest): Promise<number | undefined> {
-    const row = await this.#database.get('SELECT size FROM blob WHERE digest = ? AND verified_at IS NOT NULL', digest);
+    const row = await this.#database.get(
+      "SELECT size FROM blob WHERE digest = ? AND verified_at IS NOT NULL AND state <> 'quarantined'",
+      digest,
+    );
     return row === undefined ? undefined : Number(row['size']);
   }
 
