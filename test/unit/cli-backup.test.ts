@@ -155,7 +155,10 @@ test('accounts and keys are in the copy, for their owner alone, and in what is r
   const [code, text] = await p.run('backup', p.at('copy'), '--root', p.at('root'));
   assert.equal(code, 0, text);
   const names = await readdir(p.at('copy/.meta/snapshots'));
-  assert.deepEqual(names.toSorted(byText).map((file) => file.split('Z')[1]), ['.access.db', '.jsonl.gz', '.keys.json']);
+  assert.deepEqual(
+    names.toSorted(byText).map((file) => file.split('Z')[1]),
+    ['.access.db', '.jsonl.gz', '.keys.json'],
+  );
   for (const file of [...names.map((each) => `snapshots/${each}`), 'access.db', 'keys.json']) {
     assert.equal((await stat(p.at('copy/.meta', file))).mode & 0o777, 0o600, file);
   }
@@ -187,7 +190,10 @@ test('a restored store knows when images were pushed and tags moved', async () =
         tags.map(({ updatedAt }) => updatedAt),
         times,
       );
-      assert.deepEqual(manifests.map(({ pushedAt }) => pushedAt).toSorted((a, b) => a - b), times);
+      assert.deepEqual(
+        manifests.map(({ pushedAt }) => pushedAt).toSorted((a, b) => a - b),
+        times,
+      );
       assert.deepEqual(
         history.map(({ changedAt }) => changedAt),
         times,
