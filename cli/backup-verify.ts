@@ -2,8 +2,8 @@ import { BackupDirectory } from '../registry/backup/backup-directory.ts';
 import { serveCopy } from '../server/copy-service.ts';
 import { CopyPull } from '../server/pull-copy.ts';
 import { actAsOwner } from './act-as-owner.ts';
-import { interruptible } from './backup.ts';
-import { lockIfWritable } from './restore.ts';
+import { lockIfWritable } from './backup-lock.ts';
+import { interruptible } from './interruptible.ts';
 import { print, type Values } from './usage.ts';
 
 /**

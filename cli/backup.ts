@@ -3,15 +3,14 @@ import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import { BackupDirectory, timeOf } from '../registry/backup/backup-directory.ts';
-import { makeBackup, type BackupProgress, type BackupReport } from '../registry/backup/backup.ts';
+import { makeBackup, type BackupReport } from '../registry/backup/backup.ts';
 import { endOf } from '../registry/backup/snapshot-file.ts';
-import type { RegistryLog } from '../registry/context.ts';
 import { copyCompanions, withBackupSource } from '../server/backup-source.ts';
-import { lockRoot, RootIsTaken } from '../server/root-lock.ts';
 import { actAsOwner } from './act-as-owner.ts';
 import { columns } from './columns.ts';
 import { faultLines } from './backup-faults.ts';
-import { createProgress, type Progress } from './progress.ts';
+import { lockBackup } from './backup-lock.ts';
+import { interruptible, shownAs, WARNINGS } from './interruptible.ts';
 import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
 
 const KEEP = 7;
@@ -82,60 +81,6 @@ function isStore(root: string): boolean {
   const isThere = (...names: string[]) => statSync(path.join(root, ...names), { throwIfNoEntry: false }) !== undefined;
   return isThere('docker') || isThere('.meta', 'index.db');
 }
-
-/** @throws CommandFault when somebody else is at work in it */
-export function lockBackup(directory: string): Disposable {
-  try {
-    const lock = lockRoot(directory);
-    return { [Symbol.dispose]: () => lock.release() };
-  } catch (error) {
-    if (!(error instanceof RootIsTaken)) throw error;
-    throw new CommandFault(`another backup is at work in ${directory}, or a server runs on it: wait for its end`, {
-      cause: error,
-    });
-  }
-}
-
-/** Runs work that Ctrl-C ends in order, with a line that shows how far it is. */
-export async function interruptible<T>(
-  label: string,
-  work: (signal: AbortSignal, progress: Progress) => Promise<T>,
-): Promise<T> {
-  const progress = createProgress(label);
-  const controller = new AbortController();
-  const interrupt = () => controller.abort(new CommandFault('interrupted: the next one goes on from what is there'));
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt);
-  try {
-    return await work(controller.signal, progress);
-  } catch (error) {
-    // Whatever the interruption made fail.
-    throw controller.signal.aborted ? controller.signal.reason : error;
-  } finally {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, interrupt);
-    progress.end();
-  }
-}
-
-const SHOW_EVERY_MS = 250;
-
-/** With the rate since it began. */
-export function shownAs(progress: Progress): (report: BackupProgress) => void {
-  const begun = performance.now();
-  let shown = 0;
-  return ({ blobs, bytes, of }) => {
-    const now = performance.now();
-    if (now - shown < SHOW_EVERY_MS) return;
-    shown = now;
-    const rate = bytes / 1e6 / ((now - begun) / 1000);
-    progress.show({ blobs, bytes: `${bytes} of ${of}`, rate: `${rate.toFixed(1)} MB/s` });
-  };
-}
-
-/** What is said to whoever runs the command, beside its result. */
-export const WARNINGS: RegistryLog = {
-  info: () => {},
-  warn: (message, fields) => console.error(`entrepot: ${message} ${JSON.stringify(fields)}`),
-};
 
 function inWords(report: BackupReport, seconds: number): string {
   const { snapshot, repositories, tags, blobs, bytes, copiedBlobs, copiedBytes, snapshotsForgotten } = report;

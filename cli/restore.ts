@@ -1,10 +1,10 @@
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import { BackupDirectory } from '../registry/backup/backup-directory.ts';
 import { restoreRoot } from '../server/restore-root.ts';
-import { RootUnusable } from '../server/root-lock.ts';
 import { actAsOwner } from './act-as-owner.ts';
 import { faultLines } from './backup-faults.ts';
-import { interruptible, lockBackup, shownAs, WARNINGS } from './backup.ts';
+import { lockIfWritable } from './backup-lock.ts';
+import { interruptible, shownAs, WARNINGS } from './interruptible.ts';
 import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
 
 /** `entrepot restore`. */
@@ -39,14 +39,4 @@ export async function restoreCommand(
     print(lines.join('\n'));
   }
   return isWhole ? 0 : 1;
-}
-
-/** A backup that this user cannot write to, or a disk that is mounted read-only, nobody changes meanwhile. */
-export function lockIfWritable(directory: string): Disposable {
-  try {
-    return lockBackup(directory);
-  } catch (error) {
-    if (!(error instanceof RootUnusable)) throw error;
-    return { [Symbol.dispose]: () => {} };
-  }
 }
