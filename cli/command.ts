@@ -28,6 +28,7 @@ const COMMON = ['config', 'address', 'root', 'workers', 'help', 'version'] as co
 const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   token: ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'],
   gc: ['json'],
+  index: ['json'],
 };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -40,6 +41,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   user,
   token,
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
+  index: async (...all) => (await import('./rebuild.ts')).indexCommand(...all),
 };
 
 /**

@@ -34,6 +34,8 @@ Usage
       Remove now what is due; beside a running server or without one.
   entrepot gc hold|release
       Let the collection wait, and go on.
+  entrepot index rebuild
+      Read the whole tree again and correct the index, beside a running server or without one.
   entrepot read-only [on|off]
       Refuse pushes and deletions for now, while serving pulls; without a word, say how it is.
 

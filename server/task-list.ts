@@ -2,11 +2,13 @@ import type { Config } from '../config/config.ts';
 import type { OpenRegistry } from './open-registry.ts';
 import type { Log } from './observe/log.ts';
 import { collectTask } from './task-collect.ts';
+import { rebuildTask } from './task-rebuild.ts';
 import type { Task } from './tasks.ts';
 
 /** The tasks that can be asked for, by the word that stands in the index. */
 export function taskList(config: Config, opened: OpenRegistry, _log: Log): Readonly<Record<string, Task>> {
   return {
     collect: collectTask(config, opened),
+    rebuild: rebuildTask(opened),
   };
 }

@@ -1,4 +1,12 @@
-import { algorithmOf, digestOf, hexOf, isDigest, isDigestAlgorithm, type Digest } from '../oci/digest.ts';
+import {
+  algorithmOf,
+  digestOf,
+  hexOf,
+  isDigest,
+  isDigestAlgorithm,
+  type Digest,
+  type DigestAlgorithm,
+} from '../oci/digest.ts';
 import type { RepositoryName, Tag, UploadId } from '../oci/names.ts';
 import type { Key } from './blobs/driver.ts';
 
@@ -30,6 +38,14 @@ export function blobKey(digest: Digest): Key {
   const hex = hexOf(digest);
   return key(`${ROOT}/blobs/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}/data`);
 }
+
+/** @param two the first two digits of the hex form */
+export function blobsPrefix(algorithm: DigestAlgorithm, two: string): Key {
+  if (!TWO_HEX_DIGITS.test(two)) throw new RangeError(`no two hex digits: ${two}`);
+  return key(`${BLOBS_PREFIX}/${algorithm}/${two}`);
+}
+
+const TWO_HEX_DIGITS = /^[0-9a-f]{2}$/;
 
 /** What lies below it is the blob, and nothing else. */
 export function blobDirectoryKey(digest: Digest): Key {

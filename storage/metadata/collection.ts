@@ -31,6 +31,11 @@ const NEEDS_IT = `
   SELECT 1 FROM manifest_reference e
   WHERE e.repository_id = rb.repository_id AND e.digest = b.digest AND e.kind IN ('config', 'layer', 'manifest')`;
 
+/** The condition that a blob row `b` is needed by no manifest of a repository that links it, and is none. */
+export const NOTHING_NEEDS_IT = `
+  NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
+  AND NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND EXISTS (${NEEDS_IT}))`;
+
 /** What the garbage collection asks and changes; `registry/collection.ts` says in which order. */
 export class CollectionRecords {
   readonly #database: Database;
@@ -62,8 +67,7 @@ export class CollectionRecords {
     const rows = await this.#database.all(
       `SELECT b.digest, b.size, CASE WHEN q.since > b.last_used THEN q.since ELSE b.last_used END AS since FROM collection_queue q
        JOIN blob b ON b.digest = q.digest
-       WHERE q.digest > ? AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
-         AND NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND EXISTS (${NEEDS_IT}))
+       WHERE q.digest > ? AND ${NOTHING_NEEDS_IT}
        ORDER BY q.digest LIMIT ?`,
       after,
       limit,
@@ -182,11 +186,7 @@ export class CollectionRecords {
 
   /** It is looked at again a grace after `since`. */
   async queue(tx: Transaction, digest: Digest, since: number): Promise<void> {
-    await tx.run(
-      'INSERT INTO collection_queue (digest, since) VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET since = excluded.since',
-      digest,
-      since,
-    );
+    await queueDigest(tx, digest, since);
   }
 
   /** It is looked at no more, until something happens to it. */
@@ -204,6 +204,11 @@ export class CollectionRecords {
  */
 
 const TO_QUEUE = `ON CONFLICT (digest) DO UPDATE SET since = excluded.since`;
+
+/** Content of which no more is known than that nothing may need it. */
+export async function queueDigest(tx: Transaction, digest: Digest, since: number): Promise<void> {
+  await tx.run(`INSERT INTO collection_queue (digest, since) VALUES (?, ?) ${TO_QUEUE}`, digest, since);
+}
 
 /** A blob of a repository, new there or gone from it. */
 export async function queueBlob(tx: Transaction, blobId: number, now: number): Promise<void> {

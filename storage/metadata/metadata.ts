@@ -8,11 +8,13 @@ import { start } from './migrations/0001-start.ts';
 import { addCollection } from './migrations/0002-collection.ts';
 import { addSpace } from './migrations/0003-space.ts';
 import { migrate } from './migrations/migrate.ts';
+import { OrphanedRows } from './orphaned-rows.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
 import { StateRecords } from './state.ts';
 import { TagRecords } from './tags.ts';
 import { TaskRecords } from './tasks.ts';
+import { UnknownBytesRecords } from './unknown-bytes.ts';
 import { UploadRecords } from './uploads.ts';
 
 /** The index: everything that reads are answered from. Beside the tree, and rebuildable from it at any time. */
@@ -26,6 +28,8 @@ export interface Metadata {
   readonly intents: IntentRecords;
   readonly collection: CollectionRecords;
   readonly tasks: TaskRecords;
+  readonly unknownBytes: UnknownBytesRecords;
+  readonly orphanedRows: OrphanedRows;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -60,6 +64,8 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     intents: new IntentRecords(database),
     collection: new CollectionRecords(database),
     tasks: new TaskRecords(database),
+    unknownBytes: new UnknownBytesRecords(database),
+    orphanedRows: new OrphanedRows(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),
   };

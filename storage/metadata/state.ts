@@ -8,9 +8,17 @@ import type { Database, Durability } from './database.ts';
  * - `verified-run`: the run in which the whole tree was last compared
  * - `collection-hold`: why no garbage is collected until an operator says otherwise
  * - `collection-last`: what the last round of the collection did, as JSON
+ * - `bytes-doubted`: a word of its own for the last change that failed and may have left bytes behind which no row knows
  * - `read-only`: `on` while an operator wants no changes
  */
-export type StateKey = 'epoch' | 'boot' | 'verified-run' | 'read-only' | 'collection-hold' | 'collection-last';
+export type StateKey =
+  | 'epoch'
+  | 'boot'
+  | 'verified-run'
+  | 'bytes-doubted'
+  | 'read-only'
+  | 'collection-hold'
+  | 'collection-last';
 
 export class StateRecords {
   readonly #database: Database;
@@ -21,6 +29,11 @@ export class StateRecords {
 
   async get(key: StateKey): Promise<string | undefined> {
     return (await this.#database.get('SELECT value FROM state WHERE key = ?', key))?.['value'] as string | undefined;
+  }
+
+  /** Takes the value away, if it is still this one. */
+  async forget(key: StateKey, value: string): Promise<void> {
+    await this.#database.write('relaxed', (tx) => tx.run('DELETE FROM state WHERE key = ? AND value = ?', key, value));
   }
 
   async set(key: StateKey, value: string, durability: Durability = 'durable'): Promise<void> {
