@@ -39,7 +39,7 @@ const BYTES_SPREAD = 500;
 
 /** @throws RangeError where there are not enough blobs for the images */
 export function shapeStore(size: StoreSize): StoreShape {
-  const bases = Math.min(BASES_MAX, Math.floor((size.blobs - size.manifests) / 2));
+  const bases = Math.min(BASES_MAX, size.manifests, Math.floor((size.blobs - size.manifests) / 2));
   if (bases < 2 || size.manifests < size.repositories) throw new RangeError('too few blobs or manifests');
   const blob = (number: number) => {
     const bytes = Buffer.alloc(BYTES_MIN + ((number * 37) % BYTES_SPREAD), `blob ${number} `);
