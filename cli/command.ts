@@ -29,6 +29,10 @@ const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   token: ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'],
   gc: ['json'],
   index: ['json'],
+  retention: ['json'],
+  backup: ['keep', 'snapshot', 'json'],
+  restore: ['snapshot', 'json'],
+  tag: ['json', 'all'],
 };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -40,8 +44,12 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   keys,
   user,
   token,
+  retention: async (...all) => (await import('./retention.ts')).retentionCommand(...all),
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
   index: async (...all) => (await import('./rebuild.ts')).indexCommand(...all),
+  backup: async (...all) => (await import('./backup.ts')).backupCommand(...all),
+  restore: async (...all) => (await import('./restore.ts')).restoreCommand(...all),
+  tag: async (...all) => (await import('./tag.ts')).tagCommand(...all),
 };
 
 /**
@@ -99,6 +107,8 @@ const EXPECTED = new Set([
   'TaskFailed',
   'RootIsTaken',
   'RootUnusable',
+  'RootIsUnfit',
+  'BackupFault',
   'RootIsWithinStore',
   'WorkerFailed',
   'CannotListen',

@@ -209,7 +209,9 @@ export class Adoption {
     const { metadata, now } = this.#context;
     await metadata.write('relaxed', async (tx) => {
       if (await metadata.intents.isAny(tx, name)) return;
-      if (await metadata.repositories.isEmpty(tx, name)) await metadata.repositories.remove(tx, name, now());
+      if (await metadata.repositories.isEmpty(tx, name)) {
+        await metadata.repositories.remove(tx, name, { now: now(), isKept: false });
+      }
     });
   }
 

@@ -146,7 +146,7 @@ export class Blobs {
     const source = from ?? (await this.#holder(digest, rights));
     if (source === undefined || !rights.may('pull', source)) return undefined;
     const blob = await this.find(source, digest);
-    return blob !== undefined && (await this.#link(name, blob)) ? blob : undefined;
+    return blob !== undefined && (await this.link(name, blob)) ? blob : undefined;
   }
 
   /** A repository that has the blob and may be pulled from. */
@@ -160,8 +160,8 @@ export class Blobs {
     }
   }
 
-  /** Links content that lies in the store to a repository. @returns false when it lies there no more */
-  async #link(name: RepositoryName, blob: Blob): Promise<boolean> {
+  /** Makes content that lies in the store a blob of a repository. @returns false when it lies there no more */
+  async link(name: RepositoryName, blob: Blob): Promise<boolean> {
     const { driver, metadata, now } = this.#context;
     const run = await this.#adoption.runForNew(name);
     const change = {

@@ -166,20 +166,20 @@ export class Comparison {
     digest: Digest,
     row: NewManifest | undefined,
   ): Promise<void> {
-    const { metadata, now } = this.#context;
+    const { metadata, now, settings } = this.#context;
     const known = await metadata.manifests.find(tx, repositoryId, digest);
     if (row === undefined) {
       if (known === undefined) return;
       for (const tag of await metadata.tags.ofManifest(tx, known.id)) {
-        await metadata.tags.remove(tx, { repository, repositoryId, tag, now: now() });
+        await metadata.tags.remove(tx, { repository, repositoryId, tag, now: now(), cause: 'tree' });
       }
-      await metadata.manifests.remove(tx, known.id, now());
+      await metadata.manifests.remove(tx, known.id, { now: now(), isKept: settings.undoMs > 0 });
       return;
     }
     await metadata.blobs.upsert(tx, { digest, size: row.size, now: now(), verifiedAt: now() });
     if (known !== undefined) await metadata.manifests.rewrite(tx, { id: known.id, repositoryId }, row, now());
     const manifestId = known?.id ?? (await metadata.manifests.insertPending(tx, repositoryId, row, now()));
-    await metadata.manifests.commit(tx, manifestId);
+    await metadata.manifests.commit(tx, manifestId, now());
   }
 
   async #applyTag(
@@ -190,7 +190,7 @@ export class Comparison {
     digest: Digest | undefined,
   ): Promise<void> {
     const { metadata, now } = this.#context;
-    const change = { repository, repositoryId, tag, now: now() };
+    const change = { repository, repositoryId, tag, now: now(), cause: 'tree' } as const;
     const manifest = digest === undefined ? undefined : await metadata.manifests.find(tx, repositoryId, digest);
     // One that is being pushed right now may still fail.
     if (digest === undefined || manifest?.committed !== true) await metadata.tags.remove(tx, change);

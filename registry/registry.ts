@@ -4,9 +4,13 @@ import { Collection } from './collection.ts';
 import type { Context } from './context.ts';
 import { Maintenance } from './maintenance.ts';
 import { Manifests } from './manifests.ts';
+import { Pulls } from './pulls.ts';
+import { Recovery } from './recovery.ts';
 import { Referrers } from './referrers.ts';
 import { Repositories } from './repositories.ts';
+import { Retention } from './retention/retention.ts';
 import { Tags } from './tags.ts';
+import { Undo } from './undo.ts';
 import { Uploads } from './uploads.ts';
 
 /** What a registry means, without HTTP: one noun each. */
@@ -19,6 +23,10 @@ export interface Registry {
   readonly repositories: Repositories;
   readonly maintenance: Maintenance;
   readonly collection: Collection;
+  readonly recovery: Recovery;
+  readonly pulls: Pulls;
+  readonly retention: Retention;
+  readonly undo: Undo;
   /** Lets go of open upload sessions, then of the index and the store. */
   close(): Promise<void>;
 }
@@ -27,17 +35,25 @@ export interface Registry {
 export function createRegistry(context: Context): Registry {
   const adoption = new Adoption(context);
   const uploads = new Uploads(context, adoption);
+  const blobs = new Blobs(context, adoption);
+  const [manifests, tags] = [new Manifests(context, adoption), new Tags(context, adoption)];
+  const pulls = new Pulls(context);
   return {
-    blobs: new Blobs(context, adoption),
-    manifests: new Manifests(context, adoption),
-    tags: new Tags(context, adoption),
+    blobs,
+    manifests,
+    tags,
+    pulls,
+    retention: new Retention(context, { adoption, tags, manifests }),
     uploads,
     referrers: new Referrers(context, adoption),
     repositories: new Repositories(context, adoption),
     maintenance: new Maintenance(context, adoption),
     collection: new Collection(context, adoption),
+    recovery: new Recovery(context, blobs),
+    undo: new Undo(context, adoption),
     close: async () => {
       await uploads.close();
+      await pulls.flush();
       await context.metadata.close();
       await context.driver.close();
     },

@@ -53,6 +53,8 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
       maxUploadSessions: config.uploads.maxSessions,
       uploadExpiryMs: config.uploads.expireAfterMs,
       collectionGraceMs: config.collection.graceMs,
+      undoMs: config.collection.undoMs,
+      retention: config.retention,
     },
     log: parts.log,
     run: identity.run,

@@ -1,12 +1,4 @@
-import {
-  algorithmOf,
-  digestOf,
-  hexOf,
-  isDigest,
-  isDigestAlgorithm,
-  type Digest,
-  type DigestAlgorithm,
-} from '../oci/digest.ts';
+import { algorithmOf, digestOf, hexOf, isDigest, isDigestAlgorithm, type Digest } from '../oci/digest.ts';
 import type { RepositoryName, Tag, UploadId } from '../oci/names.ts';
 import type { Key } from './blobs/driver.ts';
 
@@ -38,14 +30,6 @@ export function blobKey(digest: Digest): Key {
   const hex = hexOf(digest);
   return key(`${ROOT}/blobs/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}/data`);
 }
-
-/** @param two the first two digits of the hex form */
-export function blobsPrefix(algorithm: DigestAlgorithm, two: string): Key {
-  if (!TWO_HEX_DIGITS.test(two)) throw new RangeError(`no two hex digits: ${two}`);
-  return key(`${BLOBS_PREFIX}/${algorithm}/${two}`);
-}
-
-const TWO_HEX_DIGITS = /^[0-9a-f]{2}$/;
 
 /** What lies below it is the blob, and nothing else. */
 export function blobDirectoryKey(digest: Digest): Key {
@@ -129,6 +113,16 @@ export function uploadStartedAtKey(name: RepositoryName, id: UploadId): Key {
 }
 
 export const EPOCH_KEY = key('.meta/epoch');
+
+/** Where the bytes of a copied blob lie until they are whole: `tidyRoot` and the next copy remove what is left there. */
+export function copyStageKey(count: number): Key {
+  return key(`.meta/tmp/copy-${count}`);
+}
+
+/** What `list` gives for the blobs of an algorithm whose hex begins so. */
+export function blobsPrefix(...names: readonly string[]): Key {
+  return key([BLOBS_PREFIX, ...names].join('/'));
+}
 
 /** What a `link` file holds: the digest, nothing else. */
 export function linkBytes(digest: Digest): Uint8Array {

@@ -16,23 +16,29 @@ export type Queued = Pick<Garbage, 'digest' | 'since'>;
 
 /** What keeps content from being removed right now. */
 export type Hindrance =
-  /** A repository has it, or a manifest is it. */
+  /** A repository has it, a manifest is it, or one that can be brought back needs it. */
   | 'needed'
   /** Somebody used it a moment ago, or is changing it. */
   | 'in use';
 
+// No manifest that can still be brought back is it or names it.
+const IS_NOT_KEPT = `
+  NOT EXISTS (SELECT 1 FROM deleted_manifest d WHERE d.digest = b.digest)
+  AND NOT EXISTS (SELECT 1 FROM deleted_reference e WHERE e.digest = b.digest AND e.kind <> 'subject')`;
 // A blob row that no manifest is or names, in whichever repository, and no link of a repository leads to. A manifest that
 // names it without a link is a fault, or waits for it: the bytes may be what puts that right.
 const IS_UNNEEDED = `
-  NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
+  ${IS_NOT_KEPT}
+  AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
   AND NOT EXISTS (SELECT 1 FROM manifest_reference e WHERE e.digest = b.digest AND e.kind <> 'subject')
   AND NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id)`;
 const NEEDS_IT = `
   SELECT 1 FROM manifest_reference e
   WHERE e.repository_id = rb.repository_id AND e.digest = b.digest AND e.kind IN ('config', 'layer', 'manifest')`;
 
-/** The condition that a blob row `b` is needed by no manifest of a repository that links it, and is none. */
+/** The condition that a blob row `b` is no manifest, and needed by none of a repository that links it nor by one that is kept. */
 export const NOTHING_NEEDS_IT = `
+  ${IS_NOT_KEPT} AND
   NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
   AND NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND EXISTS (${NEEDS_IT}))`;
 
@@ -84,6 +90,19 @@ export class CollectionRecords {
     const rows = await this.#database.all(
       `SELECT r.name FROM blob b JOIN repository_blob rb ON rb.blob_id = b.id JOIN repository r ON r.id = rb.repository_id
        WHERE b.digest = ? AND NOT EXISTS (${NEEDS_IT}) ORDER BY r.id`,
+      digest,
+    );
+    return rows.map((row) => row['name'] as RepositoryName);
+  }
+
+  /** Repositories whose manifests need it as a config or a layer, and that do not have it. */
+  async missingLinks(digest: Digest): Promise<readonly RepositoryName[]> {
+    const rows = await this.#database.all(
+      `SELECT DISTINCT r.id, r.name FROM manifest_reference e JOIN repository r ON r.id = e.repository_id
+       WHERE e.digest = ? AND e.kind IN ('config', 'layer')
+         AND NOT EXISTS (SELECT 1 FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
+                         WHERE rb.repository_id = e.repository_id AND b.digest = e.digest)
+       ORDER BY r.id`,
       digest,
     );
     return rows.map((row) => row['name'] as RepositoryName);
@@ -239,5 +258,18 @@ export async function queueRepository(tx: Transaction, repositoryId: number, now
     repositoryId,
     now,
     repositoryId,
+  );
+}
+
+/** A manifest that can be brought back no more, and everything that it points to. */
+export async function queueKept(tx: Transaction, keptId: number, now: number): Promise<void> {
+  await tx.run(
+    `INSERT INTO collection_queue (digest, since)
+     SELECT digest, ? FROM deleted_reference WHERE manifest_id = ? AND kind <> 'subject'
+     UNION SELECT digest, ? FROM deleted_manifest WHERE id = ? ${TO_QUEUE}`,
+    now,
+    keptId,
+    now,
+    keptId,
   );
 }

@@ -3,6 +3,7 @@ import { parseDigest } from '../../oci/digest.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
 import { queueManifest } from './collection.ts';
 import type { Database, Row, Transaction } from './database.ts';
+import { dropKept, keepManifest } from './deletions.ts';
 
 export interface ManifestRecord {
   readonly digest: Digest;
@@ -176,8 +177,8 @@ export class ManifestRecords {
     // What it does not need after all may have nothing else that needs it.
     await queueManifest(tx, known.id, now);
     await tx.run(
-      `UPDATE manifest SET size = ?, media_type = ?, artifact_type = ?, subject = ?, annotations = ?, bytes = ?
-       WHERE id = ?`,
+      `UPDATE manifest SET size = ?, media_type = ?, artifact_type = ?, subject = ?, annotations = ?, bytes = ?,
+         expires_after = NULL WHERE id = ?`,
       manifest.size,
       manifest.mediaType,
       manifest.artifactType ?? null,
@@ -188,6 +189,10 @@ export class ManifestRecords {
     );
     await tx.run('DELETE FROM manifest_reference WHERE manifest_id = ?', known.id);
     await this.#insertReferences(tx, known, manifest);
+    // How long it is to stay was read from what was wrong.
+    const before = known.id - 1;
+    const sql = `UPDATE state SET value = ? WHERE key = 'expiry-read' AND CAST(value AS BIGINT) > ?`;
+    await tx.run(sql, String(before), before);
   }
 
   async #insertReferences(
@@ -207,12 +212,18 @@ export class ManifestRecords {
     }
   }
 
-  async commit(tx: Transaction, id: number): Promise<void> {
+  async commit(tx: Transaction, id: number, now: number): Promise<void> {
     await tx.run(`UPDATE manifest SET state = 'committed' WHERE id = ?`, id);
+    await dropKept(tx, id, now);
   }
 
-  /** Removes the row with its references. Tags must be gone before. */
-  async remove(tx: Transaction, id: number, now: number): Promise<void> {
+  /**
+   * Removes the row with its references. Tags must be gone before.
+   *
+   * @param isKept it can be brought back for a while
+   */
+  async remove(tx: Transaction, id: number, { now, isKept }: { now: number; isKept: boolean }): Promise<void> {
+    if (isKept) await keepManifest(tx, id, now);
     await queueManifest(tx, id, now);
     await tx.run('DELETE FROM manifest_reference WHERE manifest_id = ?', id);
     await tx.run('DELETE FROM manifest WHERE id = ?', id);

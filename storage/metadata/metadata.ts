@@ -1,6 +1,8 @@
 import { BlobRecords } from './blobs.ts';
+import { CollectionPauseRecords } from './collection-pause.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
+import { DeletionRecords } from './deletions.ts';
 import { IntentRecords } from './intents.ts';
 import { ManifestRecords } from './manifests.ts';
 import { measuredDatabase, type ObserveIndex } from './measured.ts';
@@ -10,8 +12,11 @@ import { addSpace } from './migrations/0003-space.ts';
 import { migrate } from './migrations/migrate.ts';
 import { OrphanedRows } from './orphaned-rows.ts';
 import { RepositoryRecords } from './repositories.ts';
+import { RetentionRecords } from './retention.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
+import { SnapshotRecords } from './snapshot.ts';
 import { StateRecords } from './state.ts';
+import { TagHistoryRecords } from './tag-history.ts';
 import { TagRecords } from './tags.ts';
 import { TaskRecords } from './tasks.ts';
 import { UnknownBytesRecords } from './unknown-bytes.ts';
@@ -27,9 +32,14 @@ export interface Metadata {
   readonly uploads: UploadRecords;
   readonly intents: IntentRecords;
   readonly collection: CollectionRecords;
+  readonly pauses: CollectionPauseRecords;
+  readonly snapshot: SnapshotRecords;
+  readonly deletions: DeletionRecords;
+  readonly tagHistory: TagHistoryRecords;
   readonly tasks: TaskRecords;
   readonly unknownBytes: UnknownBytesRecords;
   readonly orphanedRows: OrphanedRows;
+  readonly retention: RetentionRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -63,9 +73,14 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     uploads: new UploadRecords(database),
     intents: new IntentRecords(database),
     collection: new CollectionRecords(database),
+    pauses: new CollectionPauseRecords(database),
+    snapshot: new SnapshotRecords(database),
+    deletions: new DeletionRecords(database),
+    tagHistory: new TagHistoryRecords(database),
     tasks: new TaskRecords(database),
     unknownBytes: new UnknownBytesRecords(database),
     orphanedRows: new OrphanedRows(database),
+    retention: new RetentionRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),
   };

@@ -1,6 +1,8 @@
 import { isRepositoryName, type RepositoryName } from '../../oci/names.ts';
 import { queueRepository } from './collection.ts';
 import type { Database, Row, Transaction } from './database.ts';
+import { keepRepository } from './deletions.ts';
+import { rememberRepository } from './tag-history.ts';
 
 export interface RepositoryRecord {
   /** Never given to another, also not of the same name. */
@@ -96,10 +98,20 @@ export class RepositoryRecords {
     );
   }
 
-  /** Removes the repository with all its rows. */
-  async remove(tx: Transaction, name: RepositoryName, now: number): Promise<void> {
+  /**
+   * Removes the repository with all its rows.
+   *
+   * @param isKept its manifests can be brought back for a while
+   */
+  async remove(
+    tx: Transaction,
+    name: RepositoryName,
+    { now, isKept }: { now: number; isKept: boolean },
+  ): Promise<void> {
     const id = await this.id(tx, name);
     if (id === undefined) return;
+    if (isKept) await keepRepository(tx, id, name, now);
+    await rememberRepository(tx, id, name, now);
     await queueRepository(tx, id, now);
     await tx.run('DELETE FROM tag WHERE repository_id = ?', id);
     // Not left to the cascade: this one has an index, the foreign key has none of its own.

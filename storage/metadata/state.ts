@@ -5,20 +5,25 @@ import type { Database, Durability } from './database.ts';
  *
  * - `epoch`: names the tree that this index describes; the same id lies in the tree
  * - `boot`: the boot of the machine in which the index was last written
+ * - `run`: the run of the server that began last
  * - `verified-run`: the run in which the whole tree was last compared
  * - `collection-hold`: why no garbage is collected until an operator says otherwise
+ * - `collection-pause/...`: see `CollectionPauseRecords`
  * - `collection-last`: what the last round of the collection did, as JSON
  * - `bytes-doubted`: a word of its own for the last change that failed and may have left bytes behind which no row knows
+ * - `expiry-read`: the id of the last manifest whose labels were read
  * - `read-only`: `on` while an operator wants no changes
  */
 export type StateKey =
   | 'epoch'
   | 'boot'
+  | 'run'
   | 'verified-run'
   | 'bytes-doubted'
   | 'read-only'
   | 'collection-hold'
-  | 'collection-last';
+  | 'collection-last'
+  | 'expiry-read';
 
 export class StateRecords {
   readonly #database: Database;
