@@ -1,6 +1,7 @@
 import { parseRepositoryName, parseTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { IMAGE_CONFIG, IMAGE_LAYER, IMAGE_MANIFEST, sha256 } from '../client.ts';
+import { sha256 } from '../client.ts';
+import { imageManifest } from './image-manifest.ts';
 
 /** How large a store is. */
 export interface StoreSize {
@@ -58,7 +59,8 @@ export function shapeStore(size: StoreSize): StoreShape {
       const version = Math.floor(number / size.repositories);
       const isNewest = number + size.repositories >= size.manifests;
       const blobs = [...new Set(blobsOf(number))];
-      const bytes = Buffer.from(JSON.stringify(manifestOf(number, blobs.map(blob))));
+      const contents = blobs.map((each) => blob(each).bytes);
+      const bytes = Buffer.from(imageManifest(contents, `image ${number} of the store`));
       return {
         name: parseRepositoryName(`team-${repository % TEAMS}/app-${repository}`),
         tags: [`v1.${version}`, ...(isNewest ? ['latest'] : [])].map(parseTag),
@@ -74,22 +76,4 @@ function dealt({ blobs, manifests }: StoreSize, bases: number, image: number): n
   const own: number[] = [];
   for (let number = bases + image; number < blobs; number += manifests) own.push(number);
   return own;
-}
-
-function manifestOf(number: number, [config, ...layers]: readonly ShapedBlob[]) {
-  const descriptor = (mediaType: string, blob: ShapedBlob | undefined) => ({
-    mediaType,
-    digest: blob?.digest,
-    size: blob?.bytes.length,
-  });
-  return {
-    schemaVersion: 2,
-    mediaType: IMAGE_MANIFEST,
-    config: descriptor(IMAGE_CONFIG, config),
-    layers: layers.map((layer) => descriptor(IMAGE_LAYER, layer)),
-    annotations: {
-      'org.opencontainers.image.created': '2026-01-01T00:00:00Z',
-      'org.opencontainers.image.revision': String(number).padStart(40, '0'),
-    },
-  };
 }

@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { openSqliteMetadata } from '../../storage/metadata/metadata.ts';
+import { IMAGE_CONFIG, IMAGE_MANIFEST } from '../client.ts';
 import type { StoreShape } from './store-shape.ts';
 
 /** What the index holds beside the shape's own. */
@@ -63,8 +64,8 @@ class IndexWriter {
         'INSERT INTO repository_blob (repository_id, blob_id, linked_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
       ),
       manifest: database.prepare(
-        `INSERT INTO manifest (id, repository_id, digest, size, media_type, annotations, bytes, state, pushed_at)
-         VALUES (?, ?, ?, ?, 'application/vnd.oci.image.manifest.v1+json', ?, ?, 'committed', ?)`,
+        `INSERT INTO manifest (id, repository_id, digest, size, media_type, artifact_type, annotations, bytes, state, pushed_at)
+         VALUES (?, ?, ?, ?, '${IMAGE_MANIFEST}', '${IMAGE_CONFIG}', ?, ?, 'committed', ?)`,
       ),
       reference: database.prepare(
         'INSERT INTO manifest_reference (manifest_id, repository_id, kind, digest) VALUES (?, ?, ?, ?)',

@@ -7,7 +7,7 @@ const FROM_THE_TREE = {
   blobs: 'SELECT digest, size, state FROM blob',
   links: `SELECT r.name, b.digest FROM repository_blob rb LEFT JOIN repository r ON r.id = rb.repository_id
           LEFT JOIN blob b ON b.id = rb.blob_id`,
-  manifests: `SELECT r.name, m.digest, m.size, media_type, artifact_type, subject, annotations, hex(m.bytes) AS bytes, m.state
+  manifests: `SELECT r.name, m.digest, m.size, media_type, artifact_type, subject, annotations, length(m.bytes) || hex(substr(m.bytes, 1, 16)) AS bytes, m.state
               FROM manifest m LEFT JOIN repository r ON r.id = m.repository_id`,
   references: `SELECT r.name, m.digest, e.kind, e.digest AS needed FROM manifest_reference e
                LEFT JOIN manifest m ON m.id = e.manifest_id LEFT JOIN repository r ON r.id = e.repository_id`,
