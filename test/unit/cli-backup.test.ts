@@ -78,7 +78,7 @@ test('verify names what is wrong with the copy, and ends with 1', async () => {
   assert.equal(code, 1);
   assert.match(
     text,
-    /^team\/app, blob sha256:\w+ answered 503\n.*: 1 faults\nwhat is wrong with a blob of the copy: remove its/,
+    /^team\/app, blob sha256:\w+ answered 404\n.*: 1 faults\nwhat is wrong with a blob of the copy: remove its/,
   );
   // And a restore leaves the image out rather than making a wrong one.
   const [restored, told] = await p.run('restore', p.at('copy'), '--root', p.at('new'));
