@@ -93,6 +93,9 @@ export class BlobCheck {
     const { report, isRepairing } = this.#scope;
     const isRepaired = isRepairing && repair !== undefined && (await repair());
     report.add(kind, { digest, ...(detail !== undefined && { detail }) }, isRepaired);
+    // Nothing differs any more when damaged bytes are out of the way; but what needs them is not whole.
+    const left = isRepaired ? await this.#fault(digest) : undefined;
+    if (left !== undefined) await this.#tell(digest, left);
   }
 
   /** What is being pushed, collected or set aside is no fault: it is looked at again when that is over. */

@@ -264,7 +264,7 @@ describe('a manifest whose stored bytes are damaged', () => {
     await registry.maintenance.verifyTree(noPause);
     const report = await fsck(opened, { isRepairing: true });
     // Of the bytes the index has a row still.
-    assert.deepEqual(kindsOf(report), ['blob-missing', 'manifest-lost']);
+    assert.deepEqual(kindsOf(report), ['blob-missing', 'manifest-lost', 'quarantined-unneeded']);
     assert.match(report.collectionHold ?? '', /is missing or damaged/);
     await registry.manifests.put(manifestPush(APP, V1, bulkyBytes));
     assert.match((await fsck(opened)).collectionHold ?? '', /is missing or damaged/, 'a check alone releases nothing');
