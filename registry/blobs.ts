@@ -10,6 +10,7 @@ import { CACHED_CONTENT_MAX_BYTES } from './content-cache.ts';
 import type { Context } from './context.ts';
 import { RunningDigest } from './hashing.ts';
 import { changing } from './intents.ts';
+import { reserveBytes } from './quota.ts';
 import type { Rights } from './rights.ts';
 import { blobUnknown } from './unknown.ts';
 
@@ -168,7 +169,10 @@ export class Blobs {
       name,
       subjects: [{ layer: blob.digest }],
       isBlocked: (tx: Transaction) => metadata.blobs.isBeingDeleted(tx, blob.digest),
-      prepare: (tx: Transaction) => metadata.blobs.claim(tx, blob.digest, now()),
+      prepare: async (tx: Transaction) => {
+        await metadata.blobs.claim(tx, blob.digest, now());
+        await reserveBytes(this.#context, tx, name, blob.digest, blob.size);
+      },
     };
     return changing(this.#context, change, async (held) => {
       // Claimed by now: what is there stays there.

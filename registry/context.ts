@@ -2,6 +2,7 @@ import type { BlobDriver } from '../storage/blobs/driver.ts';
 import type { AbandonedIntents } from '../storage/metadata/intents.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { ContentCache } from './content-cache.ts';
+import type { Quota } from './quota.ts';
 
 /** What an operator may want to read; the composition root ties it to the log. */
 export interface RegistryLog {
@@ -16,6 +17,8 @@ export interface RegistrySettings {
   readonly uploadExpiryMs: number;
   /** How long content stays that nothing needs. */
   readonly collectionGraceMs: number;
+  /** Every one that fits holds. */
+  readonly quotas: readonly Quota[];
 }
 
 /** What every noun of the registry stands on. */

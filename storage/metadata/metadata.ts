@@ -8,6 +8,7 @@ import { start } from './migrations/0001-start.ts';
 import { addCollection } from './migrations/0002-collection.ts';
 import { addSpace } from './migrations/0003-space.ts';
 import { migrate } from './migrations/migrate.ts';
+import { QuotaRecords } from './quotas.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
 import { StateRecords } from './state.ts';
@@ -25,6 +26,7 @@ export interface Metadata {
   readonly uploads: UploadRecords;
   readonly intents: IntentRecords;
   readonly collection: CollectionRecords;
+  readonly quotas: QuotaRecords;
   readonly tasks: TaskRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
@@ -59,6 +61,7 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     uploads: new UploadRecords(database),
     intents: new IntentRecords(database),
     collection: new CollectionRecords(database),
+    quotas: new QuotaRecords(database),
     tasks: new TaskRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),
