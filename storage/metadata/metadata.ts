@@ -10,6 +10,7 @@ import { addSpace } from './migrations/0003-space.ts';
 import { migrate } from './migrations/migrate.ts';
 import { QuotaRecords } from './quotas.ts';
 import { RepositoryRecords } from './repositories.ts';
+import { SpaceRecords } from './space.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
 import { StateRecords } from './state.ts';
 import { TagRecords } from './tags.ts';
@@ -27,6 +28,7 @@ export interface Metadata {
   readonly intents: IntentRecords;
   readonly collection: CollectionRecords;
   readonly quotas: QuotaRecords;
+  readonly space: SpaceRecords;
   readonly tasks: TaskRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
@@ -62,6 +64,7 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     intents: new IntentRecords(database),
     collection: new CollectionRecords(database),
     quotas: new QuotaRecords(database),
+    space: new SpaceRecords(database),
     tasks: new TaskRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),
