@@ -27,7 +27,14 @@ const COMMON = ['config', 'address', 'root', 'workers', 'help', 'version'] as co
 // And these only the one.
 const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   token: ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'],
+  du: ['json'],
+  quota: ['json'],
   gc: ['json'],
+  retention: ['json'],
+  backup: ['keep', 'snapshot', 'json'],
+  restore: ['snapshot', 'json'],
+  tag: ['json', 'all'],
+  fsck: ['json', 'repair', 'quick'],
 };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -39,7 +46,14 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   keys,
   user,
   token,
+  retention: async (...all) => (await import('./retention.ts')).retentionCommand(...all),
+  du: async (...all) => (await import('./du.ts')).duCommand(...all),
+  quota: async (...all) => (await import('./quota.ts')).quotaCommand(...all),
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
+  backup: async (...all) => (await import('./backup.ts')).backupCommand(...all),
+  restore: async (...all) => (await import('./restore.ts')).restoreCommand(...all),
+  fsck: async (...all) => (await import('./fsck.ts')).fsckCommand(...all),
+  tag: async (...all) => (await import('./tag.ts')).tagCommand(...all),
 };
 
 /**
@@ -97,6 +111,8 @@ const EXPECTED = new Set([
   'TaskFailed',
   'RootIsTaken',
   'RootUnusable',
+  'RootIsUnfit',
+  'BackupFault',
   'RootIsWithinStore',
   'WorkerFailed',
   'CannotListen',

@@ -1,18 +1,15 @@
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import type { LastRound } from '../registry/collection.ts';
 import type { Garbage } from '../storage/metadata/collection.ts';
-import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
-import { actAsOwner } from './act-as-owner.ts';
 import { durationOf, minuteOf } from './columns.ts';
 import { createProgress } from './progress.ts';
 import { runTaskOf } from './task.ts';
-import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
+import { print, refuseMore, UsageError, type Values } from './usage.ts';
+import { withIndex } from './with-index.ts';
 
 const PAGE = 1_000;
-const VERBS = ['status', 'plan', 'run', 'hold', 'release'] as const;
+const VERBS = ['status', 'plan', 'run', 'undo', 'hold', 'release'] as const;
 
 /** `entrepot gc`. */
 export async function gcCommand(
@@ -22,8 +19,9 @@ export async function gcCommand(
 ): Promise<number> {
   const known = VERBS.find((each) => each === verb);
   if (known === undefined) throw new UsageError(`gc has these verbs: ${VERBS.join(', ')}.`);
-  refuseMore(`gc ${known}`, rest);
+  if (known !== 'undo') refuseMore(`gc ${known}`, rest);
   const config = await readConfig(input, { allowExposed: true });
+  if (known === 'undo') return print(await recoverBlobs(config, rest, values));
   if (known === 'status') return print(await describeCollection(config, values));
   if (known === 'plan') return print(await planCollection(config, values));
   if (known === 'run') return print(await runCollection(config, values));
@@ -55,6 +53,17 @@ async function holdCollection(config: Config, verb: 'hold' | 'release'): Promise
     const held = await collection.heldBecause();
     return held === undefined ? 'garbage is collected again' : `no garbage is collected: ${held}`;
   });
+}
+
+/** Blobs out of the trash, all or those named. */
+async function recoverBlobs(config: Config, digests: readonly string[], { json = false }: Values): Promise<string> {
+  const outcome = await runTaskOf(config, 'recover', { digests }, createProgress('bringing back'));
+  if (json) return JSON.stringify(outcome);
+  const { recovered, bytes, linked, damaged } = outcome as { damaged: readonly string[] } & Record<string, unknown>;
+  return [
+    `${String(recovered)} blobs brought back, ${String(bytes)} bytes; ${String(linked)} links of repositories`,
+    ...damaged.map((digest) => `${digest} is damaged, and stays in the trash`),
+  ].join('\n');
 }
 
 /** Whether it collects, what it waits for, and what it did last. */
@@ -147,17 +156,4 @@ function createJsonLines(): PlanOutput {
       process.stdout.write(`${JSON.stringify({ digest, size, removableFrom })}\n`);
     },
   };
-}
-
-async function withIndex<T>({ storage, root }: Config, use: (metadata: Metadata) => Promise<T>): Promise<T> {
-  if (storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
-  const file = path.join(root, '.meta', 'index.db');
-  if (!existsSync(file)) throw new CommandFault(`no registry is in ${root} yet: name its --root`);
-  actAsOwner(root);
-  const metadata = await openSqliteMetadata(file);
-  try {
-    return await use(metadata);
-  } finally {
-    await metadata.close();
-  }
 }

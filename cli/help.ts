@@ -26,14 +26,43 @@ Usage
       Show the access tokens, and end some.
   entrepot keys rotate
       Sign tokens with a new key; those that are out stay valid.
+  entrepot retention preview [PATTERN] [--json]
+      Say of each tag which rule keeps it or lets it go, and how many bytes that frees.
+  entrepot retention run [--json]
+      Follow the rules now, rather than within an hour.
+  entrepot du [REPOSITORY[:TAG|@DIGEST]|PATTERN ...] [--json]
+      Say what they take, what of it nobody else has, and what deleting them would free.
+  entrepot quota [--json]
+      Say how full the quotas are.
   entrepot gc status [--json]
       Say whether garbage is collected, what it waits for, and what it did last.
   entrepot gc plan [--json]
       Say which blobs nothing needs, how large they are, and when they go.
   entrepot gc run
       Remove now what is due; beside a running server or without one.
+  entrepot gc undo [DIGEST ...]
+      Bring back blobs that were removed within the last day, for the images that need them.
   entrepot gc hold|release
       Let the collection wait, and go on.
+  entrepot backup DIR [--keep N]
+      Copy what is new in the store to a directory, beside a running server or without
+      one; the last N snapshots are kept (7 unless said).
+  entrepot backup list DIR
+  entrepot backup verify DIR [--snapshot ID]
+      Say which snapshots there are; pull every tag of one, and hash everything.
+  entrepot restore DIR --root NEW [--snapshot ID]
+      Make a store of a snapshot (the newest unless said), in an empty directory.
+  entrepot tag history NAME[:TAG]
+      Say where a tag pointed and when, and until when it can point there again.
+  entrepot tag restore NAME:TAG [DIGEST]
+  entrepot tag restore NAME --all
+      Bring back what a tag was before its last change, or a digest of its history; or all
+      tags that went with their repository. Beside a running server or without one.
+  entrepot fsck [--repair] [--quick]
+      Say whether everything is whole: tree and index against each other, every blob hashed
+      (--quick: only its size). With --repair, put right what can be.
+  entrepot fsck status
+      Say how far the server is with reading its blobs again.
   entrepot read-only [on|off]
       Refuse pushes and deletions for now, while serving pulls; without a word, say how it is.
 

@@ -22,6 +22,7 @@ export const OPTIONS = {
   tags: { type: 'string' },
   expires: { type: 'string' },
   json: { type: 'boolean' },
+  all: { type: 'boolean' },
   repair: { type: 'boolean' },
   quick: { type: 'boolean' },
   keep: { type: 'string' },

@@ -1,18 +1,20 @@
-import { algorithmOf, type Digest } from '../oci/digest.ts';
+import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/names.ts';
 import { StorageError, type BlobReader, type ByteRange } from '../storage/blobs/driver.ts';
-import type { BlobRecord } from '../storage/metadata/blobs.ts';
+import type { BlobLookup, BlobRecord } from '../storage/metadata/blobs.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import { blobKey, layerKey, layerLinkKey, linkBytes } from '../storage/layout.ts';
 import type { Adoption } from './adoption.ts';
 import { CACHED_CONTENT_MAX_BYTES } from './content-cache.ts';
 import type { Context } from './context.ts';
-import { RunningDigest } from './hashing.ts';
 import { changing } from './intents.ts';
 import { reserveBytes } from './quota.ts';
+import { hasDigest } from './quarantine.ts';
 import type { Rights } from './rights.ts';
-import { blobUnknown } from './unknown.ts';
+import { suspect } from './stored-bytes.ts';
+import { blobDamaged, blobUnknown } from './unknown.ts';
+import type { VerifiedReads } from './verified-reads.ts';
 
 // Base images are in all repositories; most callers may pull from the first that has them.
 const HOLDERS_PAGE = 50;
@@ -24,14 +26,19 @@ export interface Blob {
   readonly size: number;
 }
 
+/** With what the index says of it. */
+export type KnownBlob = Blob & BlobRecord;
+
 /** The blobs of repositories: reading, mounting and deleting them. Pushing is in `uploads.ts`. */
 export class Blobs {
   readonly #context: Context;
   readonly #adoption: Adoption;
+  readonly #reads: VerifiedReads;
 
-  constructor(context: Context, adoption: Adoption) {
+  constructor(context: Context, adoption: Adoption, reads: VerifiedReads) {
     this.#context = context;
     this.#adoption = adoption;
+    this.#reads = reads;
   }
 
   /**
@@ -39,10 +46,13 @@ export class Blobs {
    *
    * @throws RegistryError `BLOB_UNKNOWN`
    */
-  async get(name: RepositoryName, digest: Digest): Promise<Blob> {
-    const blob = await this.find(name, digest);
-    if (blob !== undefined) return blob;
-    throw blobUnknown(name, digest);
+  async get(name: RepositoryName, digest: Digest): Promise<KnownBlob> {
+    return this.#known(name, digest, await this.#lookup(name, digest));
+  }
+
+  #known(name: RepositoryName, digest: Digest, found: BlobLookup | undefined): KnownBlob {
+    if (found?.blob !== undefined) return { digest, ...found.blob };
+    throw found?.isDamaged === true ? blobDamaged(name, digest) : blobUnknown(name, digest);
   }
 
   /**
@@ -50,14 +60,13 @@ export class Blobs {
    *
    * @throws RegistryError `BLOB_UNKNOWN`
    */
-  async promise(name: RepositoryName, digest: Digest): Promise<Blob> {
+  async promise(name: RepositoryName, digest: Digest): Promise<KnownBlob> {
     const { now, settings } = this.#context;
-    const blob = await this.#lookup(name, digest);
+    const blob = this.#known(name, digest, await this.#lookup(name, digest));
     // Half of the grace is left without a write; most of what is asked for was used a moment ago.
-    if (blob !== undefined && blob.lastUsed > now() - settings.collectionGraceMs / 2)
-      return { digest, size: blob.size };
-    if (blob === undefined || !(await this.#touched(name, digest))) throw blobUnknown(name, digest);
-    return { digest, size: blob.size };
+    if (blob.lastUsed > now() - settings.collectionGraceMs / 2) return blob;
+    if (!(await this.#touched(name, digest))) throw blobUnknown(name, digest);
+    return blob;
   }
 
   /** A disk that is full takes no push either: nothing is promised that could be kept. */
@@ -73,11 +82,11 @@ export class Blobs {
   }
 
   async find(name: RepositoryName, digest: Digest): Promise<Blob | undefined> {
-    const found = await this.#lookup(name, digest);
-    return found && { digest, size: found.size };
+    const blob = (await this.#lookup(name, digest))?.blob;
+    return blob && { digest, size: blob.size };
   }
 
-  async #lookup(name: RepositoryName, digest: Digest): Promise<BlobRecord | undefined> {
+  async #lookup(name: RepositoryName, digest: Digest): Promise<BlobLookup | undefined> {
     const { blobs } = this.#context.metadata;
     let found = await blobs.lookup(name, digest);
     const isKnown =
@@ -86,7 +95,7 @@ export class Blobs {
       await this.#adoption.layer(name, digest);
       found = await blobs.lookup(name, digest);
     }
-    return found?.blob;
+    return found;
   }
 
   /** The whole of a small blob, from memory where possible; undefined when it is large. */
@@ -96,13 +105,29 @@ export class Blobs {
     if (cached !== undefined) return cached;
     const bytes = await this.#context.driver.readSmall(blobKey(blob.digest), CACHED_CONTENT_MAX_BYTES);
     if (bytes === undefined) return this.#isGone(name, blob);
-    if (bytes.length !== blob.size) throw this.#hasWrongSize(blob, bytes.length);
     // Another server may have stored it. What is wrong must not be kept beyond the push that puts it right.
-    if (new RunningDigest(algorithmOf(blob.digest)).update([bytes]).current() !== blob.digest) {
-      throw new StorageError('unavailable', `blob ${blob.digest} has another digest in the store: push it again`);
-    }
+    if (bytes.length !== blob.size || !hasDigest(blob.digest, bytes)) return this.#isDamaged(name, blob);
     this.#context.cache.set(blob.digest, bytes);
     return bytes;
+  }
+
+  async #isDamaged(name: RepositoryName, { digest }: Blob): Promise<never> {
+    const became = await suspect(this.#context, digest, 'its bytes are not those of its digest, as was seen in a pull');
+    if (became === 'quarantined') throw blobDamaged(name, digest);
+    // Whoever asks again gets what is there then.
+    throw new StorageError('unavailable', `blob ${digest} had other bytes in the store a moment ago`);
+  }
+
+  /**
+   * Opens the whole blob; to be closed by the caller. One that nobody hashed for long is hashed while it is read, and its
+   * reader gives the last bytes only when they all are the right ones.
+   */
+  async openWhole(name: RepositoryName, blob: KnownBlob): Promise<BlobReader> {
+    if (!this.#reads.isWanted(blob)) return this.open(name, blob);
+    // Before it is opened: what lies there afterwards may be something else.
+    const seen = await this.#context.driver.stat(blobKey(blob.digest));
+    const reader = await this.open(name, blob);
+    return seen === undefined ? reader : this.#reads.wrap(reader, blob.digest, blob.verifiedAt, seen);
   }
 
   /** Opens the blob's bytes; to be closed by the caller. */
@@ -121,6 +146,7 @@ export class Blobs {
   }
 
   #hasWrongSize(blob: Blob, actual: number): StorageError {
+    this.#reads.suspect(blob.digest, `it has ${actual} bytes in the store, not ${blob.size}`);
     return new StorageError('truncated', `blob ${blob.digest} has ${actual} bytes in the store, not ${blob.size}`);
   }
 
@@ -147,7 +173,7 @@ export class Blobs {
     const source = from ?? (await this.#holder(digest, rights));
     if (source === undefined || !rights.may('pull', source)) return undefined;
     const blob = await this.find(source, digest);
-    return blob !== undefined && (await this.#link(name, blob)) ? blob : undefined;
+    return blob !== undefined && (await this.link(name, blob)) ? blob : undefined;
   }
 
   /** A repository that has the blob and may be pulled from. */
@@ -161,8 +187,14 @@ export class Blobs {
     }
   }
 
-  /** Links content that lies in the store to a repository. @returns false when it lies there no more */
-  async #link(name: RepositoryName, blob: Blob): Promise<boolean> {
+  /**
+   * Makes content that lies in the store a blob of a repository.
+   *
+   * @param isRepair the repository had it before: it may have it again whatever its quotas say
+   * @returns false when it lies there no more
+   * @throws RegistryError `DENIED` when a quota has no room for it
+   */
+  async link(name: RepositoryName, blob: Blob, { isRepair = false } = {}): Promise<boolean> {
     const { driver, metadata, now } = this.#context;
     const run = await this.#adoption.runForNew(name);
     const change = {
@@ -171,7 +203,7 @@ export class Blobs {
       isBlocked: (tx: Transaction) => metadata.blobs.isBeingDeleted(tx, blob.digest),
       prepare: async (tx: Transaction) => {
         await metadata.blobs.claim(tx, blob.digest, now());
-        await reserveBytes(this.#context, tx, name, blob.digest, blob.size);
+        if (!isRepair) await reserveBytes(this.#context, tx, name, blob.digest, blob.size);
       },
     };
     return changing(this.#context, change, async (held) => {

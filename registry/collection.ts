@@ -98,9 +98,10 @@ export class Collection {
 
   /** Undefined when it may run. */
   async refusal(): Promise<Refusal | undefined> {
-    const { metadata, run } = this.#context;
+    const { metadata, run, now } = this.#context;
     const held = await metadata.collection.heldBecause();
     if (held !== undefined) return `held: ${held}`;
+    if (await metadata.pauses.isPaused(now())) return 'a backup is being made';
     if (!(await this.#adoption.isWholeTreeVerified())) return 'the tree is not compared with the index yet';
     return (await metadata.collection.isWholeTreeKnown(run)) ? undefined : 'repositories are in doubt';
   }
@@ -183,11 +184,7 @@ export class Collection {
     const { driver, metadata, now } = this.#context;
     const prepare = async (tx: Transaction) => {
       const isUsed = ((await metadata.collection.lastUsed(tx, digest)) ?? 0) > before;
-      if (
-        isUsed ||
-        (await metadata.collection.heldBecause(tx)) !== undefined ||
-        (await metadata.blobs.neededBy(tx, name, digest)) !== undefined
-      )
+      if (isUsed || (await this.#isHeld(tx)) || (await metadata.blobs.neededBy(tx, name, digest)) !== undefined)
         throw new IsWanted();
       // From here on a HEAD finds nothing, though the link is still in the tree.
       await metadata.blobs.unlink(tx, name, digest, now());
@@ -210,8 +207,14 @@ export class Collection {
   /** Whether the index can say what is needed, at this very moment. */
   async #isKnown(tx: Transaction): Promise<boolean> {
     const { metadata, run } = this.#context;
-    const isHeld = (await metadata.collection.heldBecause(tx)) !== undefined;
-    return !isHeld && metadata.collection.isWholeTreeKnown(run, tx);
+    return !(await this.#isHeld(tx)) && metadata.collection.isWholeTreeKnown(run, tx);
+  }
+
+  /** Whether an operator wants nothing to go, or somebody who is reading the tree. */
+  async #isHeld(tx: Transaction): Promise<boolean> {
+    const { metadata, now } = this.#context;
+    if ((await metadata.collection.heldBecause(tx)) !== undefined) return true;
+    return metadata.pauses.isPaused(now(), tx);
   }
 
   async #condemn(tx: Transaction, digest: Digest, before: number): Promise<boolean> {
@@ -220,6 +223,7 @@ export class Collection {
     const hindrance = await collection.hindrance(tx, digest, before);
     if (hindrance === 'needed') await this.#letBe(tx, digest);
     else if (hindrance === 'in use') await collection.queue(tx, digest, this.#context.now());
+    else if (await collection.dropDamaged(tx, digest)) return this.#forgotten(tx, digest);
     else if (await collection.condemn(tx, digest)) return true;
     // Was condemned in an earlier round; or there is no row, and nothing to remove.
     else return (await collection.lastUsed(tx, digest)) !== undefined || this.#forgotten(tx, digest);

@@ -3,6 +3,7 @@ import type { AbandonedIntents } from '../storage/metadata/intents.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { ContentCache } from './content-cache.ts';
 import type { Quota } from './quota.ts';
+import type { RetentionRules } from './retention/rules.ts';
 
 /** What an operator may want to read; the composition root ties it to the log. */
 export interface RegistryLog {
@@ -19,6 +20,22 @@ export interface RegistrySettings {
   readonly collectionGraceMs: number;
   /** Every one that fits holds. */
   readonly quotas: readonly Quota[];
+  /** How long what was deleted can be brought back; 0 keeps nothing for that. */
+  readonly undoMs: number;
+  /** What goes by itself. */
+  readonly retention: RetentionRules;
+  /** Which large blobs are hashed while they are sent. */
+  readonly verifyReads: 'stale' | 'always' | 'never';
+  /** Within which time every blob is to be hashed again; undefined: never. */
+  readonly scrubEveryMs: number | undefined;
+  /** How many bytes a second are read for that. */
+  readonly scrubBytesPerSecond: number;
+}
+
+/** Counts what the checks of stored bytes come to. */
+export interface IntegrityObserver {
+  scrubbed(bytes: number): void;
+  damaged(): void;
 }
 
 /** What every noun of the registry stands on. */
@@ -36,4 +53,5 @@ export interface Context {
   readonly now: () => number;
   /** Changes that failed half-way while the index failed as well: their intents are still held. */
   readonly unsettled: Set<AbandonedIntents>;
+  readonly integrityObserver?: IntegrityObserver;
 }

@@ -2,23 +2,22 @@ import { createHash } from 'node:crypto';
 import { algorithmOf, digestOf, type Digest, type DigestAlgorithm } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import { parseManifest, type Manifest } from '../oci/manifest.ts';
-import { isNonDistributable } from '../oci/media-types.ts';
 import type { Reference, RepositoryName, Tag } from '../oci/names.ts';
-import { blobKey, revisionKey, tagKey } from '../storage/layout.ts';
+import { revisionKey, tagKey } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
-import type { ManifestRecord } from '../storage/metadata/manifests.ts';
+import type { ManifestLookup, ManifestRecord } from '../storage/metadata/manifests.ts';
+import type { TagChangeCause } from '../storage/metadata/tag-history.ts';
 import type { Adoption } from './adoption.ts';
 import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precondition.ts';
 import type { Context } from './context.ts';
 import { changing, type Subject } from './intents.ts';
+import { hasWrongSize, mayNotAttach, mayNotDelete, mayNotMove, missesBlobs } from './manifest-refusals.ts';
+import { manifestBytes } from './manifest-bytes.ts';
 import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
 import { reserveManifest } from './quota.ts';
 import type { Rights } from './rights.ts';
-import { rowOf, STORED_MANIFEST_MAX_BYTES } from './stored-manifest.ts';
-import { manifestUnknown } from './unknown.ts';
-
-// A manifest may name 50,000 blobs; nobody reads as many in an error.
-const MISSING_NAMED_MAX = 100;
+import { requiredBlobs, rowOf } from './stored-manifest.ts';
+import { manifestDamaged, manifestUnknown } from './unknown.ts';
 
 export type StoredManifest = ManifestRecord;
 
@@ -37,6 +36,15 @@ export interface PushedManifest {
   readonly digest: Digest;
   readonly tags: readonly Tag[];
   readonly subject: Digest | undefined;
+}
+
+/** How a manifest is deleted, where that is more than a request for it. */
+export interface ManifestDeletion {
+  readonly precondition?: Precondition;
+  /** Of the moves of its tags, for their history. */
+  readonly cause?: TagChangeCause;
+  /** Looks once more in the transaction that locks the manifest with these tags of it; what it throws ends the deletion. */
+  readonly check?: (tx: Transaction, repositoryId: number, tags: readonly Tag[]) => Promise<void>;
 }
 
 /** A push that was judged and can be carried out. */
@@ -76,12 +84,19 @@ export class Manifests {
    * @throws RegistryError `MANIFEST_UNKNOWN`
    */
   async get(name: RepositoryName, reference: Reference): Promise<StoredManifest> {
-    const found = await this.find(name, reference);
-    if (found !== undefined) return found;
-    throw manifestUnknown(name, reference.tag ?? reference.digest);
+    const found = await this.#known(name, reference);
+    if (found?.manifest !== undefined) return found.manifest;
+    const asked = reference.tag ?? reference.digest;
+    throw found?.damaged === undefined
+      ? manifestUnknown(name, asked)
+      : manifestDamaged(name, asked, found.damaged.digest);
   }
 
   async find(name: RepositoryName, reference: Reference): Promise<StoredManifest | undefined> {
+    return (await this.#known(name, reference))?.manifest;
+  }
+
+  async #known(name: RepositoryName, reference: Reference): Promise<ManifestLookup | undefined> {
     let found = await this.#lookup(name, reference);
     const isKnown =
       found === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(found.verifiedRun);
@@ -91,7 +106,7 @@ export class Manifests {
         : this.#adoption.tag(name, reference.tag));
       found = await this.#lookup(name, reference);
     }
-    return found?.manifest;
+    return found;
   }
 
   #lookup(name: RepositoryName, reference: Reference) {
@@ -103,17 +118,10 @@ export class Manifests {
 
   /** The bytes of a manifest that was found, exactly as they were pushed. */
   async bytes(name: RepositoryName, manifest: StoredManifest): Promise<Uint8Array> {
-    const { cache, metadata, driver } = this.#context;
+    const { cache } = this.#context;
     const cached = cache.get(manifest.digest);
     if (cached !== undefined) return cached;
-    const bytes =
-      (await metadata.manifests.bytes(name, manifest.digest)) ??
-      (await driver.readSmall(blobKey(manifest.digest), STORED_MANIFEST_MAX_BYTES));
-    if (bytes === undefined || bytes.length !== manifest.size) {
-      this.#context.log.warn('a manifest is gone from the store', { repository: name, digest: manifest.digest });
-      await this.#adoption.manifest(name, manifest.digest);
-      throw manifestUnknown(name, manifest.digest);
-    }
+    const bytes = await manifestBytes(this.#context, this.#adoption, name, manifest);
     cache.set(manifest.digest, bytes);
     return bytes;
   }
@@ -237,7 +245,7 @@ export class Manifests {
     const { name, digest } = plan;
     const repositoryId = await metadata.repositories.ensure(tx, name, now(), undefined);
     if (!prepared.isKnown) {
-      await metadata.manifests.commit(tx, prepared.manifestId);
+      await metadata.manifests.commit(tx, prepared.manifestId, now());
       await metadata.blobs.upsert(tx, { digest, size: plan.bytes.length, now: now(), verifiedAt: now() });
     }
     for (const tag of prepared.tagsToMove) {
@@ -256,13 +264,15 @@ export class Manifests {
     name: RepositoryName,
     digest: Digest,
     rights: Rights,
-    precondition: Precondition = NO_PRECONDITION,
+    { precondition = NO_PRECONDITION, cause, check }: ManifestDeletion = {},
   ): Promise<void> {
-    const { driver, metadata, now } = this.#context;
+    const { driver, metadata, now, settings } = this.#context;
     const know = async () => {
       // Every tag must be known: a tag that stays behind would point to nothing.
       await this.#adoption.repository(name);
-      await this.get(name, { digest });
+      const known = await this.#known(name, { digest });
+      // What is damaged can be deleted as well.
+      if (known?.manifest === undefined && known?.damaged === undefined) throw manifestUnknown(name, digest);
       checkPrecondition(precondition, digest);
     };
     let tags: readonly Tag[] = [];
@@ -270,6 +280,7 @@ export class Manifests {
       const repositoryId = (await metadata.repositories.id(tx, name)) ?? -1;
       const row = await metadata.manifests.find(tx, repositoryId, digest);
       tags = row === undefined ? [] : await metadata.tags.ofManifest(tx, row.id);
+      await check?.(tx, repositoryId, tags);
       const named = tags.length === 0 ? [undefined] : tags;
       for (const tag of named) if (!rights.may('delete', name, tag)) throw mayNotDelete(digest, tag);
       return [{ manifest: digest }, ...tags.map((tag) => ({ tag }))];
@@ -280,8 +291,9 @@ export class Manifests {
         const repositoryId = await metadata.repositories.id(tx, name);
         const row = repositoryId && (await metadata.manifests.find(tx, repositoryId, digest));
         if (!repositoryId || !row) return;
-        for (const tag of tags) await metadata.tags.remove(tx, { repository: name, repositoryId, tag, now: now() });
-        await metadata.manifests.remove(tx, row.id, now());
+        const change = { repository: name, repositoryId, now: now(), ...(cause !== undefined && { cause }) };
+        for (const tag of tags) await metadata.tags.remove(tx, { ...change, tag });
+        await metadata.manifests.remove(tx, row.id, { now: now(), isKept: settings.undoMs > 0 });
       });
     });
   }
@@ -303,43 +315,6 @@ function digestOfBytes(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest {
   return digestOf(algorithm, createHash(algorithm).update(bytes).digest('hex'));
 }
 
-/** The blobs without which an image is of no use. An index may be sparse: its children may live elsewhere. */
-function requiredBlobs(manifest: Manifest): readonly Digest[] {
-  const needed = [...asArray(manifest.config), ...manifest.layers];
-  return [...new Set(needed.filter((blob) => !isNonDistributable(blob.mediaType)).map((blob) => blob.digest))];
-}
-
 function asArray<T>(value: T | undefined): readonly T[] {
   return value === undefined ? [] : [value];
-}
-
-function hasWrongSize(digest: Digest, actual: number, claimed: number): RegistryError {
-  const reason = `the blob ${digest} has ${actual} bytes, the manifest says ${claimed}: correct the size`;
-  return new RegistryError('MANIFEST_INVALID', { detail: { digest, size: actual, claimed, reason } });
-}
-
-function missesBlobs(missing: readonly Digest[]): RegistryError {
-  const reason = 'push these blobs to this repository (or mount them) before the manifest';
-  const named = missing.slice(0, MISSING_NAMED_MAX);
-  return new RegistryError('MANIFEST_BLOB_UNKNOWN', {
-    detail: { digest: missing[0], missing: named, missingCount: missing.length, reason },
-  });
-}
-
-function mayNotMove(tag: Tag): RegistryError {
-  const reason = `the tag exists, and you may not move it: push under another tag, or delete it first`;
-  return new RegistryError('DENIED', { detail: { action: 'overwrite', tag, reason } });
-}
-
-function mayNotAttach(subject: Digest, tag: Tag): RegistryError {
-  const reason = `its subject has the tag ${tag}, and you may push to none of the tags that it has`;
-  return new RegistryError('DENIED', { detail: { action: 'push', subject, tag, reason } });
-}
-
-function mayNotDelete(digest: Digest, tag: Tag | undefined): RegistryError {
-  const reason =
-    tag === undefined
-      ? 'you may delete some tags here, but not what has none'
-      : `the tag ${tag} points to it, and you may not delete that`;
-  return new RegistryError('DENIED', { detail: { action: 'delete', digest, tag, reason } });
 }

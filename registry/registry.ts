@@ -2,12 +2,20 @@ import { Adoption } from './adoption.ts';
 import { Blobs } from './blobs.ts';
 import { Collection } from './collection.ts';
 import type { Context } from './context.ts';
+import { Integrity } from './integrity.ts';
 import { Maintenance } from './maintenance.ts';
 import { Manifests } from './manifests.ts';
+import { Pulls } from './pulls.ts';
+import { Recovery } from './recovery.ts';
+import { QuotaReports } from './quota-reports.ts';
 import { Referrers } from './referrers.ts';
 import { Repositories } from './repositories.ts';
+import { Retention } from './retention/retention.ts';
+import { Spaces } from './space/spaces.ts';
 import { Tags } from './tags.ts';
+import { Undo } from './undo.ts';
 import { Uploads } from './uploads.ts';
+import { VerifiedReads } from './verified-reads.ts';
 
 /** What a registry means, without HTTP: one noun each. */
 export interface Registry {
@@ -19,6 +27,13 @@ export interface Registry {
   readonly repositories: Repositories;
   readonly maintenance: Maintenance;
   readonly collection: Collection;
+  readonly spaces: Spaces;
+  readonly quotas: QuotaReports;
+  readonly integrity: Integrity;
+  readonly recovery: Recovery;
+  readonly pulls: Pulls;
+  readonly retention: Retention;
+  readonly undo: Undo;
   /** Lets go of open upload sessions, then of the index and the store. */
   close(): Promise<void>;
 }
@@ -27,17 +42,31 @@ export interface Registry {
 export function createRegistry(context: Context): Registry {
   const adoption = new Adoption(context);
   const uploads = new Uploads(context, adoption);
+  const [manifests, tags] = [new Manifests(context, adoption), new Tags(context, adoption)];
+  const pulls = new Pulls(context);
+  const maintenance = new Maintenance(context, adoption);
+  const reads = new VerifiedReads(context);
+  const blobs = new Blobs(context, adoption, reads);
   return {
-    blobs: new Blobs(context, adoption),
-    manifests: new Manifests(context, adoption),
-    tags: new Tags(context, adoption),
+    blobs,
+    manifests,
+    tags,
+    pulls,
+    retention: new Retention(context, { adoption, tags, manifests }),
     uploads,
     referrers: new Referrers(context, adoption),
     repositories: new Repositories(context, adoption),
-    maintenance: new Maintenance(context, adoption),
+    maintenance,
     collection: new Collection(context, adoption),
+    spaces: new Spaces(context, adoption),
+    quotas: new QuotaReports(context),
+    integrity: new Integrity({ context, adoption, maintenance }, reads),
+    recovery: new Recovery(context, blobs),
+    undo: new Undo(context, adoption),
     close: async () => {
       await uploads.close();
+      await pulls.flush();
+      await reads.settle();
       await context.metadata.close();
       await context.driver.close();
     },

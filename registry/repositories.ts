@@ -107,11 +107,12 @@ export class Repositories {
    * @throws RegistryError `NAME_UNKNOWN`
    */
   async delete(name: RepositoryName): Promise<void> {
-    const { driver, metadata, now } = this.#context;
+    const { driver, metadata, now, settings } = this.#context;
     if (!(await this.exists(name))) throw repositoryUnknown(name);
     await changing(this.#context, { name, subjects: ['whole repository'] }, async (held) => {
       await driver.delete(repositoryPartKeys(name));
-      await held.finish('durable', (tx) => metadata.repositories.remove(tx, name, now()));
+      const isKept = settings.undoMs > 0;
+      await held.finish('durable', (tx) => metadata.repositories.remove(tx, name, { now: now(), isKept }));
     });
     this.#generations.delete(name);
   }

@@ -32,6 +32,7 @@ export async function beginRun(
     await metadata.state.set('boot', boot);
   }
   await agreeOnEpoch(store);
+  await metadata.state.set('run', run);
 }
 
 async function agreeOnEpoch(store: { driver: BlobDriver; metadata: Metadata; log: RegistryLog }): Promise<void> {

@@ -1,6 +1,7 @@
 import type { RepositoryName, Tag } from '../oci/names.ts';
 import { tagKey } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
+import type { TagChangeCause } from '../storage/metadata/tag-history.ts';
 import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
 import { changing } from './intents.ts';
@@ -34,7 +35,12 @@ export class Tags {
    *
    * @throws RegistryError `MANIFEST_UNKNOWN`, or `DENIED` (412)
    */
-  async delete(name: RepositoryName, tag: Tag, precondition: Precondition = NO_PRECONDITION): Promise<void> {
+  async delete(
+    name: RepositoryName,
+    tag: Tag,
+    precondition: Precondition = NO_PRECONDITION,
+    cause?: TagChangeCause,
+  ): Promise<void> {
     const { driver, metadata, now } = this.#context;
     const know = () => this.#adoption.tag(name, tag);
     const prepare = async (tx: Transaction): Promise<number> => {
@@ -47,7 +53,13 @@ export class Tags {
     await changing(this.#context, { name, subjects: [{ tag }], know, prepare }, async (held, repositoryId) => {
       await driver.delete([tagKey(name, tag)]);
       await held.finish('durable', (tx) =>
-        metadata.tags.remove(tx, { repository: name, repositoryId, tag, now: now() }),
+        metadata.tags.remove(tx, {
+          repository: name,
+          repositoryId,
+          tag,
+          now: now(),
+          ...(cause !== undefined && { cause }),
+        }),
       );
     });
   }

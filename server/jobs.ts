@@ -5,6 +5,7 @@ import { purgeTrash } from '../storage/blobs/trash.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Log } from './observe/log.ts';
 import type { OpenRegistry } from './open-registry.ts';
+import { startScrubbing } from './scrub-lane.ts';
 import { taskList } from './task-list.ts';
 import { TaskRunner } from './tasks.ts';
 import { createReadOnly, type ReadOnly } from './read-only.ts';
@@ -32,6 +33,7 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   const { registry } = opened;
   const { maintenance } = registry;
   const runner = new JobRunner(log);
+  runner.once('sum up what quotas are about', () => registry.quotas.prepare(() => runner.breathe()));
   runner.once('compare the tree with the index', async () => {
     const startedAt = performance.now();
     const { repositories, failed } = await maintenance.verifyTree(() => runner.breathe());
@@ -50,22 +52,47 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   runner.every(6 * HOUR_MS, 'remove orphaned stages', () =>
     removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages()),
   );
+  runner.every(HOUR_MS, 'forget what is kept no more', () => forgetExpired(registry, runner, log));
   if (config.collection.isOn) {
     const readOnly = createReadOnly(opened.metadata.state, config.readOnly);
     runner.every(COLLECT_EVERY_MS, 'collect garbage', () => collect(registry, runner, readOnly, log));
   }
+  runner.every(HOUR_MS, 'let old images go', () => retain(config, opened, runner, log));
   if (config.storage.driver === 'filesystem') {
     runner.every(HOUR_MS, 'empty the trash', () =>
       removed(log, 'deleted things were taken out of the trash', purgeTrash(config.root, Date.now() - TRASH_KEPT_MS)),
     );
   }
+  const scrubbing = startScrubbing(config, registry, log);
   const tasks = new TaskRunner(opened.metadata, taskList(config, opened, log), log);
-  return { stop: async () => void (await Promise.all([tasks.stop(), runner.stop()])) };
+  return { stop: async () => void (await Promise.all([scrubbing.stop(), tasks.stop(), runner.stop()])) };
 }
 
-async function collect({ collection }: Registry, runner: JobRunner, readOnly: ReadOnly, log: Log): Promise<void> {
+async function retain(
+  config: Config,
+  { registry, metadata }: OpenRegistry,
+  runner: JobRunner,
+  log: Log,
+): Promise<void> {
+  const { retention } = registry;
+  const readOnly = createReadOnly(metadata.state, config.readOnly);
+  if ((await readOnly.get()) || (await retention.refusal()) !== undefined) return;
+  const retained = await retention.run(() => runner.breathe());
+  if (retained.tags + retained.manifests > 0) log.info('old images were removed', { ...retained });
+}
+
+async function forgetExpired({ undo }: Registry, runner: JobRunner, log: Log): Promise<void> {
+  await removed(
+    log,
+    'deleted manifests can be brought back no more',
+    undo.expire(() => runner.breathe()),
+  );
+}
+
+async function collect(registry: Registry, runner: JobRunner, readOnly: ReadOnly, log: Log): Promise<void> {
+  await forgetExpired(registry, runner, log);
   const end = performance.now() + COLLECT_FOR_MS;
-  const collected = await collection.run(async () => {
+  const collected = await registry.collection.run(async () => {
     await runner.breathe();
     // Who wants no changes wants none; and other jobs wait for this one.
     return performance.now() < end && !(await readOnly.get());

@@ -17,6 +17,7 @@ import { createMetricsAggregator, type MetricsAggregator } from './observe/metri
 import { openRegistry, type OpenRegistry } from './open-registry.ts';
 import { checkRootLevel } from './root-level.ts';
 import { lockRoot } from './root-lock.ts';
+import { refuseHalfRestored, servedAsItIs } from './root-marks.ts';
 import { tuneHeap } from './tune-heap.ts';
 import { Workers } from './workers.ts';
 
@@ -45,15 +46,19 @@ interface Parts {
  * throws, nothing of it is left running.
  *
  * @param early the workers, where they were started ahead of time; they end when it throws
- * @throws RootIsTaken, RootUnusable, RootIsWithinStore, CannotListen, WorkerFailed or StorageError
+ * @throws RootIsTaken, RootUnusable, RootIsUnfit, RootIsWithinStore, CannotListen, WorkerFailed or StorageError
  */
-export async function startServer(config: Config, early: readonly Forked[] = []): Promise<RunningServer> {
+export async function startServer(asked: Config, early: readonly Forked[] = []): Promise<RunningServer> {
+  const config = servedAsItIs(asked);
   await using starting = new AsyncDisposableStack();
   starting.defer(() => {
     for (const { worker } of early) worker.process.kill('SIGKILL');
   });
   // Before the lock, which makes a directory.
-  if (config.storage.driver !== 'memory') checkRootLevel(config.root);
+  if (config.storage.driver !== 'memory') {
+    checkRootLevel(config.root);
+    refuseHalfRestored(config.root);
+  }
   const lock = config.storage.driver === 'memory' ? undefined : lockRoot(config.root);
   starting.defer(() => lock?.release());
   const run = randomUUID();
@@ -71,6 +76,7 @@ export async function startServer(config: Config, early: readonly Forked[] = [])
   metrics.measureUploadsOpen(() => opened.metadata.uploads.count());
   const jobs = startJobs(config, opened, log);
   sayListening(config, front.port, log);
+  if (config.readOnly && !asked.readOnly) log.info('the root is a backup: it is served read-only', {});
   tidyAfterStart();
   const started = starting.move();
   return {

@@ -6,15 +6,26 @@ import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { openRegistry, type OpenRegistry } from './open-registry.ts';
 import { lockRoot } from './root-lock.ts';
+import { refuseBackup, refuseHalfRestored } from './root-marks.ts';
 
 const STDERR = 2;
 
 /**
  * Opens the store of a configuration for one piece of work, as the only process on it: where no server runs.
  *
- * @throws RootIsTaken when one does
+ * @throws RootIsTaken when one does, RootIsUnfit for a backup or half a store
  */
 export async function withStoreAlone<T>(
+  config: Config,
+  use: (opened: OpenRegistry, log: Log) => Promise<T>,
+): Promise<T> {
+  refuseHalfRestored(config.root);
+  refuseBackup(config.root);
+  return withAnyStoreAlone(config, use);
+}
+
+/** The same for whatever lies there. */
+export async function withAnyStoreAlone<T>(
   config: Config,
   use: (opened: OpenRegistry, log: Log) => Promise<T>,
 ): Promise<T> {

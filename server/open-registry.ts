@@ -55,12 +55,18 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
       uploadExpiryMs: config.uploads.expireAfterMs,
       collectionGraceMs: config.collection.graceMs,
       quotas: createQuotas(config.quotas),
+      undoMs: config.collection.undoMs,
+      retention: config.retention,
+      verifyReads: config.integrity.verifyReads,
+      scrubEveryMs: config.integrity.scrubEveryMs,
+      scrubBytesPerSecond: config.integrity.scrubBytesPerSecond,
     },
     log: parts.log,
     run: identity.run,
     owner: `${identity.run}/${identity.worker}`,
     now: Date.now,
     unsettled: new Set(),
+    integrityObserver: parts.metrics.integrity(),
   };
   return { registry: createRegistry(context), driver, metadata };
 }

@@ -11,6 +11,7 @@ export function collectTask(config: Config, { registry, metadata }: OpenRegistry
     const readOnly = createReadOnly(metadata.state, config.readOnly);
     // Of a server that has just started, or none: nothing is known before.
     await registry.maintenance.verifyTree(breathe);
+    await registry.undo.expire(breathe);
     const collected = await registry.collection.run(async (done: Collected) => {
       report({ ...done });
       await breathe();

@@ -96,12 +96,10 @@ export class Going {
 /** Says which manifests are reached by tags that are not selected. */
 export class OtherTags {
   readonly #holders: Holders;
-  readonly #records: SpaceRecords;
   readonly #selection: Selection;
   readonly #known = new Map<number, boolean>();
 
   constructor(records: SpaceRecords, selection: Selection) {
-    this.#records = records;
     this.#selection = selection;
     this.#holders = new Holders(records, selection);
   }

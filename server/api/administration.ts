@@ -6,8 +6,12 @@ import type { Reply } from '../http/exchange.ts';
 import { routeAccounts, type AccountsParts } from './accounts.ts';
 import { routeCollection, type CollectionParts } from './collection.ts';
 import { guarded } from './guarded.ts';
+import { routeRetention } from './retention.ts';
+import { routeIntegrity } from './integrity.ts';
 import { isTooLarge, jsonOf, replying, route } from './routing.ts';
+import { routeSpace } from './space.ts';
 import { routeTasks } from './tasks.ts';
+import { routeUndo } from './undo.ts';
 
 export interface AdministrationParts extends AccountsParts, CollectionParts {
   readonly registry: Registry;
@@ -20,12 +24,17 @@ const READ_ONLY_MAX_BYTES = 1024;
 export function createAdministration(parts: AdministrationParts): express.Router {
   const { registry, readOnly, readBody } = parts;
   const api = express.Router({ caseSensitive: true, strict: true });
+  const requireWritable = async () => {
+    if (await readOnly.get()) throw isReadOnly();
+  };
+  routeUndo(api, { ...parts, requireWritable });
+  routeSpace(api, parts);
   route(api, '/repositories/*name', {
     delete: replying(async (request) => {
       // As it came: a name needs no encoding, and `params` would be decoded.
       const name = parseRepositoryName(request.path.slice('/repositories/'.length));
       return guarded(parts, request, { action: 'delete', repository: name }, async () => {
-        if (await readOnly.get()) throw isReadOnly();
+        await requireWritable();
         await registry.repositories.delete(name);
         return { status: 204 };
       });
@@ -46,6 +55,8 @@ export function createAdministration(parts: AdministrationParts): express.Router
   routeAccounts(api, parts);
   routeTasks(api, parts);
   routeCollection(api, parts);
+  routeRetention(api, parts);
+  routeIntegrity(api, parts);
   return api;
 }
 

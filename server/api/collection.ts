@@ -36,6 +36,7 @@ export function routeCollection(api: IRouter, parts: CollectionParts): void {
     ),
   });
   route(api, '/gc/run', { post: replying((request) => requestTask(parts, request, 'collect', {})) });
+  route(api, '/gc/undo', { post: replying((request) => requestTask(parts, request, 'recover', {})) });
   route(api, '/gc/hold', {
     put: replying((request) =>
       guarded(parts, request, { action: 'admin', subject: 'gc' }, async (_admission, isAbout) => {

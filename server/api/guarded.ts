@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { RegistryError } from '../../oci/errors.ts';
-import type { RepositoryName } from '../../oci/names.ts';
+import type { RepositoryName, Tag } from '../../oci/names.ts';
 import type { Admission } from '../auth/admission.ts';
 import type { AuditLog } from '../auth/audit-log.ts';
 import { auditRequest, type Audited } from '../auth/audit-request.ts';
@@ -28,6 +28,7 @@ export type About =
   | {
       readonly action: 'admin';
       readonly repository?: never;
+      readonly tag?: never;
       readonly subject?: string;
       /** Who may do it to what is their own; all else is for who has the right `admin`. */
       readonly isOwn?: (user: string) => boolean | Promise<boolean>;
@@ -35,8 +36,10 @@ export type About =
       readonly isAboutCredentials?: boolean;
     }
   | {
-      readonly action: 'delete';
+      readonly action: 'pull' | 'push' | 'delete';
       readonly repository: RepositoryName;
+      /** Absent: about the repository as a whole. */
+      readonly tag?: Tag;
       readonly subject?: never;
       readonly isOwn?: never;
       readonly isAboutCredentials?: never;
@@ -50,21 +53,21 @@ export type About =
 export async function guarded(
   parts: GuardedParts,
   request: Request,
-  { action, repository, subject, isOwn, isAboutCredentials = false }: About,
+  { action, repository, tag, subject, isOwn, isAboutCredentials = false }: About,
   work: (admission: Admission, isAbout: (subject: string) => void) => Promise<Reply>,
 ): Promise<Reply> {
-  const scope = action === 'admin' ? 'registry:admin:*' : `repository:${repository}:delete`;
+  const scope = action === 'admin' ? 'registry:admin:*' : `repository:${repository}:${action}`;
   const audited: Audited = {
     admission: undefined,
     action,
     touched: repository === undefined ? {} : { name: repository },
     showsCertificate: () => parts.certificateUser(request) !== undefined,
-    ...(subject !== undefined && { subject }),
+    ...((subject ?? tag) !== undefined && { subject: subject ?? tag }),
   };
   const tell = (status: number) => auditRequest(parts.audit, request, audited, { ...aboutOf(parts, request), status });
   try {
     const admission = await parts.admit(request, scope, (known) => (audited.admission = known));
-    if (!(await mayAsOwner(admission, isOwn))) admission.require(action, repository);
+    if (!(await mayAsOwner(admission, isOwn))) admission.require(action, repository, tag);
     if (isAboutCredentials && admission.isLimited) throw isForPasswords();
     const reply = await work(admission, (known) => (audited.subject = known));
     tell(reply.status);

@@ -16,15 +16,20 @@ export type Queued = Pick<Garbage, 'digest' | 'since'>;
 
 /** What keeps content from being removed right now. */
 export type Hindrance =
-  /** A repository has it, or a manifest is it. */
+  /** A repository has it, a manifest is it, or one that can be brought back needs it. */
   | 'needed'
   /** Somebody used it a moment ago, or is changing it. */
   | 'in use';
 
+// No manifest that can still be brought back is it or names it.
+const IS_NOT_KEPT = `
+  NOT EXISTS (SELECT 1 FROM deleted_manifest d WHERE d.digest = b.digest)
+  AND NOT EXISTS (SELECT 1 FROM deleted_reference e WHERE e.digest = b.digest AND e.kind <> 'subject')`;
 // A blob row that no manifest is or names, in whichever repository, and no link of a repository leads to. A manifest that
 // names it without a link is a fault, or waits for it: the bytes may be what puts that right.
 const IS_UNNEEDED = `
-  NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
+  ${IS_NOT_KEPT}
+  AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
   AND NOT EXISTS (SELECT 1 FROM manifest_reference e WHERE e.digest = b.digest AND e.kind <> 'subject')
   AND NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id)`;
 const NEEDS_IT = `
@@ -60,10 +65,12 @@ export class CollectionRecords {
   /** Everything in the queue that nothing needs by now, also what still has to wait, in the order of its digests. */
   async garbage(after: string, limit: number): Promise<readonly Garbage[]> {
     const rows = await this.#database.all(
-      `SELECT b.digest, b.size, CASE WHEN q.since > b.last_used THEN q.since ELSE b.last_used END AS since FROM collection_queue q
+      `SELECT b.digest, CASE b.state WHEN 'quarantined' THEN 0 ELSE b.size END AS size,
+         CASE WHEN q.since > b.last_used THEN q.since ELSE b.last_used END AS since FROM collection_queue q
        JOIN blob b ON b.digest = q.digest
        WHERE q.digest > ? AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
          AND NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND EXISTS (${NEEDS_IT}))
+         AND ${IS_NOT_KEPT}
        ORDER BY q.digest LIMIT ?`,
       after,
       limit,
@@ -80,6 +87,19 @@ export class CollectionRecords {
     const rows = await this.#database.all(
       `SELECT r.name FROM blob b JOIN repository_blob rb ON rb.blob_id = b.id JOIN repository r ON r.id = rb.repository_id
        WHERE b.digest = ? AND NOT EXISTS (${NEEDS_IT}) ORDER BY r.id`,
+      digest,
+    );
+    return rows.map((row) => row['name'] as RepositoryName);
+  }
+
+  /** Repositories whose manifests need it as a config or a layer, and that do not have it. */
+  async missingLinks(digest: Digest): Promise<readonly RepositoryName[]> {
+    const rows = await this.#database.all(
+      `SELECT DISTINCT r.id, r.name FROM manifest_reference e JOIN repository r ON r.id = e.repository_id
+       WHERE e.digest = ? AND e.kind IN ('config', 'layer')
+         AND NOT EXISTS (SELECT 1 FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
+                         WHERE rb.repository_id = e.repository_id AND b.digest = e.digest)
+       ORDER BY r.id`,
       digest,
     );
     return rows.map((row) => row['name'] as RepositoryName);
@@ -143,11 +163,23 @@ export class CollectionRecords {
          EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND NOT EXISTS (${NEEDS_IT}))
          OR EXISTS (SELECT 1 FROM repository_blob rb
                     JOIN manifest_reference e ON e.repository_id = rb.repository_id AND e.digest = b.digest
-                    JOIN manifest m ON m.id = e.manifest_id WHERE rb.blob_id = b.id AND m.state <> 'committed')
-         OR EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest AND m.state <> 'committed'))`,
+                    JOIN manifest m ON m.id = e.manifest_id WHERE rb.blob_id = b.id AND m.state = 'pending')
+         OR EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest AND m.state = 'pending'))`,
       digest,
     );
     return row !== undefined || this.isBeingChanged(tx, digest);
+  }
+
+  /** Whether it, or a link to it, is to be collected and nothing will ever look at it: rows of the queue are gone. */
+  async isForgotten(digest: Digest): Promise<boolean> {
+    const row = await this.#database.get(
+      `SELECT 1 FROM blob b WHERE b.digest = ? AND b.state <> 'deleting'
+       AND NOT EXISTS (SELECT 1 FROM collection_queue q WHERE q.digest = b.digest)
+       AND ((${IS_UNNEEDED})
+         OR EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND NOT EXISTS (${NEEDS_IT})))`,
+      digest,
+    );
+    return row !== undefined;
   }
 
   /** @returns whether it was live before, and is condemned now */
@@ -158,6 +190,11 @@ export class CollectionRecords {
   /** @returns whether it was condemned before, and is being deleted now */
   async beginDeletion(tx: Transaction, digest: Digest): Promise<boolean> {
     return this.#turns(tx, `UPDATE blob SET state = 'deleting' WHERE digest = ? AND state = 'condemned'`, digest);
+  }
+
+  /** What was found damaged has no bytes to be removed. @returns whether it was such a blob */
+  async dropDamaged(tx: Transaction, digest: Digest): Promise<boolean> {
+    return this.#turns(tx, `DELETE FROM blob WHERE digest = ? AND state = 'quarantined'`, digest);
   }
 
   /** The bytes are gone. */
@@ -234,5 +271,18 @@ export async function queueRepository(tx: Transaction, repositoryId: number, now
     repositoryId,
     now,
     repositoryId,
+  );
+}
+
+/** A manifest that can be brought back no more, and everything that it points to. */
+export async function queueKept(tx: Transaction, keptId: number, now: number): Promise<void> {
+  await tx.run(
+    `INSERT INTO collection_queue (digest, since)
+     SELECT digest, ? FROM deleted_reference WHERE manifest_id = ? AND kind <> 'subject'
+     UNION SELECT digest, ? FROM deleted_manifest WHERE id = ? ${TO_QUEUE}`,
+    now,
+    keptId,
+    now,
+    keptId,
   );
 }

@@ -38,6 +38,8 @@ export interface Database extends Queries {
    * @throws StorageError `unavailable` or `full` when the database cannot do it
    */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /** Runs `work` with queries that all see the database as it is at the first of them; writers go on meanwhile. */
+  readTogether<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 

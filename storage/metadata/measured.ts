@@ -1,4 +1,4 @@
-import type { Database, Durability, Row, Transaction, Value } from './database.ts';
+import type { Database, Durability, Queries, Row, Transaction, Value } from './database.ts';
 
 /** What a database is asked for; a `durableWrite` takes until it survives a power cut. */
 export type IndexOperation = 'get' | 'all' | 'write' | 'durableWrite';
@@ -31,6 +31,11 @@ class MeasuredDatabase implements Database {
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T> {
     const operation = durability === 'durable' ? 'durableWrite' : 'write';
     return this.#time(operation, () => this.#database.write(durability, work));
+  }
+
+  // Of long work, and not of requests: nothing to be measured.
+  readTogether<T>(work: (queries: Queries) => Promise<T>): Promise<T> {
+    return this.#database.readTogether(work);
   }
 
   close(): Promise<void> {

@@ -1,6 +1,10 @@
 import { BlobRecords } from './blobs.ts';
+import { CollectionPauseRecords } from './collection-pause.ts';
+import { CheckRecords } from './check.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
+import { DeletionRecords } from './deletions.ts';
+import { IntegrityRecords } from './integrity.ts';
 import { IntentRecords } from './intents.ts';
 import { ManifestRecords } from './manifests.ts';
 import { measuredDatabase, type ObserveIndex } from './measured.ts';
@@ -11,8 +15,11 @@ import { migrate } from './migrations/migrate.ts';
 import { QuotaRecords } from './quotas.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { SpaceRecords } from './space.ts';
+import { RetentionRecords } from './retention.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
+import { SnapshotRecords } from './snapshot.ts';
 import { StateRecords } from './state.ts';
+import { TagHistoryRecords } from './tag-history.ts';
 import { TagRecords } from './tags.ts';
 import { TaskRecords } from './tasks.ts';
 import { UploadRecords } from './uploads.ts';
@@ -26,10 +33,17 @@ export interface Metadata {
   readonly tags: TagRecords;
   readonly uploads: UploadRecords;
   readonly intents: IntentRecords;
+  readonly integrity: IntegrityRecords;
+  readonly check: CheckRecords;
   readonly collection: CollectionRecords;
   readonly quotas: QuotaRecords;
   readonly space: SpaceRecords;
+  readonly pauses: CollectionPauseRecords;
+  readonly snapshot: SnapshotRecords;
+  readonly deletions: DeletionRecords;
+  readonly tagHistory: TagHistoryRecords;
   readonly tasks: TaskRecords;
+  readonly retention: RetentionRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -62,10 +76,17 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     tags: new TagRecords(database),
     uploads: new UploadRecords(database),
     intents: new IntentRecords(database),
+    integrity: new IntegrityRecords(database),
+    check: new CheckRecords(database),
     collection: new CollectionRecords(database),
     quotas: new QuotaRecords(database),
     space: new SpaceRecords(database),
+    pauses: new CollectionPauseRecords(database),
+    snapshot: new SnapshotRecords(database),
+    deletions: new DeletionRecords(database),
+    tagHistory: new TagHistoryRecords(database),
     tasks: new TaskRecords(database),
+    retention: new RetentionRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),
   };

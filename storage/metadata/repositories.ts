@@ -1,6 +1,8 @@
 import { isRepositoryName, type RepositoryName } from '../../oci/names.ts';
 import { queueRepository } from './collection.ts';
 import type { Database, Queries, Row, Transaction } from './database.ts';
+import { keepRepository } from './deletions.ts';
+import { rememberRepository } from './tag-history.ts';
 import { addUsage, forgetUsage, recountedUsage, type Usage } from './usage.ts';
 
 export interface RepositoryRecord {
@@ -83,10 +85,20 @@ export class RepositoryRecords {
     );
   }
 
-  /** Removes the repository with all its rows. */
-  async remove(tx: Transaction, name: RepositoryName, now: number): Promise<void> {
+  /**
+   * Removes the repository with all its rows.
+   *
+   * @param isKept its manifests can be brought back for a while
+   */
+  async remove(
+    tx: Transaction,
+    name: RepositoryName,
+    { now, isKept }: { now: number; isKept: boolean },
+  ): Promise<void> {
     const id = await this.id(tx, name);
     if (id === undefined) return;
+    if (isKept) await keepRepository(tx, id, name, now);
+    await rememberRepository(tx, id, name, now);
     await queueRepository(tx, id, now);
     await forgetUsage(tx, id);
     await tx.run('DELETE FROM tag WHERE repository_id = ?', id);
@@ -105,13 +117,15 @@ export class RepositoryRecords {
   }
 
   /** Counts anew what the repository uses, from its rows. @returns what was counted before, and what is right */
-  async recount(tx: Transaction, name: RepositoryName): Promise<{ readonly before: Usage; readonly after: Usage }> {
-    const before = await this.usage(name, tx);
-    const id = await this.id(tx, name);
-    if (id === undefined) return { before, after: before };
-    const after = await recountedUsage(tx, id);
-    await addUsage(tx, id, { bytes: after.bytes - before.bytes, tags: after.tags - before.tags });
-    return { before, after };
+  async recount(name: RepositoryName): Promise<{ readonly before: Usage; readonly after: Usage }> {
+    return this.#database.write('relaxed', async (tx) => {
+      const before = await this.usage(name, tx);
+      const id = await this.id(tx, name);
+      if (id === undefined) return { before, after: before };
+      const after = await recountedUsage(tx, id);
+      await addUsage(tx, id, { bytes: after.bytes - before.bytes, tags: after.tags - before.tags });
+      return { before, after };
+    });
   }
 
   /** Names behind `after`, in the order of their bytes, at most `limit`. */

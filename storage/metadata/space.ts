@@ -80,7 +80,7 @@ export class SpaceRecords {
   /** Committed ones, in the order of their digests. */
   async manifests(repositoryId: number, after: string, limit: number): Promise<readonly ManifestNode[]> {
     const rows = await this.#database.all(
-      `SELECT ${NODE} FROM manifest m WHERE m.repository_id = ? AND m.digest > ? AND m.state = 'committed'
+      `SELECT ${NODE} FROM manifest m WHERE m.repository_id = ? AND m.digest > ? AND m.state <> 'pending'
        ORDER BY m.digest LIMIT ?`,
       repositoryId,
       after,
@@ -91,7 +91,7 @@ export class SpaceRecords {
 
   async manifest(repositoryId: number, digest: Digest): Promise<ManifestNode | undefined> {
     const row = await this.#database.get(
-      `SELECT ${NODE} FROM manifest m WHERE m.repository_id = ? AND m.digest = ? AND m.state = 'committed'`,
+      `SELECT ${NODE} FROM manifest m WHERE m.repository_id = ? AND m.digest = ? AND m.state <> 'pending'`,
       repositoryId,
       digest,
     );
@@ -134,7 +134,7 @@ export class SpaceRecords {
          EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.repository_id = e.repository_id AND rb.blob_id = b.id) AS is_linked
        FROM manifest_reference e LEFT JOIN blob b ON b.digest = e.digest
        LEFT JOIN manifest m ON e.kind = 'manifest' AND m.repository_id = e.repository_id AND m.digest = e.digest
-         AND m.state = 'committed'
+         AND m.state <> 'pending'
        WHERE e.manifest_id = ? AND (e.kind > ? OR (e.kind = ? AND e.digest > ?)) AND e.kind <> 'subject'
        ORDER BY e.kind, e.digest LIMIT ?`,
       manifestId,
@@ -158,7 +158,7 @@ export class SpaceRecords {
     limit: number,
   ): Promise<readonly ManifestNode[]> {
     const rows = await this.#database.all(
-      `SELECT ${NODE} FROM manifest m WHERE m.repository_id = ? AND m.subject = ? AND m.digest > ? AND m.state = 'committed'
+      `SELECT ${NODE} FROM manifest m WHERE m.repository_id = ? AND m.subject = ? AND m.digest > ? AND m.state <> 'pending'
        ORDER BY m.digest LIMIT ?`,
       repositoryId,
       subject,
@@ -208,7 +208,7 @@ export class SpaceRecords {
       after,
       limit,
     );
-    return rows.map((row) => ({ manifestId: Number(row['manifest_id']), isCommitted: row['state'] === 'committed' }));
+    return rows.map((row) => ({ manifestId: Number(row['manifest_id']), isCommitted: row['state'] !== 'pending' }));
   }
 
   /** The manifest of that digest in the repository, pending or not. */
@@ -218,7 +218,7 @@ export class SpaceRecords {
       repositoryId,
       digest,
     );
-    return row && { manifestId: Number(row['id']), isCommitted: row['state'] === 'committed' };
+    return row && { manifestId: Number(row['id']), isCommitted: row['state'] !== 'pending' };
   }
 
   /** Manifests that are this content, of every repository, in the order of their ids. */

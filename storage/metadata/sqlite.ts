@@ -4,7 +4,7 @@ import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promi
 import { StorageError } from '../blobs/driver.ts';
 import { markAsDamaged, removeDamageMark } from './damage-mark.ts';
 import { SharedRun } from '../shared-run.ts';
-import type { ColumnTypes, Database, Durability, Row, Transaction, Value } from './database.ts';
+import type { ColumnTypes, Database, Durability, Queries, Row, Transaction, Value } from './database.ts';
 
 export const SQLITE_TYPES: ColumnTypes = {
   id: 'INTEGER PRIMARY KEY AUTOINCREMENT',
@@ -63,6 +63,7 @@ class SqliteDatabase implements Database {
   readonly #writer: Connection;
   readonly #log: LogFile;
   readonly #label: DatabaseLabel;
+  readonly #file: string;
   #waiting: Job[] = [];
   #busy = false;
 
@@ -71,6 +72,7 @@ class SqliteDatabase implements Database {
     this.#reader = new Connection(file, label, READER_BUSY_MS);
     this.#log = new LogFile(`${file}-wal`);
     this.#label = label;
+    this.#file = file;
   }
 
   async get(sql: string, ...values: readonly Value[]): Promise<Row | undefined> {
@@ -79,6 +81,17 @@ class SqliteDatabase implements Database {
 
   async all(sql: string, ...values: readonly Value[]): Promise<readonly Row[]> {
     return this.#reader.all(sql, ...values);
+  }
+
+  /** On a connection of its own: its transaction is open for as long as `work` takes. */
+  async readTogether<T>(work: (queries: Queries) => Promise<T>): Promise<T> {
+    const connection = new Connection(this.#file, this.#label, READER_BUSY_MS);
+    try {
+      connection.execute('BEGIN');
+      return await work(connection);
+    } finally {
+      connection.close();
+    }
   }
 
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T> {

@@ -5,12 +5,25 @@ import type { Database, Durability } from './database.ts';
  *
  * - `epoch`: names the tree that this index describes; the same id lies in the tree
  * - `boot`: the boot of the machine in which the index was last written
+ * - `run`: the run of the server that began last
  * - `verified-run`: the run in which the whole tree was last compared
  * - `collection-hold`: why no garbage is collected until an operator says otherwise
+ * - `collection-pause/...`: see `CollectionPauseRecords`
  * - `collection-last`: what the last round of the collection did, as JSON
+ * - `expiry-read`: the id of the last manifest whose labels were read
+ * - `scrub`: how far the blobs were hashed again, as JSON
  * - `read-only`: `on` while an operator wants no changes
  */
-export type StateKey = 'epoch' | 'boot' | 'verified-run' | 'read-only' | 'collection-hold' | 'collection-last';
+export type StateKey =
+  | 'epoch'
+  | 'boot'
+  | 'run'
+  | 'verified-run'
+  | 'read-only'
+  | 'collection-hold'
+  | 'collection-last'
+  | 'expiry-read'
+  | 'scrub';
 
 export class StateRecords {
   readonly #database: Database;

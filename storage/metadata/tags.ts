@@ -2,6 +2,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
 import type { Database, Transaction } from './database.ts';
 import { addUsage } from './usage.ts';
+import { rememberTag, type TagChangeCause } from './tag-history.ts';
 
 export class TagRecords {
   readonly #database: Database;
@@ -48,6 +49,7 @@ export class TagRecords {
       manifestId: number;
       digest: Digest;
       now: number;
+      cause?: TagChangeCause;
     },
   ): Promise<void> {
     const previous = await this.digest(tx, change.repositoryId, change.tag);
@@ -62,33 +64,18 @@ export class TagRecords {
       change.now,
     );
     if (previous === undefined) await addUsage(tx, change.repositoryId, { bytes: 0, tags: 1 });
-    await this.#remember(tx, change, change.digest, previous);
+    await rememberTag(tx, { ...change, previous });
   }
 
+  /** Removes the tag and keeps where it pointed. */
   async remove(
     tx: Transaction,
-    change: { repository: RepositoryName; repositoryId: number; tag: Tag; now: number },
+    change: { repository: RepositoryName; repositoryId: number; tag: Tag; now: number; cause?: TagChangeCause },
   ): Promise<void> {
     const previous = await this.digest(tx, change.repositoryId, change.tag);
     if (previous === undefined) return;
     await tx.run('DELETE FROM tag WHERE repository_id = ? AND name = ?', change.repositoryId, change.tag);
     await addUsage(tx, change.repositoryId, { bytes: 0, tags: -1 });
-    await this.#remember(tx, change, undefined, previous);
-  }
-
-  async #remember(
-    tx: Transaction,
-    change: { repository: RepositoryName; tag: Tag; now: number },
-    digest: Digest | undefined,
-    previous: Digest | undefined,
-  ): Promise<void> {
-    await tx.run(
-      'INSERT INTO tag_history (repository, name, digest, previous, changed_at) VALUES (?, ?, ?, ?, ?)',
-      change.repository,
-      change.tag,
-      digest ?? null,
-      previous ?? null,
-      change.now,
-    );
+    await rememberTag(tx, { ...change, digest: undefined, previous });
   }
 }

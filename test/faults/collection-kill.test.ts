@@ -10,7 +10,7 @@ import { blobKey } from '../../storage/layout.ts';
 import { PROJECT_ROOT, temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, openTestRegistry, type OpenedRegistry } from '../harness/registry.ts';
 import type { Part, Told } from './race-actor.ts';
-import { assertWhole, BLOBS, GRACE_MS, keyOf, type Ledger } from './race-pusher.ts';
+import { assertWhole, BLOBS, GRACE_MS, keyOf, UNDO_MS, type Ledger } from './race-pusher.ts';
 import { Random } from './random.ts';
 
 const SEEDS = Number(process.env['ENTREPOT_TEST_SEEDS'] ?? 2);
@@ -109,7 +109,7 @@ describe('the garbage collection while processes are killed', () => {
     const seed = String(Number(process.env['ENTREPOT_TEST_SEED'] ?? Date.now()) + round);
     it(`breaks no image that was acknowledged, and leaves nothing in the end (round ${round + 1})`, async (context) => {
       await using directory = await temporaryDirectory();
-      const settings = { collectionGraceMs: GRACE_MS };
+      const settings = { collectionGraceMs: GRACE_MS, undoMs: UNDO_MS };
       const options = { root: directory.path, run: randomUUID(), worker: 0, settings };
       await using primary = await openTestRegistry(options);
       await primary.registry.maintenance.verifyTree(async () => {});
@@ -117,8 +117,10 @@ describe('the garbage collection while processes are killed', () => {
       await crowd.run(SECONDS);
       assert.equal(crowd.ledger.size, 0);
       await deleteLeftovers(primary);
+      await delay(UNDO_MS);
       for (let rounds = 0; rounds < 6; rounds++) {
         await delay(GRACE_MS * 2);
+        await primary.registry.undo.expire();
         assert.equal(typeof (await primary.registry.collection.run(async () => true)), 'object');
         await primary.registry.maintenance.verifyDoubted(async () => {});
       }

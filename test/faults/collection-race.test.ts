@@ -6,7 +6,7 @@ import { EVERYTHING } from '../../registry/rights.ts';
 import { blobKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, openTestRegistry, type OpenedRegistry } from '../harness/registry.ts';
-import { assertWhole, BLOBS, GRACE_MS, hesitating, Pusher, type Ledger } from './race-pusher.ts';
+import { assertWhole, BLOBS, GRACE_MS, hesitating, Pusher, UNDO_MS, type Ledger } from './race-pusher.ts';
 import { Random } from './random.ts';
 
 const PUSHERS = 8;
@@ -21,7 +21,7 @@ describe('the garbage collection while everybody pushes and deletes the same', (
       await using directory = await temporaryDirectory();
       await using stack = new AsyncDisposableStack();
       const run = randomUUID();
-      const settings = { collectionGraceMs: GRACE_MS };
+      const settings = { collectionGraceMs: GRACE_MS, undoMs: UNDO_MS };
       const open = async (worker: number) =>
         stack.use(await openTestRegistry({ root: directory.path, run, worker, settings }));
       const primary = await open(0);
@@ -46,6 +46,7 @@ describe('the garbage collection while everybody pushes and deletes the same', (
       const end = performance.now() + SECONDS * 1000;
       let removed = 0;
       const collect = async () => {
+        await primary.registry.undo.expire();
         const collected = await primary.registry.collection.run(async () => true);
         if (typeof collected !== 'string') removed += collected.removed;
         await primary.registry.maintenance.verifyDoubted(async () => {});
@@ -72,7 +73,7 @@ describe('the garbage collection while everybody pushes and deletes the same', (
       for (const { repository, digest } of ledger.values()) {
         await primary.registry.manifests.delete(repository, digest, EVERYTHING);
       }
-      await delay(GRACE_MS * 2);
+      await delay(UNDO_MS + GRACE_MS * 2);
       for (let i = 0; i < 5; i++) {
         await collect();
         await delay(GRACE_MS * 2);
@@ -82,9 +83,11 @@ describe('the garbage collection while everybody pushes and deletes the same', (
       for (const blob of BLOBS.map(digestOfText)) assert.equal(await driver.stat(blobKey(blob)), undefined, blob);
       context.diagnostic(
         `seed ${seed}: ${acknowledged} acknowledged, ${kept} kept and whole, ${removed} blobs removed meanwhile, ` +
-          `${sum((pusher) => pusher.refused)} manifests came too late`,
+          `${sum((pusher) => pusher.restored)} restored, ${sum((pusher) => pusher.refused)} manifests came too late`,
       );
       assert.ok(acknowledged > 50 && removed > 50, `${acknowledged} acknowledged, ${removed} removed`);
+      assert.ok(sum((pusher) => pusher.restored) > SECONDS, 'restored');
+      assert.equal(await primary.metadata.deletions.count(), 0);
     });
   }
 });

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { openTestRegistry } from '../harness/registry.ts';
-import { GRACE_MS, hesitating, Pusher, type Image } from './race-pusher.ts';
+import { GRACE_MS, hesitating, Pusher, UNDO_MS, type Image } from './race-pusher.ts';
 import { Random } from './random.ts';
 
 /** What one of the processes of a race is to do until somebody kills it. */
@@ -18,7 +18,7 @@ export type Told = { readonly acknowledged: Image } | { readonly deleting: Image
 const PUSHERS = 4;
 
 const part = JSON.parse(process.argv[2] ?? '') as Part;
-const opened = await openTestRegistry({ ...part, settings: { collectionGraceMs: GRACE_MS } });
+const opened = await openTestRegistry({ ...part, settings: { collectionGraceMs: GRACE_MS, undoMs: UNDO_MS } });
 hesitating(opened.metadata, new Random(part.seed), part.role === 'pushing' ? 5 : 20);
 process.on('disconnect', () => process.exit(1));
 await (part.role === 'pushing' ? push() : collect());
@@ -49,6 +49,7 @@ async function push(): Promise<void> {
 
 async function collect(): Promise<void> {
   for (;;) {
+    await opened.registry.undo.expire();
     const collected = await opened.registry.collection.run(async () => true);
     if (typeof collected !== 'string' && collected.removed > 0) await tell({ removed: collected.removed });
     await opened.registry.maintenance.verifyDoubted(async () => {});

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/errors.ts';
-import { parseTag, type RepositoryName } from '../../oci/names.ts';
+import { parseTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
 import type { BlobDriver } from '../../storage/blobs/driver.ts';
@@ -13,6 +13,7 @@ import type { Random } from './random.ts';
 
 // So short that the collection is always right behind the pushes.
 export const GRACE_MS = 30;
+export const UNDO_MS = 150;
 const REPOSITORIES = ['race/a', 'race/b', 'race/c'].map(name);
 export const BLOBS: readonly string[] = Array.from({ length: 16 }, (_, index) => `blob ${index}`);
 // Everybody pushes the same few for a moment, then others: what was needed becomes garbage, and is wanted again just when
@@ -25,6 +26,7 @@ export interface Image {
   readonly repository: RepositoryName;
   readonly digest: Digest;
   readonly blobs: readonly string[];
+  readonly tag: Tag;
 }
 
 /** What was acknowledged and not deleted since, by where it is. */
@@ -39,7 +41,7 @@ export interface Tell {
   deleting(image: Image): Promise<void>;
 }
 
-/** One client: pushes images of shared blobs in every way there is, and deletes some of its own. */
+/** One client: pushes images of shared blobs in every way there is, deletes some of its own, and wants some of these back. */
 export class Pusher {
   readonly #registry: Registry;
   readonly #random: Random;
@@ -49,6 +51,7 @@ export class Pusher {
   readonly #tell: Tell;
   #count = 0;
   acknowledged = 0;
+  restored = 0;
   refused = 0;
 
   constructor(
@@ -83,10 +86,9 @@ export class Pusher {
     if (this.#random.chance(1 / 4)) await delay(this.#random.integer(0, GRACE_MS * 2));
     const bytes = imageOf(this.#label, ...blobs.slice(1));
     const digest = digestOfText(bytes);
+    const tag = parseTag(`t${this.#count++ % 3}-${this.#label}`);
     try {
-      await this.#registry.manifests.put(
-        manifestPush(repository, parseTag(`t${this.#count++ % 3}-${this.#label}`), bytes),
-      );
+      await this.#registry.manifests.put(manifestPush(repository, tag, bytes));
     } catch (error) {
       // It took longer than the grace from the blobs to here: the client pushes them again.
       if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_BLOB_UNKNOWN') throw error;
@@ -94,7 +96,7 @@ export class Pusher {
       return;
     }
     this.acknowledged += 1;
-    const image = { repository, digest, blobs };
+    const image = { repository, digest, blobs, tag };
     this.#ledger.set(keyOf(repository, digest), image);
     await this.#tell.acknowledged(image);
   }
@@ -122,6 +124,23 @@ export class Pusher {
     this.#ledger.delete(keyOf(repository, digest));
     await this.#tell.deleting(image);
     await this.#registry.manifests.delete(repository, digest, EVERYTHING);
+    if (this.#random.chance(1 / 3)) await this.#restore(image);
+  }
+
+  async #restore(image: Image): Promise<void> {
+    const { repository, digest, tag } = image;
+    await delay(this.#random.integer(0, UNDO_MS + GRACE_MS));
+    try {
+      await this.#registry.undo.restore({ name: repository, tag, digest, rights: EVERYTHING });
+    } catch (error) {
+      // Its time is over: that is said, and never that some of it is missing.
+      if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_UNKNOWN') throw error;
+      return;
+    }
+    this.restored += 1;
+    this.#ledger.set(keyOf(repository, digest), image);
+    await this.#tell.acknowledged(image);
+    await assertWhole(this.#registry, this.#driver, image);
   }
 }
 

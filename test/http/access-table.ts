@@ -121,6 +121,26 @@ export const TABLE: readonly Row[] = [
   { method: 'GET', path: '/v1/_ping', answers: '200 200 200 200 200 200 200 200 200 200' },
   { method: 'GET', path: '/v1/search?q=app', answers: '401 401 200 403 200 200 200 200 401 401' },
   { method: 'DELETE', path: '/api/v1/repositories/team/absent', answers: '401 401 403 403 403 403 404 403 401 401' },
+  {
+    method: 'GET',
+    path: '/api/v1/repositories/team/app/tags/v1/history',
+    answers: '401 401 200 403 200 403 200 200 401 401',
+  },
+  {
+    method: 'GET',
+    path: '/api/v1/repositories/team/absent/tags/v1/history',
+    answers: '401 401 404 403 404 403 404 404 401 401',
+  },
+  {
+    method: 'POST',
+    path: '/api/v1/repositories/team/app/tags/absent/restore',
+    answers: '401 401 403 404 404 403 404 404 401 401',
+  },
+  {
+    method: 'POST',
+    path: '/api/v1/repositories/own/absent/tags/v1/restore',
+    answers: '401 401 403 403 403 404 404 403 401 401',
+  },
   { method: 'GET', path: '/api/v1/users', answers: '401 401 403 403 403 403 200 403 401 401' },
   { method: 'POST', path: '/api/v1/users', body: '{}', answers: '401 401 403 403 403 403 400 403 401 401' },
   { method: 'PATCH', path: '/api/v1/users/absent', body: '{}', answers: '401 401 403 403 403 403 400 403 401 401' },

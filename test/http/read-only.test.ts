@@ -35,6 +35,7 @@ async function attempts(client: Client, { image, upload }: Prepared): Promise<re
     await client.delete(`/v2/images/manifests/${image.digest}`),
     await client.delete(`/v2/images/blobs/${blob}`),
     await client.delete('/api/v1/repositories/images'),
+    await client.post('/api/v1/repositories/images/tags/v1/restore'),
   ];
 }
 

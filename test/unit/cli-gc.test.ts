@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
+import { parseTag } from '../../oci/names.ts';
 import { openSqliteMetadata } from '../../storage/metadata/metadata.ts';
 import { runEntrepot } from '../harness/entrepot-command.ts';
 import { startEntrepot, temporaryDirectory } from '../harness/process.ts';
-import { name, openTestRegistry, pushBlob } from '../harness/registry.ts';
+import { digestOfText, imageOf, manifestPush, name, openTestRegistry, pushBlob } from '../harness/registry.ts';
 
 const DAYS_AGO = Date.now() - 3 * 86_400_000;
 
@@ -82,4 +84,48 @@ test('gc run makes the index anew where it was deleted', async () => {
   const { stdout, code } = await runEntrepot(['gc', 'run', '--root', directory.path]);
   // Its age is not known any more: the grace begins anew.
   assert.deepEqual([stdout, code], ['0 blobs removed, 0 bytes; 0 links\n', 0]);
+});
+
+test('gc undo brings back what was removed, with the links that manifests need', async () => {
+  await using directory = await temporaryDirectory();
+  await storeWithGarbage(directory.path);
+  const run = (...args: string[]) => runEntrepot([...args, '--root', directory.path]);
+  await run('gc', 'run');
+  const digest = digestOfText('nobody needs this');
+  {
+    // As a fault of the collection would leave it: a manifest that names what is gone.
+    await using opened = await openTestRegistry({ root: directory.path, settings: { allowSparseImages: true } });
+    const image = imageOf('nobody needs this');
+    await opened.registry.manifests.put(manifestPush(name('team/app'), parseTag('v1'), image));
+  }
+  const unknown = await run('gc', 'undo', digestOfText('other'));
+  assert.deepEqual([unknown.code, /not in the trash.*sha256:/.test(unknown.stderr)], [1, true]);
+  assert.match((await run('gc', 'undo', 'sha256:x')).stderr, /"sha256:x" is no digest/);
+  {
+    await using server = await startEntrepot({ root: directory.path, args: ['--workers', '1'] });
+    const blob = `${server.url}/v2/team/app/blobs/${digest}`;
+    assert.equal((await fetch(blob)).status, 404);
+    assert.equal((await run('gc', 'undo', digest)).stdout, '1 blobs brought back, 17 bytes; 1 links of repositories\n');
+    assert.equal(await (await fetch(blob)).text(), 'nobody needs this');
+  }
+  // It is there: there is nothing more to bring back.
+  assert.match((await run('gc', 'undo')).stdout, /^0 blobs brought back/);
+});
+
+test('gc undo leaves in the trash what is damaged there', async () => {
+  await using directory = await temporaryDirectory();
+  await storeWithGarbage(directory.path);
+  const run = (...args: string[]) => runEntrepot([...args, '--root', directory.path]);
+  await run('gc', 'run');
+  const digest = digestOfText('nobody needs this');
+  const trash = path.join(directory.path, '.meta/trash');
+  const entries = await readdir(trash);
+  const withBytes = entries.filter((entry) => existsSync(path.join(trash, entry, 'data')));
+  assert.equal(withBytes.length, 1);
+  for (const entry of withBytes) await writeFile(path.join(trash, entry, 'data'), 'something else');
+  assert.equal(
+    (await run('gc', 'undo')).stdout,
+    `0 blobs brought back, 0 bytes; 0 links of repositories\n${digest} is damaged, and stays in the trash\n`,
+  );
+  assert.deepEqual(await readdir(trash), entries);
 });

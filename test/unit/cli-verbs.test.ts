@@ -112,5 +112,8 @@ test('gc plan says what would go, hold lets it wait, release lets it go on', asy
   );
   assert.equal((await gc('release')).stdout, 'garbage is collected again\n');
   const wrong = await gc('sweep');
-  assert.deepEqual([wrong.code, /gc has these verbs: status, plan, run, hold, release/.test(wrong.stderr)], [2, true]);
+  assert.deepEqual(
+    [wrong.code, /gc has these verbs: status, plan, run, undo, hold, release/.test(wrong.stderr)],
+    [2, true],
+  );
 });

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { openFilesystemDriver } from '../../storage/blobs/filesystem.ts';
 import { removeLeftovers } from '../../storage/blobs/temporary-files.ts';
-import { purgeTrash } from '../../storage/blobs/trash.ts';
+import { listTrash, purgeTrash, trashPath } from '../../storage/blobs/trash.ts';
 import { bytesAt, keyOf, namesBelow, smallWrite, textAt } from '../contracts/blob-bytes.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 
@@ -106,6 +106,29 @@ describe('filesystem tree', () => {
     const deletedAt = Number(entry.split('-')[0]);
     assert.ok(deletedAt >= before && deletedAt <= Date.now());
     assert.equal((await bytesAt(driver, `.meta/trash/${entry}/b/2`)).toString(), 'two');
+  });
+
+  it('tells what lies in the trash, since when, and what it was called', async () => {
+    await using directory = await temporaryDirectory();
+    assert.deepEqual(await listTrash(directory.path), []);
+    const driver = await openFilesystemDriver({ root: directory.path });
+    const hex = 'ab'.repeat(32);
+    await driver.writeAll([smallWrite(`blobs/sha256/ab/${hex}/data`, 'bytes'), smallWrite('tags/1.0-rc-1/link', 'x')]);
+    const before = Date.now();
+    await driver.delete([keyOf('tags/1.0-rc-1'), keyOf(`blobs/sha256/ab/${hex}`)]);
+    const trash = path.join(directory.path, '.meta/trash');
+    // Of an earlier version, of another program, and cut short.
+    const uuid = '01234567-89ab-cdef-0123-456789abcdef';
+    for (const name of [`1000-${uuid}`, 'foreign', '2000-x', `x-${uuid}`]) await writeFile(path.join(trash, name), '');
+    const entries = await listTrash(directory.path);
+    assert.deepEqual(entries[0], { name: `1000-${uuid}`, deletedAt: 1000, formerName: undefined });
+    assert.deepEqual(new Set(entries.map(({ formerName }) => formerName)), new Set(['1.0-rc-1', hex, undefined]));
+    assert.equal(entries.length, 3);
+    for (const { deletedAt } of entries.slice(1)) assert.ok(deletedAt >= before && deletedAt <= Date.now());
+    const blob = entries.find(({ formerName }) => formerName === hex) ?? assert.fail();
+    assert.equal((await readFile(path.join(trashPath(directory.path, blob), 'data'))).toString(), 'bytes');
+    assert.equal(await purgeTrash(directory.path, before), 2);
+    assert.equal((await listTrash(directory.path)).length, 2);
   });
 
   it('purges the trash of what is old enough, and of nothing that is not its own', async () => {

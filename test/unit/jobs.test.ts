@@ -5,7 +5,18 @@ import { test, type TestContext } from 'node:test';
 import { readConfig } from '../../config/load.ts';
 import { startJobs } from '../../server/jobs.ts';
 import { createReadOnly } from '../../server/read-only.ts';
-import { bodyOf, name, NO_CLAIM, openTestRegistry, pushBlob, type OpenedRegistry } from '../harness/registry.ts';
+import { parseTag } from '../../oci/names.ts';
+import { EVERYTHING } from '../../registry/rights.ts';
+import {
+  bodyOf,
+  imageOf,
+  manifestPush,
+  name,
+  NO_CLAIM,
+  openTestRegistry,
+  pushBlob,
+  type OpenedRegistry,
+} from '../harness/registry.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { RecordingLog } from '../harness/service.ts';
 import { until } from '../http/until.ts';
@@ -16,11 +27,11 @@ const DAY_MS = 24 * HOUR_MS;
 const V2 = 'docker/registry/v2/repositories';
 
 /** A store with the jobs of a server on it, whose intervals pass as the test says; its clock is `clock.now`. */
-async function startWithJobs(t: TestContext, root: string) {
+async function startWithJobs(t: TestContext, root: string, env = { ENTREPOT_COLLECTION_ENABLED: 'true' }) {
   t.mock.timers.enable({ apis: ['setInterval'] });
-  const config = await readConfig({ flags: { root }, env: { ENTREPOT_COLLECTION_ENABLED: 'true' } });
+  const config = await readConfig({ flags: { root }, env });
   const clock = { now: Date.now() };
-  const settings = { uploadExpiryMs: config.uploads.expireAfterMs };
+  const settings = { uploadExpiryMs: config.uploads.expireAfterMs, undoMs: config.collection.undoMs };
   const opened = await openTestRegistry({ root, now: () => clock.now, settings });
   const log = new RecordingLog();
   const start = () => {
@@ -110,6 +121,27 @@ test('the trash is kept for a day and emptied within an hour after it', async (t
   pass(HOUR_MS);
   await until('a smaller trash', async () => (await readdir(trash)).length < 2);
   assert.deepEqual(await readdir(trash), [young]);
+});
+
+test('what was deleted is forgotten after its time, within an hour or before the next collection', async (t) => {
+  for (const isOn of ['true', 'false']) {
+    await using directory = await temporaryDirectory();
+    const env = { ENTREPOT_COLLECTION_ENABLED: isOn };
+    const { opened, clock, start, pass } = await startWithJobs(t, directory.path, env);
+    const { registry, metadata } = opened;
+    await pushBlob(registry, name('team/app'), '{}');
+    const { digest } = await registry.manifests.put(manifestPush(name('team/app'), parseTag('v1'), imageOf('{}')));
+    await registry.manifests.delete(name('team/app'), digest, EVERYTHING);
+    start();
+    await until('a compared tree', () => isVerified(opened));
+    clock.now += 7 * DAY_MS - 1;
+    await registry.undo.expire();
+    assert.equal(await metadata.deletions.count(), 1);
+    clock.now += 1;
+    pass(isOn === 'true' ? 600 * SECOND_MS : HOUR_MS);
+    await until('a manifest that cannot be brought back', async () => (await metadata.deletions.count()) === 0);
+    t.mock.timers.reset();
+  }
 });
 
 test('garbage is collected every ten minutes, and not while an operator wants no changes', async (t) => {

@@ -3,11 +3,13 @@ import type { ColumnTypes } from '../database.ts';
 /**
  * What deleting, keeping and checking go by.
  *
- * - `deleted_manifest`, `deleted_reference`: manifests that were deleted and can still be brought back, with everything
- *   that they need; one row a digest, whichever repository it was in
- * - `tag_history.cause`: why the tag moved or went, where nobody asked for it: the name of a policy
+ * - `deleted_manifest`, `deleted_reference`: manifests that were deleted and can still be brought back into the repository
+ *   that they were deleted from, and no other, with everything that they point to; their bytes lie in the store.
+ *   `deleted_reference.is_linked`: the repository had it as a blob, and may have it again
+ * - `tag_history.cause`: why the tag moved or went, where it was no push or deletion of this tag: see `TagChangeCause`
  * - `manifest.pulled_at`: when somebody pulled it last, to within minutes; `manifest.untagged_since`: since when it was
- *   seen without a tag, an index or a subject that keeps it; `manifest.expires_at`: what its labels or annotations say
+ *   seen without a tag, an index or a subject that keeps it; `manifest.expires_after`: how many milliseconds it is
+ *   to stay by its labels or annotations
  * - `repository.bytes`: what its blobs and manifests take, each digest counted once; `repository.tag_count`: how many tags
  *   it has
  * - `intent.bytes`, `intent.tags`: what the change will add to these when it comes to its end
@@ -19,7 +21,8 @@ export function addSpace(types: ColumnTypes): readonly string[] {
   return [
     `ALTER TABLE manifest ADD COLUMN pulled_at ${types.integer}`,
     `ALTER TABLE manifest ADD COLUMN untagged_since ${types.integer}`,
-    `ALTER TABLE manifest ADD COLUMN expires_at ${types.integer}`,
+    `ALTER TABLE manifest ADD COLUMN expires_after ${types.integer}`,
+    `CREATE INDEX manifest_by_expiry ON manifest (repository_id) WHERE expires_after IS NOT NULL`,
     `ALTER TABLE repository ADD COLUMN bytes ${types.integer} NOT NULL DEFAULT 0`,
     `ALTER TABLE repository ADD COLUMN tag_count ${types.integer} NOT NULL DEFAULT 0`,
     `UPDATE repository SET tag_count = (SELECT count(*) FROM tag t WHERE t.repository_id = repository.id), bytes =
@@ -39,12 +42,15 @@ export function addSpace(types: ColumnTypes): readonly string[] {
     `ALTER TABLE tag_history ADD COLUMN cause TEXT`,
     `CREATE INDEX tag_history_by_time ON tag_history (changed_at)`,
     `CREATE TABLE deleted_manifest (
-       id ${types.id}, digest TEXT NOT NULL UNIQUE, size ${types.integer} NOT NULL, media_type TEXT NOT NULL,
-       artifact_type TEXT, subject TEXT, annotations TEXT, bytes ${types.bytes}, deleted_at ${types.integer} NOT NULL)`,
+       id ${types.id}, repository TEXT NOT NULL, digest TEXT NOT NULL, size ${types.integer} NOT NULL, subject TEXT,
+       deleted_at ${types.integer} NOT NULL, UNIQUE (repository, digest))`,
+    `CREATE INDEX deleted_manifest_by_digest ON deleted_manifest (digest)`,
+    `CREATE INDEX deleted_manifest_by_subject ON deleted_manifest (repository, subject) WHERE subject IS NOT NULL`,
     `CREATE INDEX deleted_manifest_by_time ON deleted_manifest (deleted_at)`,
     `CREATE TABLE deleted_reference (
        manifest_id ${types.integer} NOT NULL REFERENCES deleted_manifest (id) ON DELETE CASCADE,
-       kind TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (manifest_id, kind, digest)) ${types.clustered}`,
+       kind TEXT NOT NULL, digest TEXT NOT NULL, is_linked ${types.integer} NOT NULL,
+       PRIMARY KEY (manifest_id, kind, digest)) ${types.clustered}`,
     `CREATE INDEX deleted_reference_by_digest ON deleted_reference (digest)`,
     `CREATE INDEX blob_by_verification ON blob (verified_at)`,
     `CREATE TABLE task (

@@ -1,0 +1,175 @@
+import { statSync } from 'node:fs';
+import path from 'node:path';
+import type { Config } from '../config/config.ts';
+import { readConfig, type ConfigInput } from '../config/load.ts';
+import { BackupDirectory, timeOf } from '../registry/backup/backup-directory.ts';
+import { makeBackup, type BackupProgress, type BackupReport } from '../registry/backup/backup.ts';
+import { endOf } from '../registry/backup/snapshot-file.ts';
+import { copyCompanions, withBackupSource } from '../server/backup-source.ts';
+import { lockRoot, RootIsTaken } from '../server/root-lock.ts';
+import { actAsOwner } from './act-as-owner.ts';
+import { columns } from './columns.ts';
+import { faultLines } from './backup-faults.ts';
+import { createProgress, type Progress } from './progress.ts';
+import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
+
+const KEEP = 7;
+const KEEP_MOST = 10_000;
+const FORMS = 'backup DIR, backup verify DIR, backup list DIR';
+
+/** `entrepot backup`. */
+export async function backupCommand(
+  input: ConfigInput,
+  [first, ...rest]: readonly string[],
+  values: Values,
+): Promise<number> {
+  if (first === undefined) throw new UsageError(`backup has these forms: ${FORMS}.`);
+  if (first !== 'verify' && first !== 'list') {
+    refuseMore('backup DIR', rest);
+    if (values.snapshot !== undefined) throw new UsageError('--snapshot is for backup verify and restore.');
+    return backUp(await readConfig(input, { allowExposed: true }), first, values);
+  }
+  const [directory, ...more] = rest;
+  if (directory === undefined) throw new UsageError(`backup ${first} needs the directory of the backup.`);
+  refuseMore(`backup ${first} DIR`, more);
+  if (values.keep !== undefined) throw new UsageError('--keep is for backup DIR.');
+  if (first === 'verify') {
+    const { verifyBackup } = await import('./backup-verify.ts');
+    return verifyBackup(directory, values);
+  }
+  if (values.snapshot !== undefined) throw new UsageError('--snapshot is for backup verify and restore.');
+  return listSnapshots(directory, values);
+}
+
+async function backUp(config: Config, directory: string, values: Values): Promise<number> {
+  const keep = keepOf(values.keep);
+  if (config.storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
+  if (!isStore(config.root)) throw new CommandFault(`no registry is in ${config.root} yet: name its --root`);
+  actAsOwner(config.root);
+  const begun = performance.now();
+  const report = await interruptible('backing up', (signal, progress) =>
+    withBackupSource(config, { signal, waiting: (waiting) => progress.show({ waiting }) }, async (source) => {
+      const { metadata, driver: from, epoch } = source;
+      const opened = await BackupDirectory.openFor(directory, { root: config.root, epoch });
+      using _lock = lockBackup(opened.path);
+      return await makeBackup({
+        metadata,
+        from,
+        directory: opened,
+        keep,
+        copyCompanions: (target) => copyCompanions(config.root, target),
+        log: warnings(),
+        signal,
+        report: shownAs(progress),
+        now: Date.now,
+      });
+    }),
+  );
+  const seconds = (performance.now() - begun) / 1000;
+  if (values.json === true) print(JSON.stringify({ ...report, seconds }));
+  else print(inWords(report, seconds));
+  return report.faults.length + report.incomplete.length + report.doubted.length === 0 ? 0 : 1;
+}
+
+function keepOf(text: string | undefined): number {
+  const keep = text === undefined ? KEEP : Number(text);
+  if (Number.isInteger(keep) && keep >= 1 && keep <= KEEP_MOST) return keep;
+  throw new UsageError(`--keep takes how many snapshots are kept, 1 to ${KEEP_MOST}, not "${text}".`);
+}
+
+function isStore(root: string): boolean {
+  const isThere = (...names: string[]) => statSync(path.join(root, ...names), { throwIfNoEntry: false }) !== undefined;
+  return isThere('docker') || isThere('.meta', 'index.db');
+}
+
+/** @throws CommandFault when somebody else is at work in it */
+export function lockBackup(directory: string): Disposable {
+  try {
+    const lock = lockRoot(directory);
+    return { [Symbol.dispose]: () => lock.release() };
+  } catch (error) {
+    if (!(error instanceof RootIsTaken)) throw error;
+    throw new CommandFault(`another backup is at work in ${directory}, or a server runs on it: wait for its end`, {
+      cause: error,
+    });
+  }
+}
+
+/** Runs work that Ctrl-C ends in order, with a line that shows how far it is. */
+export async function interruptible<T>(
+  label: string,
+  work: (signal: AbortSignal, progress: Progress) => Promise<T>,
+): Promise<T> {
+  const progress = createProgress(label);
+  const controller = new AbortController();
+  const interrupt = () => controller.abort(new CommandFault('interrupted: the next one goes on from what is there'));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, interrupt);
+  try {
+    return await work(controller.signal, progress);
+  } catch (error) {
+    // Whatever the interruption made fail.
+    throw controller.signal.aborted ? controller.signal.reason : error;
+  } finally {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.removeListener(signal, interrupt);
+    progress.end();
+  }
+}
+
+const SHOW_EVERY_MS = 250;
+
+/** With the rate since it began. */
+export function shownAs(progress: Progress): (report: BackupProgress) => void {
+  const begun = performance.now();
+  let shown = 0;
+  return ({ blobs, bytes, of }) => {
+    const now = performance.now();
+    if (now - shown < SHOW_EVERY_MS) return;
+    shown = now;
+    const rate = bytes / 1e6 / ((now - begun) / 1000);
+    progress.show({ blobs, bytes: `${bytes} of ${of}`, rate: `${rate.toFixed(1)} MB/s` });
+  };
+}
+
+export function warnings() {
+  const warn = (message: string, fields: Readonly<Record<string, unknown>>) =>
+    console.error(`entrepot: ${message} ${JSON.stringify(fields)}`);
+  return { info: () => {}, warn };
+}
+
+function inWords(report: BackupReport, seconds: number): string {
+  const { snapshot, repositories, tags, blobs, bytes, copiedBlobs, copiedBytes, snapshotsForgotten } = report;
+  const forgotten =
+    snapshotsForgotten.length === 0
+      ? []
+      : [
+          `no longer kept: ${snapshotsForgotten.join(', ')}; ${report.removedBlobs} blobs, ${report.removedBytes} bytes`,
+        ];
+  return [
+    `snapshot ${snapshot}: ${repositories} repositories, ${tags} tags, ${blobs} blobs, ${bytes} bytes`,
+    `copied ${copiedBlobs} blobs, ${copiedBytes} bytes, in ${seconds.toFixed(1)} s`,
+    ...forgotten,
+    ...faultLines('the store', report),
+    ...report.doubted.map((name) => `${name}: in doubt, copied as the index has it; the log of the server says why`),
+  ].join('\n');
+}
+
+async function listSnapshots(directory: string, { json = false }: Values): Promise<number> {
+  actAsOwner(directory);
+  const backup = await BackupDirectory.open(directory);
+  const all = [];
+  for (const snapshot of await backup.snapshots()) {
+    const { repositories, tags, bytes, incomplete } = await endOf(backup.listOf(snapshot));
+    const takenAt = new Date(timeOf(snapshot)).toISOString();
+    all.push({ snapshot, takenAt, repositories, tags, bytes, incomplete: incomplete.length });
+  }
+  if (json) return print(JSON.stringify(all));
+  if (all.length === 0) return print('no snapshot yet');
+  const rows = all.map(({ snapshot, repositories, tags, bytes, incomplete }) => [
+    snapshot,
+    String(repositories),
+    String(tags),
+    String(bytes),
+    incomplete === 0 ? 'yes' : `no, without ${incomplete} images`,
+  ]);
+  return print(columns([['SNAPSHOT (UTC)', 'REPOSITORIES', 'TAGS', 'BYTES', 'COMPLETE'], ...rows]));
+}

@@ -1,0 +1,74 @@
+import { isDigest, type Digest } from '../../oci/digest.ts';
+import { isRepositoryName, isTag, type RepositoryName } from '../../oci/names.ts';
+import type { BlobRow, HistoryRow, ManifestRow, SnapshotTotals, TagRow } from '../../storage/metadata/snapshot.ts';
+
+/** The form of `snapshots/<id>.jsonl.gz`, and of the directory around it. */
+export const BACKUP_FORMAT = 1;
+
+/** An image that was not whole in the store: it is in the list, and not in the copy. */
+export interface IncompleteImage {
+  readonly repository: RepositoryName;
+  readonly manifest: Digest;
+  readonly tags: readonly string[];
+  /** What it needs and the copy does not have. */
+  readonly missing: readonly Digest[];
+}
+
+/** How a backup ended: the last line of its list. A list without it is none. */
+export interface SnapshotEnd extends SnapshotTotals {
+  /** In the order in which they lie in the list. */
+  readonly incomplete: readonly IncompleteImage[];
+  /** Repositories that the server could not compare with the tree: as its index has them. */
+  readonly doubted: readonly RepositoryName[];
+}
+
+/**
+ * A line of a list, JSON, of an object with one of these names first: the list itself, then for each repository its name
+ * and what it has, then the moves of tags, then the end.
+ */
+export type SnapshotLine =
+  | { readonly format: number; readonly snapshot: string; readonly takenAt: number }
+  | { readonly repository: RepositoryName }
+  | { readonly layer: Digest; readonly size: number }
+  | { readonly manifest: Digest; readonly size: number; readonly pushedAt: number; readonly pulledAt?: number }
+  | { readonly tag: TagRow['tag']; readonly digest: Digest; readonly updatedAt: number }
+  | { readonly moved: HistoryRow }
+  | { readonly end: SnapshotEnd };
+
+/** Everything that one repository has. */
+export interface RepositoryContent {
+  readonly name: RepositoryName;
+  readonly layers: readonly BlobRow[];
+  readonly manifests: readonly ManifestRow[];
+  readonly tags: readonly TagRow[];
+}
+
+const isSize = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0;
+const isText = (value: unknown, test: (text: string) => boolean) => typeof value === 'string' && test(value);
+
+/**
+ * Reads a line. Keys and paths are made of what stands in it, so everything is checked.
+ *
+ * @returns undefined for what is no line of a list
+ */
+export function parseSnapshotLine(text: string): SnapshotLine | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (typeof value !== 'object' || value === null) return undefined;
+  return isSound(value as Readonly<Record<string, unknown>>) ? (value as SnapshotLine) : undefined;
+}
+
+function isSound(line: Readonly<Record<string, unknown>>): boolean {
+  const isDigestAt = (name: string) => isText(line[name], isDigest);
+  if ('format' in line)
+    return isSize(line['format']) && typeof line['snapshot'] === 'string' && isSize(line['takenAt']);
+  if ('repository' in line) return isText(line['repository'], isRepositoryName);
+  if ('layer' in line) return isDigestAt('layer') && isSize(line['size']);
+  if ('manifest' in line) return isDigestAt('manifest') && isSize(line['size']) && isSize(line['pushedAt']);
+  if ('tag' in line) return isText(line['tag'], isTag) && isDigestAt('digest') && isSize(line['updatedAt']);
+  return ['moved', 'end'].some((name) => typeof line[name] === 'object' && line[name] !== null);
+}

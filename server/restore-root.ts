@@ -1,0 +1,102 @@
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readFile, rm, statfs } from 'node:fs/promises';
+import path from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Config } from '../config/config.ts';
+import { COMPANIONS, placeFile, refuseNested, type BackupDirectory } from '../registry/backup/backup-directory.ts';
+import { BackupFault } from '../registry/backup/backup-fault.ts';
+import { restoreRecords, restoreTree, type RestoredTree, type RestoreParts } from '../registry/backup/restore.ts';
+import { endOf } from '../registry/backup/snapshot-file.ts';
+import { syncDirectory } from '../storage/blobs/directories.ts';
+import { openFilesystemDriver } from '../storage/blobs/filesystem.ts';
+import { removeLeftovers } from '../storage/blobs/temporary-files.ts';
+import type { SnapshotTotals } from '../storage/metadata/snapshot.ts';
+import { withAnyStoreAlone } from './offline.ts';
+import { lockRoot } from './root-lock.ts';
+import { restoringIn, restoringMark } from './root-marks.ts';
+
+/** What a restore did. */
+export interface RestoreReport extends SnapshotTotals, RestoredTree {
+  readonly snapshot: string;
+}
+
+const SINGLE =
+  'to get a single image back, serve the backup (entrepot serve --root BACKUP) and copy it from there (skopeo copy)';
+
+/**
+ * Makes a store of a snapshot in an empty root, or goes on with a restore of the same snapshot that was interrupted.
+ *
+ * @param wanted the id of the snapshot; the newest unless given, or the one that was begun
+ * @throws BackupFault, RootIsTaken, RootUnusable, or StorageError of the root
+ */
+export async function restoreRoot(
+  config: Config,
+  backup: BackupDirectory,
+  wanted: string | undefined,
+  parts: Pick<RestoreParts, 'log' | 'signal' | 'report'>,
+): Promise<RestoreReport> {
+  const { root } = config;
+  refuseNested(backup.path, root, 'the restored store');
+  const begun = restoringIn(root);
+  const snapshot = await backup.find(wanted ?? begun?.snapshot);
+  if (begun === undefined) await refuseOccupied(root);
+  else if (begun.snapshot !== snapshot) {
+    throw new BackupFault(`${root} holds a half of ${begun.snapshot}: restore that one to its end, or empty the root`);
+  }
+  await mkdir(path.join(root, '.meta'), { recursive: true });
+  await placeFile(restoringMark(root), JSON.stringify({ snapshot, backup: backup.path }));
+  const list = backup.listOf(snapshot);
+  const tree = await withLock(root, () => copyTree(config, backup, snapshot, parts));
+  await withAnyStoreAlone(config, async ({ registry, metadata }) => {
+    await registry.maintenance.verifyTree(async () => {
+      await nextTurn();
+      parts.signal.throwIfAborted();
+    });
+    await restoreRecords(list, metadata, Date.now());
+  });
+  // The last thing of all: from here on it is a store.
+  await rm(restoringMark(root));
+  await syncDirectory(path.join(root, '.meta'));
+  const { repositories, tags, manifests, blobs, bytes } = await endOf(list);
+  return { snapshot, repositories, tags, manifests, blobs, bytes, ...tree };
+}
+
+async function withLock<T>(root: string, work: () => Promise<T>): Promise<T> {
+  const lock = lockRoot(root);
+  try {
+    return await work();
+  } finally {
+    lock.release();
+  }
+}
+
+async function copyTree(
+  { root }: Config,
+  backup: BackupDirectory,
+  snapshot: string,
+  parts: Pick<RestoreParts, 'log' | 'signal' | 'report'>,
+): Promise<RestoredTree> {
+  await removeLeftovers(root);
+  const [from, to] = [await openFilesystemDriver({ root: backup.path }), await openFilesystemDriver({ root })];
+  for (const name of COMPANIONS) {
+    const file = backup.companionOf(snapshot, name);
+    if (existsSync(file)) await placeFile(path.join(root, '.meta', name), await readFile(file), 0o600);
+  }
+  const space = { path: root, freeBytes: async () => freeBytes(root) };
+  return restoreTree({ ...parts, list: backup.listOf(snapshot), from, to, space });
+}
+
+async function freeBytes(root: string): Promise<number> {
+  const { bavail, bsize } = await statfs(root);
+  return bavail * bsize;
+}
+
+/** @throws BackupFault for a root that holds anything */
+async function refuseOccupied(root: string): Promise<void> {
+  if (!existsSync(root)) return;
+  const names = (await readdir(root)).filter((name) => name !== 'lost+found');
+  if (names.length === 0) return;
+  const what =
+    names.includes('docker') || names.includes('.meta') ? 'holds a store' : `holds ${names.slice(0, 3).join(', ')}`;
+  throw new BackupFault(`${root} ${what}: restore into an empty directory or a new one; ${SINGLE}`);
+}
