@@ -1,7 +1,14 @@
 import type { Digest } from '../../oci/digest.ts';
 import { isTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Key } from '../../storage/blobs/driver.ts';
-import { digestFromNames, layersPrefix, repositoryKey, revisionsPrefix, tagsPrefix } from '../../storage/layout.ts';
+import {
+  digestFromNames,
+  layerLinkKey,
+  layersPrefix,
+  repositoryKey,
+  revisionsPrefix,
+  tagsPrefix,
+} from '../../storage/layout.ts';
 import { requiredBlobsOf } from '../stored-manifest.ts';
 import { settle, type Fault } from './fault.ts';
 import type { About, FindingKind } from './finding.ts';
@@ -175,7 +182,8 @@ export class RepositoryCheck {
       const required = requiredBlobsOf(await adoption.tree.manifestBytes(this.#name, digest));
       const missing: Digest[] = [];
       for (const blob of required) {
-        const isLinked = layers.has(blob) && (await adoption.tree.hasLayer(this.#name, blob));
+        // One whose link is broken was told as such.
+        const isLinked = layers.has(blob) && (await adoption.tree.linkAt(layerLinkKey(this.#name, blob))) !== 'absent';
         if (!isLinked) missing.push(blob);
       }
       if (missing.length > 0) {

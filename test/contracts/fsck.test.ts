@@ -107,11 +107,11 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'the rows of manifests dropped': {
     damage: (store) => store.execute('DELETE FROM manifest'),
-    found: ['manifest-unknown-to-index', 'row-orphaned', 'tag-unknown-to-index'],
+    found: ['garbage-unqueued', 'manifest-unknown-to-index', 'row-orphaned', 'tag-unknown-to-index'],
   },
   'the rows of what manifests need dropped': {
     damage: (store) => store.execute('DELETE FROM manifest_reference'),
-    found: ['edges-differ', 'garbage-unqueued'],
+    found: ['edges-differ'],
   },
   'the rows of tags dropped': {
     damage: (store) => store.execute('DELETE FROM tag'),
