@@ -16,7 +16,8 @@ export function createPause(): Pause {
   };
 }
 
-export const PAGE = 500;
+// Each row of some lists takes a few searches in the index, in pages that may have to be read first.
+export const PAGE = 100;
 
 /**
  * Everything in a list that is read in pages.

@@ -49,9 +49,13 @@ export class Spaces {
       const isKnown = (await this.#adoption.isWholeTreeVerified()) && (await metadata.collection.isWholeTreeKnown(run));
       if (!isKnown) throw isNotKnown();
     }
+    const pause = createPause();
     const selection = new Selection();
-    for (const each of selected) await selection.add(metadata.space, each);
-    return measureSpace(metadata.space, selection, within, createPause());
+    for (const each of selected) {
+      await selection.add(metadata.space, each);
+      await pause();
+    }
+    return measureSpace(metadata.space, selection, within, pause);
   }
 }
 

@@ -239,12 +239,15 @@ export class SpaceRecords {
 
   /** Manifests that name this content otherwise than as their subject, of every repository, in the order of their ids. */
   async naming(content: ContentId, after: number, limit: number): Promise<readonly Needer[]> {
+    // Most have a row, and then need no search for it with each manifest.
+    const isThis =
+      typeof content === 'number' ? 'rb.blob_id = ?' : 'rb.blob_id = (SELECT id FROM blob WHERE digest = ?)';
     const rows = await this.#database.all(
       `SELECT e.manifest_id, e.repository_id, EXISTS (
-         SELECT 1 FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
-         WHERE rb.repository_id = e.repository_id AND b.digest = e.digest) AS is_linked
+         SELECT 1 FROM repository_blob rb WHERE rb.repository_id = e.repository_id AND ${isThis}) AS is_linked
        FROM manifest_reference e WHERE e.digest = ${digestOf(content)} AND e.kind <> 'subject' AND e.manifest_id > ?
        ORDER BY e.manifest_id LIMIT ?`,
+      content,
       content,
       after,
       limit,
