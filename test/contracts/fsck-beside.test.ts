@@ -58,17 +58,17 @@ for (const isRepairing of [false, true]) {
     await using one = await openTestRegistry({ root: directory.path, run, worker: 0, settings });
     await using two = await openTestRegistry({ root: directory.path, run, worker: 1, settings });
     await one.registry.maintenance.verifyTree(async () => {});
-    let isOver = false;
+    const state = { isOver: false };
     const collecting = (async () => {
       let removed = 0;
-      while (!isOver) {
-        const collected = await one.registry.collection.run(async () => !isOver);
+      while (!state.isOver) {
+        const collected = await one.registry.collection.run(async () => !state.isOver);
         removed += typeof collected === 'string' ? assert.fail(collected) : collected.removed;
         await nextTurn();
       }
       return removed;
     })();
-    const pushing = [bustle(one, 1, () => isOver), bustle(two, 2, () => isOver)];
+    const pushing = [bustle(one, 1, () => state.isOver), bustle(two, 2, () => state.isOver)];
     const found: string[] = [];
     let blobs = 0;
     try {
@@ -76,14 +76,14 @@ for (const isRepairing of [false, true]) {
         const report = await one.registry.integrity.fsck({
           isRepairing,
           isQuick: false,
-          pause: async () => void (await nextTurn()),
+          pause: () => nextTurn(),
           tell: () => {},
         });
         blobs += report.blobs;
         found.push(...report.findings.map((finding) => JSON.stringify(finding)));
       }
     } finally {
-      isOver = true;
+      state.isOver = true;
     }
     const [removed, ...pushed] = [await collecting, ...(await Promise.all(pushing))];
     t.diagnostic(`${pushed.join(' and ')} rounds of pushes, ${removed} blobs removed, ${blobs} blobs checked`);

@@ -18,6 +18,14 @@ async function flip(file: string): Promise<void> {
   await writeFile(file, bytes);
 }
 
+/** What quotas go by is what is there. */
+async function assertCounted({ metadata }: OpenedRegistry): Promise<void> {
+  for (const each of await metadata.repositories.page('', 100)) {
+    const { before, after } = await metadata.repositories.recount(each);
+    assert.deepEqual(before, after, each);
+  }
+}
+
 const DRILLS: Readonly<Record<string, Drill>> = {
   'a byte of a small blob flipped': {
     damage: (store) => flip(store.blob(store.sample.small)),
@@ -135,20 +143,21 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
 };
 
+async function isRight(expected: string | Uint8Array, read: () => Promise<Uint8Array>): Promise<void> {
+  try {
+    assert.equal(Buffer.compare(await read(), Buffer.from(expected)), 0);
+  } catch (error) {
+    if (error instanceof assert.AssertionError) throw error;
+    const { code, failure } = error as { code?: string; failure?: string };
+    assert.ok(
+      code === 'BLOB_UNKNOWN' || code === 'MANIFEST_UNKNOWN' || failure === 'truncated' || failure === 'unavailable',
+      String(error),
+    );
+  }
+}
+
 /** Every object of the sample is served as it is, or refused with a 404; never wrong, never another error. */
 async function servesRightlyOrRefuses({ registry }: OpenedRegistry, { sample }: CheckedStore): Promise<void> {
-  const isRight = async (expected: string | Uint8Array, read: () => Promise<Uint8Array>) => {
-    try {
-      assert.equal(Buffer.compare(await read(), Buffer.from(expected)), 0);
-    } catch (error) {
-      if (error instanceof assert.AssertionError) throw error;
-      const { code, failure } = error as { code?: string; failure?: string };
-      assert.ok(
-        code === 'BLOB_UNKNOWN' || code === 'MANIFEST_UNKNOWN' || failure === 'truncated' || failure === 'unavailable',
-        String(error),
-      );
-    }
-  };
   for (const repository of [APP, OTHER]) {
     for (const [digest, text] of [
       [sample.config, '{}'],
@@ -218,6 +227,7 @@ describe('a check of a store', () => {
         assert.deepEqual(kindsOf(await fsck(opened)), found, 'a check changes nothing');
         const repaired = await fsck(opened, { isRepairing: true });
         assert.equal(repaired.repaired, repaired.differences, JSON.stringify(repaired.findings));
+        await assertCounted(opened);
         assert.deepEqual(kindsOf(await fsck(opened)), lost);
         await servesRightlyOrRefuses(opened, store);
         await opened.registry.maintenance.verifyTree(async () => {});

@@ -39,6 +39,7 @@ export function addSpace(types: ColumnTypes): readonly string[] {
        repository_id ${types.integer} NOT NULL, quota_id ${types.integer} NOT NULL REFERENCES quota_sum (id) ON DELETE CASCADE,
        PRIMARY KEY (repository_id, quota_id)) ${types.clustered}`,
     `CREATE INDEX quota_member_by_quota ON quota_member (quota_id)`,
+    `CREATE INDEX repository_by_verification ON repository (verified_run)`,
     `ALTER TABLE tag_history ADD COLUMN cause TEXT`,
     `CREATE INDEX tag_history_by_time ON tag_history (changed_at)`,
     `CREATE TABLE deleted_manifest (
