@@ -117,7 +117,6 @@ class Measurement {
   }
 
   async *#needers(content: ContentId): AsyncGenerator<Needer> {
-    const idOf = ({ manifestId }: Needer) => manifestId;
     const lists = [
       pages(0, (after) => this.#records.being(content, after, PAGE), idOf),
       pages(0, (after) => this.#records.naming(content, after, PAGE), idOf),
@@ -126,4 +125,8 @@ class Measurement {
       for await (const needer of list) if (this.#only?.has(needer.repositoryId) !== false) yield needer;
     }
   }
+}
+
+function idOf({ manifestId }: Needer): number {
+  return manifestId;
 }

@@ -20,6 +20,10 @@ import {
 const A = name('team/a');
 const B = name('team/b');
 const OTHER = name('other');
+/** A body that nobody is to ask for. */
+const UNREAD: AsyncIterable<readonly Uint8Array[]> = {
+  [Symbol.asyncIterator]: () => assert.fail('the body is read'),
+};
 const DAY_MS = 24 * 3_600_000;
 
 async function open(root: string, quotas: readonly QuotaSettings[], more: { run?: string; worker?: number } = {}) {
@@ -184,20 +188,17 @@ describe('a quota by bytes', () => {
     await using directory = await temporaryDirectory();
     await using store = await open(directory.path, [{ repositories: ['**'], bytes: 400_000, per: 'repository' }]);
     const { uploads } = store.registry;
-    const unread = async function* (): AsyncGenerator<readonly Uint8Array[]> {
-      assert.fail('nobody is to read it');
-    };
     const claim = { range: undefined, length: 400_001 };
     const digest = digestOfText('x'.repeat(400_001));
-    await assert.rejects(uploads.pushWhole(A, digest, claim, unread()), isDenied(/0 B of 390.6 KiB/));
+    await assert.rejects(uploads.pushWhole(A, digest, claim, UNREAD), isDenied(/0 B of 390.6 KiB/));
     const { id } = await uploads.open(A, 'sha256');
-    await assert.rejects(uploads.append(A, id, claim, unread()), isDenied(/quota/));
+    await assert.rejects(uploads.append(A, id, claim, UNREAD), isDenied(/quota/));
     const range = { range: { start: 0, end: 400_000 }, length: undefined };
-    await assert.rejects(uploads.append(A, id, range, unread()), isDenied(/quota/));
+    await assert.rejects(uploads.append(A, id, range, UNREAD), isDenied(/quota/));
     await uploads.append(A, id, NO_CLAIM, bodyOf('x'.repeat(300_000)));
-    await assert.rejects(uploads.append(A, id, { range: undefined, length: 100_001 }, unread()), isDenied(/quota/));
+    await assert.rejects(uploads.append(A, id, { range: undefined, length: 100_001 }, UNREAD), isDenied(/quota/));
     await assert.rejects(
-      uploads.finish(A, id, digest, { range: undefined, length: 100_001 }, unread()),
+      uploads.finish(A, id, digest, { range: undefined, length: 100_001 }, UNREAD),
       isDenied(/quota/),
     );
     // Nobody says how long it is: it is cut when it does not fit, and the session is gone with its bytes.

@@ -121,14 +121,14 @@ export function measureModel(store: ModelStore, selection: readonly Selected[]):
     for (const digest of contentOf(repository, chosen.reached)) reached.add(digest);
     if (chosen.isWhole) for (const digest of repository.blobs) reached.add(digest);
     for (const digest of chosen.reached)
-      for (const name of repository.manifests.get(digest)?.names ?? []) mayGo.add(name);
+      for (const content of repository.manifests.get(digest)?.names ?? []) mayGo.add(content);
     const unselected = [...repository.tags].filter(([tag]) => !chosen.tags.has(tag)).map(([, digest]) => digest);
     for (const digest of contentOf(repository, closure(repository, unselected))) others.add(digest);
     const outside = [...repository.manifests.keys()].filter((digest) => !chosen.reached.has(digest));
     const staying = closure(repository, [...outside, ...unselected], chosen.named);
     for (const digest of staying) {
       needed.add(digest);
-      for (const name of repository.manifests.get(digest)?.names ?? []) needed.add(name);
+      for (const content of repository.manifests.get(digest)?.names ?? []) needed.add(content);
     }
   }
   const sum = (digests: Iterable<string>) =>

@@ -13,7 +13,7 @@ const SHARED = 's'.repeat(3000);
 const [ONE, TWO] = [imageOf('{}', OWN, SHARED), imageOf('{}', SHARED)];
 
 /** `a/one` and `a/two`, which share a layer and their config. */
-async function fill(root: string): Promise<void> {
+async function fillStore(root: string): Promise<void> {
   await using opened = await openTestRegistry({ root });
   const { registry } = opened;
   await registry.maintenance.verifyTree(async () => {});
@@ -36,7 +36,7 @@ interface Line {
 
 test('du says of each repository what it takes, and of all together what is shared but once', async () => {
   await using directory = await temporaryDirectory();
-  await fill(directory.path);
+  await fillStore(directory.path);
   const du = (...args: string[]) => runEntrepot(['du', ...args, '--root', directory.path]);
   const { stdout, code } = await du();
   assert.equal(code, 0);
@@ -71,7 +71,7 @@ test('du says what is wrong with what it is asked', async () => {
   await using directory = await temporaryDirectory();
   const missing = await runEntrepot(['du', '--root', directory.path]);
   assert.deepEqual([missing.code, /no registry is in/.test(missing.stderr)], [1, true]);
-  await fill(directory.path);
+  await fillStore(directory.path);
   for (const [word, message] of [
     ['nobody', /^entrepot: nobody: there is no such repository/],
     ['a/one:v9', /^entrepot: a\/one:v9: the repository has no such tag/],
@@ -87,7 +87,7 @@ test('du says what is wrong with what it is asked', async () => {
 
 test('quota says how full they are, beside a server that refuses what is too much', async () => {
   await using directory = await temporaryDirectory();
-  await fill(directory.path);
+  await fillStore(directory.path);
   const config = path.join(directory.path, 'config.yaml');
   const quotas = '[{repositories: a/*, bytes: 1MiB, tags: 4, per: rule}, {repositories: a/*, tags: 1}]';
   await writeFile(config, `quotas: ${quotas}\n`);
@@ -110,9 +110,12 @@ test('quota says how full they are, beside a server that refuses what is too muc
   assert.match(none.stdout, /there are no quotas/);
 });
 
+async function faultLines(yaml: string): Promise<readonly string[]> {
+  const { faults } = await faultsOfFile(yaml);
+  return faults.map(({ path: key, wrong, instead }) => `${key} ${wrong} | ${instead}`);
+}
+
 test('a quota that says nothing, or too much, is a fault of the configuration', async () => {
-  const lines = async (yaml: string) =>
-    (await faultsOfFile(yaml)).faults.map(({ path: key, wrong, instead }) => `${key} ${wrong} | ${instead}`);
   for (const [yaml, fault] of [
     ['quotas: [{repositories: a/*}]', /^quotas\[0\].*at least one of bytes and tags/],
     ['quotas: [{bytes: 1KiB}]', /^quotas\[0\]\.bytes .*1MiB/],
@@ -122,7 +125,7 @@ test('a quota that says nothing, or too much, is a fault of the configuration', 
     ['quotas: [{tags: 1, repos: a}]', /repos/],
     ['quotas: {tags: 1}', /^quotas .*a list of quotas/],
   ] as const) {
-    const faults = await lines(yaml);
+    const faults = await faultLines(yaml);
     assert.equal(faults.length, 1, yaml);
     assert.match(faults[0] ?? '', fault);
   }
