@@ -27,6 +27,8 @@ const COMMON = ['config', 'address', 'root', 'workers', 'help', 'version'] as co
 // And these only the one.
 const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   token: ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'],
+  du: ['json'],
+  quota: ['json'],
   gc: ['json'],
   index: ['json'],
   retention: ['json'],
@@ -46,6 +48,8 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   user,
   token,
   retention: async (...all) => (await import('./retention.ts')).retentionCommand(...all),
+  du: async (...all) => (await import('./du.ts')).duCommand(...all),
+  quota: async (...all) => (await import('./quota.ts')).quotaCommand(...all),
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
   index: async (...all) => (await import('./rebuild.ts')).indexCommand(...all),
   backup: async (...all) => (await import('./backup.ts')).backupCommand(...all),

@@ -30,6 +30,10 @@ Usage
       Say of each tag which rule keeps it or lets it go, and how many bytes that frees.
   entrepot retention run [--json]
       Follow the rules now, rather than within an hour.
+  entrepot du [REPOSITORY[:TAG|@DIGEST]|PATTERN ...] [--json]
+      Say what they take, what of it nobody else has, and what deleting them would free.
+  entrepot quota [--json]
+      Say how full the quotas are.
   entrepot gc status [--json]
       Say whether garbage is collected, what it waits for, and what it did last.
   entrepot gc plan [--json]

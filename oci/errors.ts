@@ -28,6 +28,8 @@ export type ErrorCode = keyof typeof ERROR_CODES;
 export interface RegistryErrorOptions {
   /** JSON that tells the person what to change; goes to the client as it is. */
   readonly detail?: unknown;
+  /** Another message than the code's own, where clients show nothing else to a person. */
+  readonly message?: string;
   /** Another status than the code's own, where HTTP has a better one (412, 413, 416 ...). */
   readonly status?: number;
   /** Response headers that belong to the answer (`Range` with a 416, `Retry-After` with a 429). */
@@ -46,7 +48,7 @@ export class RegistryError extends Error {
 
   constructor(code: ErrorCode, options: RegistryErrorOptions = {}) {
     const { status, message } = ERROR_CODES[code];
-    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    super(options.message ?? message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.status = options.status ?? status;
     this.detail = options.detail;

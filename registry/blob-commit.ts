@@ -7,6 +7,7 @@ import type { Adoption } from './adoption.ts';
 import type { Blob } from './blobs.ts';
 import type { Context } from './context.ts';
 import { changing } from './intents.ts';
+import { reserveBytes } from './quota.ts';
 
 /** Content whose digest was computed here: in a stage, or small enough to be in memory. */
 export type HashedContent = { readonly staged: StagedWrite } | { readonly bytes: Uint8Array };
@@ -42,6 +43,7 @@ export async function commitBlob(context: Context, adoption: Adoption, push: Blo
     prepare: async (tx: Transaction) => {
       // Before it is seen what is stored.
       await metadata.blobs.claim(tx, digest, now());
+      await reserveBytes(context, tx, name, digest, blob.size);
       await prepare?.(tx);
     },
   };

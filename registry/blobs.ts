@@ -9,6 +9,7 @@ import type { Adoption } from './adoption.ts';
 import { CACHED_CONTENT_MAX_BYTES } from './content-cache.ts';
 import type { Context } from './context.ts';
 import { changing } from './intents.ts';
+import { reserveBytes } from './quota.ts';
 import { hasDigest, type Handled } from './quarantine.ts';
 import type { Rights } from './rights.ts';
 import { suspect } from './stored-bytes.ts';
@@ -191,15 +192,24 @@ export class Blobs {
     }
   }
 
-  /** Makes content that lies in the store a blob of a repository. @returns false when it lies there no more */
-  async link(name: RepositoryName, blob: Blob): Promise<boolean> {
+  /**
+   * Makes content that lies in the store a blob of a repository.
+   *
+   * @param isRepair the repository had it before: it may have it again whatever its quotas say
+   * @returns false when it lies there no more
+   * @throws RegistryError `DENIED` when a quota has no room for it
+   */
+  async link(name: RepositoryName, blob: Blob, { isRepair = false } = {}): Promise<boolean> {
     const { driver, metadata, now } = this.#context;
     const run = await this.#adoption.runForNew(name);
     const change = {
       name,
       subjects: [{ layer: blob.digest }],
       isBlocked: (tx: Transaction) => metadata.blobs.isBeingDeleted(tx, blob.digest),
-      prepare: (tx: Transaction) => metadata.blobs.claim(tx, blob.digest, now()),
+      prepare: async (tx: Transaction) => {
+        await metadata.blobs.claim(tx, blob.digest, now());
+        if (!isRepair) await reserveBytes(this.#context, tx, name, blob.digest, blob.size);
+      },
     };
     return changing(this.#context, change, async (held) => {
       // Claimed by now: what is there stays there.

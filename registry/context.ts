@@ -2,6 +2,7 @@ import type { BlobDriver } from '../storage/blobs/driver.ts';
 import type { AbandonedIntents } from '../storage/metadata/intents.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { ContentCache } from './content-cache.ts';
+import type { Quota } from './quota.ts';
 import type { RetentionRules } from './retention/rules.ts';
 
 /** What an operator may want to read; the composition root ties it to the log. */
@@ -17,6 +18,8 @@ export interface RegistrySettings {
   readonly uploadExpiryMs: number;
   /** How long content stays that nothing needs. */
   readonly collectionGraceMs: number;
+  /** Every one that fits holds. */
+  readonly quotas: readonly Quota[];
   /** How long what was deleted can be brought back; 0 keeps nothing for that. */
   readonly undoMs: number;
   /** What goes by itself. */

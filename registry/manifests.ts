@@ -14,6 +14,7 @@ import { changing, type Subject } from './intents.ts';
 import { hasWrongSize, mayNotAttach, mayNotDelete, mayNotMove, missesBlobs } from './manifest-refusals.ts';
 import { manifestBytes } from './manifest-bytes.ts';
 import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
+import { reserveManifest } from './quota.ts';
 import type { Rights } from './rights.ts';
 import { requiredBlobs, rowOf } from './stored-manifest.ts';
 import { manifestDamaged, manifestUnknown } from './unknown.ts';
@@ -182,15 +183,18 @@ export class Manifests {
       await this.#checkSubject(tx, repositoryId, plan);
       await this.#checkBlobs(tx, repositoryId, plan.manifest);
     }
-    const row = rowOf(plan.manifest, plan.digest, plan.bytes);
-    const manifestId = known?.id ?? (await metadata.manifests.insertPending(tx, repositoryId, row, now()));
     const tagsToMove: Tag[] = [];
+    let added = 0;
     for (const tag of plan.tags) {
       const current = await metadata.tags.digest(tx, repositoryId, tag);
       if (current === plan.digest) continue;
       if (current !== undefined && !plan.rights.may('overwrite', plan.name, tag)) throw mayNotMove(tag);
+      if (current === undefined) added += 1;
       tagsToMove.push(tag);
     }
+    await reserveManifest(this.#context, tx, { ...plan, repositoryId, size: plan.bytes.length, tags: added });
+    const row = rowOf(plan.manifest, plan.digest, plan.bytes);
+    const manifestId = known?.id ?? (await metadata.manifests.insertPending(tx, repositoryId, row, now()));
     const hasLayers = await metadata.blobs.isAnyIn(tx, repositoryId);
     return { manifestId, isKnown: known?.committed === true, hasLayers, tagsToMove };
   }

@@ -40,7 +40,9 @@ export class Recovery {
 
   async #relink(blob: Blob): Promise<number> {
     let linked = 0;
-    for (const name of await this.#inNeed(blob.digest)) if (await this.#blobs.link(name, blob)) linked += 1;
+    for (const name of await this.#inNeed(blob.digest)) {
+      if (await this.#blobs.link(name, blob, { isRepair: true })) linked += 1;
+    }
     return linked;
   }
 

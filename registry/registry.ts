@@ -7,9 +7,11 @@ import { Maintenance } from './maintenance.ts';
 import { Manifests } from './manifests.ts';
 import { Pulls } from './pulls.ts';
 import { Recovery } from './recovery.ts';
+import { QuotaReports } from './quota-reports.ts';
 import { Referrers } from './referrers.ts';
 import { Repositories } from './repositories.ts';
 import { Retention } from './retention/retention.ts';
+import { Spaces } from './space/spaces.ts';
 import { Tags } from './tags.ts';
 import { Undo } from './undo.ts';
 import { Uploads } from './uploads.ts';
@@ -25,6 +27,8 @@ export interface Registry {
   readonly repositories: Repositories;
   readonly maintenance: Maintenance;
   readonly collection: Collection;
+  readonly spaces: Spaces;
+  readonly quotas: QuotaReports;
   readonly integrity: Integrity;
   readonly recovery: Recovery;
   readonly pulls: Pulls;
@@ -54,6 +58,8 @@ export function createRegistry(context: Context): Registry {
     repositories: new Repositories(context, adoption),
     maintenance,
     collection: new Collection(context, adoption),
+    spaces: new Spaces(context, adoption),
+    quotas: new QuotaReports(context),
     integrity: new Integrity({ context, adoption, maintenance }, reads),
     recovery: new Recovery(context, blobs),
     undo: new Undo(context, adoption),

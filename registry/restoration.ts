@@ -4,6 +4,7 @@ import type { RepositoryName, Tag } from '../oci/names.ts';
 import { layerLinkKey, linkBytes } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import type { KeptLink } from '../storage/metadata/deletions.ts';
+import { countedBytes } from '../storage/metadata/usage.ts';
 import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
 import { changing, type Change } from './intents.ts';
@@ -11,6 +12,7 @@ import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
 import { mayNotMove } from './manifest-refusals.ts';
 import { checkPrecondition, type Precondition } from './precondition.ts';
 import { isKeptNoMore, KeptContent, type StoredContent } from './kept-content.ts';
+import { requireQuota, reserveBytes, reserveQuota } from './quota.ts';
 import type { Rights } from './rights.ts';
 import type { Restored } from './undo.ts';
 
@@ -77,6 +79,10 @@ export class Restoration {
       prepare: async (tx) => {
         const repositoryId = await metadata.repositories.ensure(tx, this.#name, now(), run);
         const previous = await this.#checkTag(tx, repositoryId, restore);
+        await this.#requireRoom(tx, repositoryId, plan, target);
+        if (previous === undefined) {
+          await reserveQuota(this.#context, tx, this.#name, { manifest: target }, { bytes: 0, tags: 1 });
+        }
         return { previous, ...(await this.#prepare(tx, repositoryId, target, plan.target)) };
       },
     };
@@ -93,6 +99,24 @@ export class Restoration {
       const manifests = plan.manifests.length + (prepared.isKnown ? 0 : 1);
       return { digest: target, previous: prepared.previous, manifests };
     });
+  }
+
+  /** For everything that comes back: what is refused in the middle would come back in part. */
+  async #requireRoom(tx: Transaction, repositoryId: number, plan: Plan, target: Digest): Promise<void> {
+    if (this.#context.settings.quotas.length === 0) return;
+    const { deletions } = this.#context.metadata;
+    const sizes = new Map<Digest, number>();
+    for (const digest of plan.target === undefined ? plan.manifests : [...plan.manifests, target]) {
+      const kept = await deletions.find(this.#name, digest, tx);
+      if (kept === undefined) continue;
+      sizes.set(digest, kept.size);
+      for (const link of await deletions.links(kept.id, tx)) sizes.set(link.digest, link.size ?? 0);
+    }
+    let bytes = 0;
+    for (const [digest, size] of sizes) {
+      bytes += Math.max(0, size - (await countedBytes(tx, repositoryId, digest)));
+    }
+    await requireQuota(this.#context, tx, this.#name, { bytes, tags: 0 });
   }
 
   /** @returns where the tag points now */
@@ -180,6 +204,8 @@ export class Restoration {
     if (kept === undefined || content === undefined) throw new Outdated();
     await metadata.blobs.claim(tx, digest, now());
     const links = await metadata.deletions.links(kept.id, tx);
+    const bytes = content.row.size - (await countedBytes(tx, repositoryId, digest));
+    await requireQuota(this.#context, tx, this.#name, { bytes, tags: 0 });
     const manifestId = known?.id ?? (await metadata.manifests.insertPending(tx, repositoryId, content.row, now()));
     const hasLayers = links.length > 0 || (await metadata.blobs.isAnyIn(tx, repositoryId));
     return { manifestId, isKnown: false, hasLayers, links };
@@ -197,7 +223,10 @@ export class Restoration {
         return false;
       },
       prepare: async (tx) => {
-        for (const { digest } of links) await metadata.blobs.claim(tx, digest, now());
+        for (const { digest, size = 0 } of links) {
+          await metadata.blobs.claim(tx, digest, now());
+          await reserveBytes(this.#context, tx, this.#name, digest, size);
+        }
       },
     };
     await changing(this.#context, change, async (held) => {

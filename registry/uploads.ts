@@ -11,17 +11,14 @@ import type { Blob } from './blobs.ts';
 import type { Context } from './context.ts';
 import { HashThread } from './hash-thread.ts';
 import { RunningDigest } from './hashing.ts';
+import { expectRoom } from './quota.ts';
 import { LiveUpload, LiveUploads } from './live-uploads.ts';
+import { checkClaim, checkLength, isSmall, type ChunkClaim } from './upload-claims.ts';
 import { UploadHolds } from './upload-holds.ts';
+import { roomFor, type UploadRoom } from './upload-room.ts';
 
 /** A request body: batches of chunks in order. Throws when the client went away before its end. */
 export type Body = AsyncIterable<readonly Uint8Array[]>;
-
-/** What a client said about one chunk: `Content-Range`, both ends included, and `Content-Length`. */
-export interface ChunkClaim {
-  readonly range: { readonly start: number; readonly end: number } | undefined;
-  readonly length: number | undefined;
-}
 
 export interface UploadStatus {
   readonly id: UploadId;
@@ -31,9 +28,6 @@ export interface UploadStatus {
 }
 
 const RETRY_AFTER_SECONDS = '30';
-
-// Gathered in memory anyway: one batch of a body.
-const SMALL_BODY_BYTES = 256 * 1024;
 
 /** Upload sessions (end-4 to end-6, end-13, end-14). A session may move between processes at every request. */
 export class Uploads {
@@ -53,10 +47,12 @@ export class Uploads {
   /**
    * end-4a, end-4c.
    *
-   * @throws RegistryError `TOOMANYREQUESTS` when as many sessions are open as the settings allow
+   * @throws RegistryError `TOOMANYREQUESTS` when as many sessions are open as the settings allow; `DENIED` when a quota is
+   *   full
    */
   async open(name: RepositoryName, algorithm: DigestAlgorithm): Promise<UploadStatus> {
     const { metadata, settings, now } = this.#context;
+    await expectRoom(this.#context, name, 0);
     const id = newUploadId();
     const isOpen = await metadata.uploads.open(
       { id, repository: name, algorithm, now: now() },
@@ -80,12 +76,13 @@ export class Uploads {
    * end-5. A body that breaks off leaves what came of it: `status` tells from where to go on.
    *
    * @throws RegistryError `BLOB_UPLOAD_INVALID` (416) when the chunk does not begin where the last one ended;
-   *   `SIZE_INVALID`
+   *   `SIZE_INVALID`; `DENIED` when a quota has no room for it
    */
   async append(name: RepositoryName, id: UploadId, claim: ChunkClaim, body: Body): Promise<UploadStatus> {
     return this.#holding(name, id, async (live) => {
       checkClaim(id, claim, live.size);
-      await this.#receive(live, claim, body);
+      const room = await roomFor(this.#context, { name, size: live.size, claim });
+      await this.#receive(live, claim, body, room);
       return { id, name, size: live.size };
     });
   }
@@ -99,12 +96,14 @@ export class Uploads {
   async finish(name: RepositoryName, id: UploadId, digest: Digest, claim: ChunkClaim, body: Body): Promise<Blob> {
     if (isSmall(claim) && (await this.#isUntouched(name, id))) {
       checkClaim(id, claim, 0);
+      await roomFor(this.#context, { name, size: 0, claim, digest });
       return this.#pushSmall(name, digest, claim, body, id);
     }
     return this.#holding(name, id, async (live) => {
       checkClaim(id, claim, live.size);
+      const room = await roomFor(this.#context, { name, size: live.size, claim, digest });
       live.expect(algorithmOf(digest));
-      await this.#receive(live, claim, body);
+      await this.#receive(live, claim, body, room);
       const blob = await this.#commit(name, digest, live, id);
       live.close();
       return blob;
@@ -113,12 +112,13 @@ export class Uploads {
 
   /** end-4b: a whole blob in one request, without a session. */
   async pushWhole(name: RepositoryName, digest: Digest, claim: ChunkClaim, body: Body): Promise<Blob> {
+    const room = await roomFor(this.#context, { name, size: 0, claim, digest });
     if (isSmall(claim)) return this.#pushSmall(name, digest, claim, body, undefined);
     const staged = await this.#context.driver.stage(uploadKey(name, newUploadId()));
     const record = { algorithm: algorithmOf(digest), digestSoFar: undefined, holds: 0 };
     const live = new LiveUpload(staged, record, this.#hashThread);
     try {
-      await this.#receive(live, claim, body);
+      await this.#receive(live, claim, body, room);
       return await this.#commit(name, digest, live, undefined);
     } finally {
       live.end();
@@ -198,9 +198,18 @@ export class Uploads {
     return record?.repository === name && record.size === 0 && record.holds === 0;
   }
 
-  async #receive(live: LiveUpload, claim: ChunkClaim, body: Body): Promise<void> {
+  async #receive(live: LiveUpload, claim: ChunkClaim, body: Body, room: UploadRoom): Promise<void> {
     const before = live.size;
-    for await (const chunks of body) await live.append(chunks);
+    try {
+      for await (const chunks of body) {
+        await live.append(chunks);
+        if (live.size > room.bytes) await room.refuse(live.size);
+      }
+    } catch (error) {
+      // What does not fit is not kept for a session that can never end well.
+      if (error instanceof RegistryError && error.code === 'DENIED') live.discard();
+      throw error;
+    }
     try {
       checkLength(claim, live.size - before);
     } catch (error) {
@@ -298,44 +307,7 @@ function isBusy(id: UploadId): RegistryError {
   return new RegistryError('BLOB_UPLOAD_INVALID', { status: 409, detail: { upload: id, reason } });
 }
 
-/** Before the first byte is read. */
-function checkClaim(id: UploadId, claim: ChunkClaim, size: number): void {
-  const { range, length } = claim;
-  if (range === undefined) return;
-  if (range.start !== size) {
-    const reason = `the next chunk has to begin at byte ${size}, this one begins at ${range.start}`;
-    throw new RegistryError('BLOB_UPLOAD_INVALID', {
-      status: 416,
-      detail: { upload: id, offset: size, reason },
-      headers: { Range: rangeOf(size) },
-    });
-  }
-  if (length !== undefined && length !== range.end - range.start + 1) {
-    throw sizeMismatch(range.end - range.start + 1, length);
-  }
-}
-
-/** `0-<last byte>`. For an empty upload the spec has no form; Distribution and its clients write `0-0`. */
-export function rangeOf(size: number): string {
-  return `0-${Math.max(0, size - 1)}`;
-}
-
-/** After the last byte: a chunked body says how long it was only by its end. */
-function checkLength({ range }: ChunkClaim, received: number): void {
-  const expected = range === undefined ? received : range.end - range.start + 1;
-  if (received !== expected) throw sizeMismatch(expected, received);
-}
-
 function isOther(expected: Digest, computed: Digest, size: number): RegistryError {
   const reason = 'the content has another digest than the request says; the upload was discarded';
   return new RegistryError('DIGEST_INVALID', { detail: { expected, computed, size, reason } });
-}
-
-function isSmall({ length }: ChunkClaim): boolean {
-  return length !== undefined && length <= SMALL_BODY_BYTES;
-}
-
-function sizeMismatch(expected: number, received: number): RegistryError {
-  const reason = `Content-Range speaks of ${expected} bytes, the body has ${received}`;
-  return new RegistryError('SIZE_INVALID', { detail: { expected, received, reason } });
 }

@@ -33,6 +33,7 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   const { registry } = opened;
   const { maintenance } = registry;
   const runner = new JobRunner(log);
+  runner.once('sum up what quotas are about', () => registry.quotas.prepare(() => runner.breathe()));
   runner.once('compare the tree with the index', async () => {
     const startedAt = performance.now();
     const { repositories, failed } = await maintenance.verifyTree(() => runner.breathe());

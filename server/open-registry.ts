@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { ContentCache } from '../registry/content-cache.ts';
 import type { Context } from '../registry/context.ts';
+import { createQuotas } from '../registry/quota.ts';
 import { createRegistry, type Registry } from '../registry/registry.ts';
 import type { BlobDriver } from '../storage/blobs/driver.ts';
 import { openFilesystemDriver } from '../storage/blobs/filesystem.ts';
@@ -53,6 +54,7 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
       maxUploadSessions: config.uploads.maxSessions,
       uploadExpiryMs: config.uploads.expireAfterMs,
       collectionGraceMs: config.collection.graceMs,
+      quotas: createQuotas(config.quotas),
       undoMs: config.collection.undoMs,
       retention: config.retention,
       verifyReads: config.integrity.verifyReads,

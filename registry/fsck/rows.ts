@@ -16,10 +16,14 @@ export async function checkRows(scope: Scope): Promise<void> {
       if (id === undefined) continue;
       await dangling(scope, 'repository_blob', id, `links of ${name} to blobs`);
       await dangling(scope, 'tag', id, `tags of ${name}`);
+      // Rows that somebody took away were not taken off what is counted.
+      if (scope.isRepairing) await repositories.recount(name);
     }
-    if (names.length < PAGE) return;
+    if (names.length < PAGE) break;
     after = names.at(-1) ?? after;
   }
+  // Summed up anew by whoever asks next.
+  if (scope.isRepairing) await scope.context.metadata.quotas.forgetOthers([]);
 }
 
 async function repositoriesGone({ context, report, isRepairing, pause }: Scope): Promise<void> {

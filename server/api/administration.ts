@@ -9,6 +9,7 @@ import { guarded } from './guarded.ts';
 import { routeRetention } from './retention.ts';
 import { routeIntegrity } from './integrity.ts';
 import { isTooLarge, jsonOf, replying, route } from './routing.ts';
+import { routeSpace } from './space.ts';
 import { routeTasks } from './tasks.ts';
 import { routeUndo } from './undo.ts';
 
@@ -27,6 +28,7 @@ export function createAdministration(parts: AdministrationParts): express.Router
     if (await readOnly.get()) throw isReadOnly();
   };
   routeUndo(api, { ...parts, requireWritable });
+  routeSpace(api, parts);
   route(api, '/repositories/*name', {
     delete: replying(async (request) => {
       // As it came: a name needs no encoding, and `params` would be decoded.

@@ -2,7 +2,8 @@ import { parseDigest, parseDigestAlgorithm, type Digest } from '../../oci/digest
 import { RegistryError } from '../../oci/errors.ts';
 import { isRepositoryName, type RepositoryName, type UploadId } from '../../oci/names.ts';
 import type { Blob } from '../../registry/blobs.ts';
-import { rangeOf, type ChunkClaim, type UploadStatus } from '../../registry/uploads.ts';
+import { rangeOf, type ChunkClaim } from '../../registry/upload-claims.ts';
+import type { UploadStatus } from '../../registry/uploads.ts';
 import type { Exchange, Reply } from '../http/exchange.ts';
 import { parseContentRange } from '../http/ranges.ts';
 import type { Services } from './services.ts';

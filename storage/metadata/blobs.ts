@@ -2,6 +2,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/names.ts';
 import { queueBlob } from './collection.ts';
 import type { Database, Row, Transaction } from './database.ts';
+import { counting, resizeBlob } from './usage.ts';
 import { handlingKey } from './integrity.ts';
 
 export interface BlobRecord {
@@ -94,6 +95,7 @@ export class BlobRecords {
     tx: Transaction,
     blob: { digest: Digest; size: number; now: number; verifiedAt: number | undefined },
   ): Promise<number> {
+    const known = await tx.get('SELECT size FROM blob WHERE digest = ?', blob.digest);
     const row = await tx.get(
       `INSERT INTO blob (digest, size, state, last_used, verified_at) VALUES (?, ?, 'live', ?, ?)
        ON CONFLICT (digest) DO UPDATE SET size = excluded.size, last_used = excluded.last_used,
@@ -107,27 +109,32 @@ export class BlobRecords {
       blob.now,
       blob.verifiedAt ?? null,
     );
-    return Number(row?.['id']);
+    const id = Number(row?.['id']);
+    const more = blob.size - Number(known?.['size'] ?? blob.size);
+    if (more !== 0) await resizeBlob(tx, id, more);
+    return id;
   }
 
   async link(tx: Transaction, repositoryId: number, blobId: number, now: number): Promise<void> {
-    await tx.run(
-      'INSERT INTO repository_blob (repository_id, blob_id, linked_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
-      repositoryId,
-      blobId,
-      now,
-    );
+    await this.#insertLink(tx, repositoryId, blobId, now);
     await queueBlob(tx, blobId, now);
+  }
+
+  async #insertLink(tx: Transaction, repositoryId: number, blobId: number, now: number): Promise<void> {
+    const digest = (await tx.get('SELECT digest FROM blob WHERE id = ?', blobId))?.['digest'] as Digest;
+    await counting(tx, repositoryId, digest, () =>
+      tx.run(
+        'INSERT INTO repository_blob (repository_id, blob_id, linked_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+        repositoryId,
+        blobId,
+        now,
+      ),
+    );
   }
 
   /** `link` for what lies in the tree: looked at as garbage unless a manifest of the repository is known to need it. */
   async linkFound(tx: Transaction, repositoryId: number, blobId: number, now: number): Promise<void> {
-    await tx.run(
-      'INSERT INTO repository_blob (repository_id, blob_id, linked_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
-      repositoryId,
-      blobId,
-      now,
-    );
+    await this.#insertLink(tx, repositoryId, blobId, now);
     await tx.run(
       `INSERT INTO collection_queue (digest, since) SELECT b.digest, ? FROM blob b
        WHERE b.id = ? AND NOT EXISTS (
@@ -178,15 +185,11 @@ export class BlobRecords {
   }
 
   async unlink(tx: Transaction, repository: RepositoryName, digest: Digest, now: number): Promise<boolean> {
-    const id = (await tx.get('SELECT id FROM blob WHERE digest = ?', digest))?.['id'];
-    if (id !== undefined) await queueBlob(tx, Number(id), now);
-    const changed = await tx.run(
-      `DELETE FROM repository_blob WHERE repository_id = (SELECT id FROM repository WHERE name = ?)
-       AND blob_id = (SELECT id FROM blob WHERE digest = ?)`,
-      repository,
-      digest,
-    );
-    return changed > 0;
+    const id = Number((await tx.get('SELECT id FROM blob WHERE digest = ?', digest))?.['id'] ?? -1);
+    const repositoryId = Number((await tx.get('SELECT id FROM repository WHERE name = ?', repository))?.['id'] ?? -1);
+    if (id !== -1) await queueBlob(tx, id, now);
+    const sql = 'DELETE FROM repository_blob WHERE repository_id = ? AND blob_id = ?';
+    return (await counting(tx, repositoryId, digest, () => tx.run(sql, repositoryId, id))) > 0;
   }
 
   /**

@@ -1,6 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/names.ts';
 import type { Database, Queries, Row, Transaction, Value } from './database.ts';
+import { resizeBlob } from './usage.ts';
 import type { NewManifest, ReferenceKind } from './manifests.ts';
 
 /** Everything that the index says of a manifest. */
@@ -174,7 +175,10 @@ export class CheckRecords {
   }
 
   async setSize(tx: Transaction, digest: Digest, size: number): Promise<void> {
+    const row = await tx.get('SELECT id, size FROM blob WHERE digest = ?', digest);
+    if (row === undefined) return;
     await tx.run('UPDATE blob SET size = ? WHERE digest = ?', size, digest);
+    await resizeBlob(tx, Number(row['id']), size - Number(row['size']));
   }
 }
 

@@ -302,7 +302,10 @@ export async function queueRepository(tx: Transaction, repositoryId: number, now
   await tx.run(
     `INSERT INTO collection_queue (digest, since)
      SELECT b.digest, ? FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id WHERE rb.repository_id = ?
-     UNION SELECT digest, ? FROM manifest WHERE repository_id = ? ${TO_QUEUE}`,
+     UNION SELECT digest, ? FROM manifest WHERE repository_id = ?
+     UNION SELECT digest, ? FROM manifest_reference WHERE repository_id = ? AND kind <> 'subject' ${TO_QUEUE}`,
+    now,
+    repositoryId,
     now,
     repositoryId,
     now,

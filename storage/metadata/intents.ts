@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { RepositoryName } from '../../oci/names.ts';
-import type { Database, Transaction } from './database.ts';
+import type { Database, Queries, Transaction } from './database.ts';
+import { removeManifest } from './manifests.ts';
+import type { Usage } from './usage.ts';
 
 /**
  * The rows that say what is being changed, written before the tree is touched. A row is also the lock on its object:
@@ -63,6 +65,26 @@ export class IntentRecords {
     return (await this.#database.get('SELECT 1 FROM intent LIMIT 1')) !== undefined;
   }
 
+  /** Says what the change that holds the lock is going to add: whoever asks how much room is left counts it already. */
+  async reserve(tx: Transaction, key: string, { bytes, tags }: Usage): Promise<void> {
+    await tx.run('UPDATE intent SET bytes = ?, tags = ? WHERE key = ?', bytes, tags, key);
+  }
+
+  /** What changes under way are going to add, by repository. */
+  async reserved(
+    queries: Queries = this.#database,
+  ): Promise<readonly (Usage & { readonly repository: RepositoryName })[]> {
+    const rows = await queries.all(
+      `SELECT repository, sum(bytes) AS bytes, sum(tags) AS tags FROM intent WHERE bytes > 0 OR tags > 0
+       GROUP BY repository`,
+    );
+    return rows.map((row) => ({
+      repository: row['repository'] as RepositoryName,
+      bytes: Number(row['bytes']),
+      tags: Number(row['tags']),
+    }));
+  }
+
   /** Gives locks back; false when the owner did not have all of them any more. */
   async release(tx: Transaction, keys: readonly string[], owner: string): Promise<boolean> {
     let released = 0;
@@ -113,13 +135,14 @@ export class IntentRecords {
     );
     for (const key of keys) {
       if (!(await this.release(tx, [key], owner))) continue;
-      await tx.run(
-        `DELETE FROM manifest WHERE state = 'pending' AND 'manifest:' || ? || '@' || digest = ?
+      const pending = await tx.all(
+        `SELECT id FROM manifest WHERE state = 'pending' AND 'manifest:' || ? || '@' || digest = ?
          AND repository_id = (SELECT id FROM repository WHERE name = ?)`,
         repository,
         key,
         repository,
       );
+      for (const row of pending) await removeManifest(tx, Number(row['id']));
     }
   }
 }

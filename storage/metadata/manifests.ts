@@ -3,6 +3,7 @@ import { parseDigest } from '../../oci/digest.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
 import { queueManifest } from './collection.ts';
 import type { Database, Row, Transaction } from './database.ts';
+import { counting } from './usage.ts';
 import { dropKept, keepManifest } from './deletions.ts';
 
 export interface ManifestRecord {
@@ -157,19 +158,21 @@ export class ManifestRecords {
 
   /** Inserts the manifest as pending with its references; nobody can read it yet. */
   async insertPending(tx: Transaction, repositoryId: number, manifest: NewManifest, now: number): Promise<number> {
-    const row = await tx.get(
-      `INSERT INTO manifest (repository_id, digest, size, media_type, artifact_type, subject, annotations, bytes,
+    const insert = () =>
+      tx.get(
+        `INSERT INTO manifest (repository_id, digest, size, media_type, artifact_type, subject, annotations, bytes,
          state, pushed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) RETURNING id`,
-      repositoryId,
-      manifest.digest,
-      manifest.size,
-      manifest.mediaType,
-      manifest.artifactType ?? null,
-      manifest.subject ?? null,
-      manifest.annotations === undefined ? null : JSON.stringify(manifest.annotations),
-      manifest.bytes ?? null,
-      now,
-    );
+        repositoryId,
+        manifest.digest,
+        manifest.size,
+        manifest.mediaType,
+        manifest.artifactType ?? null,
+        manifest.subject ?? null,
+        manifest.annotations === undefined ? null : JSON.stringify(manifest.annotations),
+        manifest.bytes ?? null,
+        now,
+      );
+    const row = await counting(tx, repositoryId, manifest.digest, insert);
     const id = Number(row?.['id']);
     await this.#insertReferences(tx, { id, repositoryId }, manifest);
     return id;
@@ -184,17 +187,19 @@ export class ManifestRecords {
   ): Promise<void> {
     // What it does not need after all may have nothing else that needs it.
     await queueManifest(tx, known.id, now);
-    await tx.run(
-      `UPDATE manifest SET size = ?, media_type = ?, artifact_type = ?, subject = ?, annotations = ?, bytes = ?,
+    const update = () =>
+      tx.run(
+        `UPDATE manifest SET size = ?, media_type = ?, artifact_type = ?, subject = ?, annotations = ?, bytes = ?,
          expires_after = NULL WHERE id = ?`,
-      manifest.size,
-      manifest.mediaType,
-      manifest.artifactType ?? null,
-      manifest.subject ?? null,
-      manifest.annotations === undefined ? null : JSON.stringify(manifest.annotations),
-      manifest.bytes ?? null,
-      known.id,
-    );
+        manifest.size,
+        manifest.mediaType,
+        manifest.artifactType ?? null,
+        manifest.subject ?? null,
+        manifest.annotations === undefined ? null : JSON.stringify(manifest.annotations),
+        manifest.bytes ?? null,
+        known.id,
+      );
+    await counting(tx, known.repositoryId, manifest.digest, update);
     await tx.run('DELETE FROM manifest_reference WHERE manifest_id = ?', known.id);
     await this.#insertReferences(tx, known, manifest);
     // How long it is to stay was read from what was wrong.
@@ -239,8 +244,7 @@ export class ManifestRecords {
   async remove(tx: Transaction, id: number, { now, isKept }: { now: number; isKept: boolean }): Promise<void> {
     if (isKept) await keepManifest(tx, id, now);
     await queueManifest(tx, id, now);
-    await tx.run('DELETE FROM manifest_reference WHERE manifest_id = ?', id);
-    await tx.run('DELETE FROM manifest WHERE id = ?', id);
+    await removeManifest(tx, id);
   }
 
   /** Manifests of the repository whose subject is `subject`, in the order of their digests, behind `after`. */
@@ -279,4 +283,14 @@ export class ManifestRecords {
     );
     return rows.map((row) => parseDigest(String(row['digest'])));
   }
+}
+
+/** The row with its references, and what the repository counts for it. */
+export async function removeManifest(tx: Transaction, id: number): Promise<void> {
+  const row = await tx.get('SELECT repository_id, digest FROM manifest WHERE id = ?', id);
+  if (row === undefined) return;
+  await counting(tx, Number(row['repository_id']), row['digest'] as Digest, async () => {
+    await tx.run('DELETE FROM manifest_reference WHERE manifest_id = ?', id);
+    await tx.run('DELETE FROM manifest WHERE id = ?', id);
+  });
 }

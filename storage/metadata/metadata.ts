@@ -12,8 +12,10 @@ import { start } from './migrations/0001-start.ts';
 import { addCollection } from './migrations/0002-collection.ts';
 import { addSpace } from './migrations/0003-space.ts';
 import { migrate } from './migrations/migrate.ts';
+import { QuotaRecords } from './quotas.ts';
 import { OrphanedRows } from './orphaned-rows.ts';
 import { RepositoryRecords } from './repositories.ts';
+import { SpaceRecords } from './space.ts';
 import { RetentionRecords } from './retention.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
 import { SnapshotRecords } from './snapshot.ts';
@@ -36,6 +38,8 @@ export interface Metadata {
   readonly integrity: IntegrityRecords;
   readonly check: CheckRecords;
   readonly collection: CollectionRecords;
+  readonly quotas: QuotaRecords;
+  readonly space: SpaceRecords;
   readonly pauses: CollectionPauseRecords;
   readonly snapshot: SnapshotRecords;
   readonly deletions: DeletionRecords;
@@ -79,6 +83,8 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     integrity: new IntegrityRecords(database),
     check: new CheckRecords(database),
     collection: new CollectionRecords(database),
+    quotas: new QuotaRecords(database),
+    space: new SpaceRecords(database),
     pauses: new CollectionPauseRecords(database),
     snapshot: new SnapshotRecords(database),
     deletions: new DeletionRecords(database),

@@ -1,8 +1,9 @@
 import { isRepositoryName, type RepositoryName } from '../../oci/names.ts';
 import { queueRepository } from './collection.ts';
-import type { Database, Row, Transaction } from './database.ts';
+import type { Database, Queries, Row, Transaction } from './database.ts';
 import { keepRepository } from './deletions.ts';
 import { rememberRepository } from './tag-history.ts';
+import { addUsage, forgetUsage, recountedUsage, type Usage } from './usage.ts';
 
 export interface RepositoryRecord {
   /** Never given to another, also not of the same name. */
@@ -84,20 +85,6 @@ export class RepositoryRecords {
     );
   }
 
-  /** Counts anew what its blobs and manifests take. */
-  async recount(name: RepositoryName): Promise<void> {
-    await this.#database.write('relaxed', (tx) =>
-      tx.run(
-        `UPDATE repository SET bytes =
-           coalesce((SELECT sum(b.size) FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
-                     WHERE rb.repository_id = repository.id), 0)
-           + coalesce((SELECT sum(m.size) FROM manifest m WHERE m.repository_id = repository.id), 0)
-         WHERE name = ?`,
-        name,
-      ),
-    );
-  }
-
   /**
    * Removes the repository with all its rows.
    *
@@ -113,6 +100,7 @@ export class RepositoryRecords {
     if (isKept) await keepRepository(tx, id, name, now);
     await rememberRepository(tx, id, name, now);
     await queueRepository(tx, id, now);
+    await forgetUsage(tx, id);
     await tx.run('DELETE FROM tag WHERE repository_id = ?', id);
     // Not left to the cascade: this one has an index, the foreign key has none of its own.
     await tx.run('DELETE FROM manifest_reference WHERE repository_id = ?', id);
@@ -120,6 +108,24 @@ export class RepositoryRecords {
     await tx.run('DELETE FROM repository_blob WHERE repository_id = ?', id);
     await tx.run('DELETE FROM upload WHERE repository = ?', name);
     await tx.run('DELETE FROM repository WHERE id = ?', id);
+  }
+
+  /** What the repository uses, as it is counted with each change. */
+  async usage(name: RepositoryName, queries: Queries = this.#database): Promise<Usage> {
+    const row = await queries.get('SELECT bytes, tag_count FROM repository WHERE name = ?', name);
+    return { bytes: Number(row?.['bytes'] ?? 0), tags: Number(row?.['tag_count'] ?? 0) };
+  }
+
+  /** Counts anew what the repository uses, from its rows. @returns what was counted before, and what is right */
+  async recount(name: RepositoryName): Promise<{ readonly before: Usage; readonly after: Usage }> {
+    return this.#database.write('relaxed', async (tx) => {
+      const before = await this.usage(name, tx);
+      const id = await this.id(tx, name);
+      if (id === undefined) return { before, after: before };
+      const after = await recountedUsage(tx, id);
+      await addUsage(tx, id, { bytes: after.bytes - before.bytes, tags: after.tags - before.tags });
+      return { before, after };
+    });
   }
 
   /** Names behind `after`, in the order of their bytes, at most `limit`. */

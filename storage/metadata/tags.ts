@@ -1,6 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
 import type { Database, Transaction } from './database.ts';
+import { addUsage } from './usage.ts';
 import { rememberTag, type TagChangeCause } from './tag-history.ts';
 
 export class TagRecords {
@@ -62,6 +63,7 @@ export class TagRecords {
       change.manifestId,
       change.now,
     );
+    if (previous === undefined) await addUsage(tx, change.repositoryId, { bytes: 0, tags: 1 });
     await rememberTag(tx, { ...change, previous });
   }
 
@@ -73,6 +75,7 @@ export class TagRecords {
     const previous = await this.digest(tx, change.repositoryId, change.tag);
     if (previous === undefined) return;
     await tx.run('DELETE FROM tag WHERE repository_id = ? AND name = ?', change.repositoryId, change.tag);
+    await addUsage(tx, change.repositoryId, { bytes: 0, tags: -1 });
     await rememberTag(tx, { ...change, digest: undefined, previous });
   }
 }

@@ -1,6 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import { NOTHING_NEEDS_IT, queueDigest } from './collection.ts';
 import type { Database, Transaction } from './database.ts';
+import { resizeBlob } from './usage.ts';
 
 /** Content of the store, as it was found there or as the index has it. */
 export interface SizedContent {
@@ -59,6 +60,9 @@ export class UnknownBytesRecords {
 
   /** What a row says of the size was wrong: whoever hashed that hashed something else. */
   async correctSize(tx: Transaction, { digest, size }: SizedContent): Promise<void> {
-    await tx.run('UPDATE blob SET size = ?, verified_at = NULL WHERE digest = ? AND size <> ?', size, digest, size);
+    const row = await tx.get('SELECT id, size FROM blob WHERE digest = ? AND size <> ?', digest, size);
+    if (row === undefined) return;
+    await tx.run('UPDATE blob SET size = ?, verified_at = NULL WHERE digest = ?', size, digest);
+    await resizeBlob(tx, Number(row['id']), size - Number(row['size']));
   }
 }

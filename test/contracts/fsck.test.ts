@@ -18,6 +18,14 @@ async function flip(file: string): Promise<void> {
   await writeFile(file, bytes);
 }
 
+/** What quotas go by is what is there. */
+async function assertCounted({ metadata }: OpenedRegistry): Promise<void> {
+  for (const each of await metadata.repositories.page('', 100)) {
+    const { before, after } = await metadata.repositories.recount(each);
+    assert.deepEqual(before, after, each);
+  }
+}
+
 const DRILLS: Readonly<Record<string, Drill>> = {
   'a byte of a small blob flipped': {
     damage: (store) => flip(store.blob(store.sample.small)),
@@ -219,6 +227,7 @@ describe('a check of a store', () => {
         assert.deepEqual(kindsOf(await fsck(opened)), found, 'a check changes nothing');
         const repaired = await fsck(opened, { isRepairing: true });
         assert.equal(repaired.repaired, repaired.differences, JSON.stringify(repaired.findings));
+        await assertCounted(opened);
         assert.deepEqual(kindsOf(await fsck(opened)), lost);
         await servesRightlyOrRefuses(opened, store);
         await opened.registry.maintenance.verifyTree(async () => {});

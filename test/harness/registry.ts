@@ -48,6 +48,7 @@ export async function openTestRegistry(options: RegistryOptions): Promise<Opened
       maxUploadSessions: 100,
       uploadExpiryMs: 3_600_000,
       collectionGraceMs: 3_600_000,
+      quotas: [],
       undoMs: 0,
       retention: { tags: [], untagged: [], expiryLabels: true },
       verifyReads: 'stale',

@@ -12,7 +12,13 @@ export interface Refusal {
  * Holds an answer to what the spec and we promise of every refusal: the status, the JSON form with one of the spec's
  * codes, and a reason that a person can act on.
  */
-export function assertRefused(answer: Answer, status: number, code: ErrorCode, reason?: RegExp): Refusal {
+export function assertRefused(
+  answer: Answer,
+  status: number,
+  code: ErrorCode,
+  reason?: RegExp,
+  message: string = ERROR_CODES[code].message,
+): Refusal {
   assert.equal(answer.status, status, answer.text);
   assert.equal(answer.header('Content-Type'), 'application/json');
   assert.equal(Number(answer.header('Content-Length')), answer.bytes.length);
@@ -21,10 +27,17 @@ export function assertRefused(answer: Answer, status: number, code: ErrorCode, r
   const [error] = body.errors;
   assert.ok(error !== undefined && body.errors.length === 1, answer.text);
   assert.equal(error.code, code, answer.text);
-  assert.equal(error.message, ERROR_CODES[code].message);
+  assert.equal(error.message, message);
   assert.ok(typeof error.detail?.reason === 'string' && error.detail.reason.length > 5, `no reason: ${answer.text}`);
   if (reason !== undefined) assert.match(error.detail.reason, reason);
   return error;
+}
+
+/** The same for what has no room in a quota: most clients show the message and nothing else. */
+export function assertNoRoom(answer: Answer, reason: RegExp): Refusal {
+  const { message, detail } = (answer.json() as { errors: [Refusal] }).errors[0];
+  assert.equal(message, detail.reason);
+  return assertRefused(answer, 403, 'DENIED', reason, message);
 }
 
 /** The same for HEAD, whose answers have no body. */

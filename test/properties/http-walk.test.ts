@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import * as fc from 'fast-check';
+import { parseRepositoryName } from '../../oci/names.ts';
+import type { TestService } from '../harness/service.ts';
 import type { Answer, Client } from '../http/client.ts';
 import { digestOf, putManifest, repositoriesOf } from '../http/content.ts';
 import { describeOnDrivers } from '../http/suite.ts';
@@ -90,6 +92,14 @@ const step = fc.oneof(
   { weight: 1, arbitrary: name.map((which) => deleteRepository(which)) },
 );
 
+/** What is counted with each change is what is there. */
+async function assertCounted({ repositories }: TestService['service']['metadata'], prefix: string, model: Model) {
+  for (const each of model.names) {
+    const { before, after } = await repositories.recount(parseRepositoryName(prefix + each));
+    assert.deepEqual(before, after, each);
+  }
+}
+
 /** Where every walk begins: an image, and the refusal to take a layer away from it. */
 const OPENING = [pushBlob('a', 0), pushBlob('a', 2), pushManifest('a', 0, 'latest'), deleteBlob('a', 2)];
 
@@ -142,6 +152,7 @@ describeOnDrivers('any walk through pushes and deletions', (setup) => {
         const { answer, expected } = await apply(setup.client, prefix, model);
         assert.equal(answer.status, expected, `${text}: ${answer.text}`);
         await assertAgrees(setup.client, prefix, model);
+        await assertCounted(setup.service.service.metadata, prefix, model);
       }
     });
     await fc.assert(property, { numRuns: 12 });

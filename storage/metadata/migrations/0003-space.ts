@@ -10,7 +10,11 @@ import type { ColumnTypes } from '../database.ts';
  * - `manifest.pulled_at`: when somebody pulled it last, to within minutes; `manifest.untagged_since`: since when it was
  *   seen without a tag, an index or a subject that keeps it; `manifest.expires_after`: how many milliseconds it is
  *   to stay by its labels or annotations
- * - `repository.bytes`: what its blobs and manifests take, each counted once
+ * - `repository.bytes`: what its blobs and manifests take, each digest counted once; `repository.tag_count`: how many tags
+ *   it has
+ * - `intent.bytes`, `intent.tags`: what the change will add to these when it comes to its end
+ * - `quota_sum`: the same for all repositories together that a quota fits, by the quota's patterns, as far as their ids are
+ *   at most `seen_id`; `quota_member`: which these are
  * - `task`: what an operator asked the server for, and how far it is
  */
 export function addSpace(types: ColumnTypes): readonly string[] {
@@ -20,10 +24,21 @@ export function addSpace(types: ColumnTypes): readonly string[] {
     `ALTER TABLE manifest ADD COLUMN expires_after ${types.integer}`,
     `CREATE INDEX manifest_by_expiry ON manifest (repository_id) WHERE expires_after IS NOT NULL`,
     `ALTER TABLE repository ADD COLUMN bytes ${types.integer} NOT NULL DEFAULT 0`,
-    `UPDATE repository SET bytes =
+    `ALTER TABLE repository ADD COLUMN tag_count ${types.integer} NOT NULL DEFAULT 0`,
+    `UPDATE repository SET tag_count = (SELECT count(*) FROM tag t WHERE t.repository_id = repository.id), bytes =
        coalesce((SELECT sum(b.size) FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
-                 WHERE rb.repository_id = repository.id), 0)
+                 WHERE rb.repository_id = repository.id AND NOT EXISTS (
+                   SELECT 1 FROM manifest m WHERE m.repository_id = rb.repository_id AND m.digest = b.digest)), 0)
        + coalesce((SELECT sum(m.size) FROM manifest m WHERE m.repository_id = repository.id), 0)`,
+    `ALTER TABLE intent ADD COLUMN bytes ${types.integer} NOT NULL DEFAULT 0`,
+    `ALTER TABLE intent ADD COLUMN tags ${types.integer} NOT NULL DEFAULT 0`,
+    `CREATE TABLE quota_sum (
+       id ${types.id}, patterns TEXT NOT NULL UNIQUE, bytes ${types.integer} NOT NULL,
+       tag_count ${types.integer} NOT NULL, seen_id ${types.integer} NOT NULL)`,
+    `CREATE TABLE quota_member (
+       repository_id ${types.integer} NOT NULL, quota_id ${types.integer} NOT NULL REFERENCES quota_sum (id) ON DELETE CASCADE,
+       PRIMARY KEY (repository_id, quota_id)) ${types.clustered}`,
+    `CREATE INDEX quota_member_by_quota ON quota_member (quota_id)`,
     `CREATE INDEX repository_by_verification ON repository (verified_run)`,
     `ALTER TABLE tag_history ADD COLUMN cause TEXT`,
     `CREATE INDEX tag_history_by_time ON tag_history (changed_at)`,

@@ -1,0 +1,101 @@
+import type { Digest } from '../../oci/digest.ts';
+import type { Transaction } from './database.ts';
+
+/** How much of what quotas are about. */
+export interface Usage {
+  readonly bytes: number;
+  readonly tags: number;
+}
+
+export const NOTHING_USED: Usage = { bytes: 0, tags: 0 };
+
+/*
+ * What repositories use is counted in the transaction that changes it: `repository.bytes` and `repository.tag_count`, and
+ * the sums of the quotas that hold for several of them. Digests count once in each repository.
+ */
+
+/** What the repository counts for a digest: its manifest, pending or not; else the blob that it has; else 0. In bytes. */
+export async function countedBytes(tx: Transaction, repositoryId: number, digest: Digest): Promise<number> {
+  const row = await tx.get(
+    `SELECT coalesce(
+       (SELECT m.size FROM manifest m WHERE m.repository_id = ? AND m.digest = ?),
+       (SELECT b.size FROM blob b JOIN repository_blob rb ON rb.blob_id = b.id AND rb.repository_id = ?
+        WHERE b.digest = ?), 0) AS bytes`,
+    repositoryId,
+    digest,
+    repositoryId,
+    digest,
+  );
+  return Number(row?.['bytes'] ?? 0);
+}
+
+/** Makes a change that concerns one digest of the repository, and counts what it comes to. */
+export async function counting<T>(
+  tx: Transaction,
+  repositoryId: number,
+  digest: Digest,
+  change: () => Promise<T>,
+): Promise<T> {
+  const before = await countedBytes(tx, repositoryId, digest);
+  const result = await change();
+  await addUsage(tx, repositoryId, { bytes: (await countedBytes(tx, repositoryId, digest)) - before, tags: 0 });
+  return result;
+}
+
+/** @param more negative for what is there no more */
+export async function addUsage(tx: Transaction, repositoryId: number, { bytes, tags }: Usage): Promise<void> {
+  if (bytes === 0 && tags === 0) return;
+  await tx.run(
+    'UPDATE repository SET bytes = bytes + ?, tag_count = tag_count + ? WHERE id = ?',
+    bytes,
+    tags,
+    repositoryId,
+  );
+  await tx.run(
+    `UPDATE quota_sum SET bytes = bytes + ?, tag_count = tag_count + ?
+     WHERE id IN (SELECT quota_id FROM quota_member WHERE repository_id = ?)`,
+    bytes,
+    tags,
+    repositoryId,
+  );
+}
+
+// Repositories that have the blob and no manifest of the same digest, which would be counted instead.
+const COUNT_IT = `
+  SELECT rb.repository_id FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
+  WHERE rb.blob_id = ? AND NOT EXISTS (
+    SELECT 1 FROM manifest m WHERE m.repository_id = rb.repository_id AND m.digest = b.digest)`;
+
+/** The stored bytes of a blob turned out to be more, or fewer: everywhere. */
+export async function resizeBlob(tx: Transaction, blobId: number, more: number): Promise<void> {
+  await tx.run(`UPDATE repository SET bytes = bytes + ? WHERE id IN (${COUNT_IT})`, more, blobId);
+  await tx.run(
+    `UPDATE quota_sum SET bytes = bytes + ? * (
+       SELECT count(*) FROM quota_member q WHERE q.quota_id = quota_sum.id AND q.repository_id IN (${COUNT_IT}))`,
+    more,
+    blobId,
+  );
+}
+
+/** All of a repository that goes. Before its row does. */
+export async function forgetUsage(tx: Transaction, repositoryId: number): Promise<void> {
+  const row = await tx.get('SELECT bytes, tag_count FROM repository WHERE id = ?', repositoryId);
+  if (row === undefined) return;
+  await addUsage(tx, repositoryId, { bytes: -Number(row['bytes']), tags: -Number(row['tag_count']) });
+  await tx.run('DELETE FROM quota_member WHERE repository_id = ?', repositoryId);
+}
+
+/** What the repository uses, counted anew from its rows; changes nothing. One query over everything that it has. */
+export async function recountedUsage(tx: Transaction, repositoryId: number): Promise<Usage> {
+  const row = await tx.get(
+    `SELECT coalesce((SELECT sum(m.size) FROM manifest m WHERE m.repository_id = ?), 0)
+       + coalesce((SELECT sum(b.size) FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
+                   WHERE rb.repository_id = ? AND NOT EXISTS (
+                     SELECT 1 FROM manifest m WHERE m.repository_id = rb.repository_id AND m.digest = b.digest)), 0) AS bytes,
+       (SELECT count(*) FROM tag t WHERE t.repository_id = ?) AS tags`,
+    repositoryId,
+    repositoryId,
+    repositoryId,
+  );
+  return { bytes: Number(row?.['bytes'] ?? 0), tags: Number(row?.['tags'] ?? 0) };
+}
