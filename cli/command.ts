@@ -33,6 +33,7 @@ const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   backup: ['keep', 'snapshot', 'json'],
   restore: ['snapshot', 'json'],
   tag: ['json', 'all'],
+  fsck: ['json', 'repair', 'quick'],
 };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
@@ -49,6 +50,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   index: async (...all) => (await import('./rebuild.ts')).indexCommand(...all),
   backup: async (...all) => (await import('./backup.ts')).backupCommand(...all),
   restore: async (...all) => (await import('./restore.ts')).restoreCommand(...all),
+  fsck: async (...all) => (await import('./fsck.ts')).fsckCommand(...all),
   tag: async (...all) => (await import('./tag.ts')).tagCommand(...all),
 };
 

@@ -56,6 +56,11 @@ Usage
   entrepot tag restore NAME --all
       Bring back what a tag was before its last change, or a digest of its history; or all
       tags that went with their repository. Beside a running server or without one.
+  entrepot fsck [--repair] [--quick]
+      Say whether everything is whole: tree and index against each other, every blob hashed
+      (--quick: only its size). With --repair, put right what can be.
+  entrepot fsck status
+      Say how far the server is with reading its blobs again.
   entrepot read-only [on|off]
       Refuse pushes and deletions for now, while serving pulls; without a word, say how it is.
 

@@ -1,20 +1,25 @@
-import { algorithmOf, type Digest } from '../oci/digest.ts';
+import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/names.ts';
 import { StorageError, type BlobReader, type ByteRange } from '../storage/blobs/driver.ts';
-import type { BlobRecord } from '../storage/metadata/blobs.ts';
+import type { BlobLookup, BlobRecord } from '../storage/metadata/blobs.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import { blobKey, layerKey, layerLinkKey, linkBytes } from '../storage/layout.ts';
 import type { Adoption } from './adoption.ts';
 import { CACHED_CONTENT_MAX_BYTES } from './content-cache.ts';
 import type { Context } from './context.ts';
-import { RunningDigest } from './hashing.ts';
 import { changing } from './intents.ts';
+import { hasDigest, type Handled } from './quarantine.ts';
 import type { Rights } from './rights.ts';
-import { blobUnknown } from './unknown.ts';
+import { suspect } from './stored-bytes.ts';
+import { blobDamaged, blobUnknown } from './unknown.ts';
+import type { VerifiedReads } from './verified-reads.ts';
 
 // Base images are in all repositories; most callers may pull from the first that has them.
 const HOLDERS_PAGE = 50;
+
+// Takes a millisecond. What is larger is hashed while it is sent.
+const HASHED_FIRST_MAX_BYTES = 1024 * 1024;
 
 /** A blob that a repository has. */
 export interface Blob {
@@ -23,14 +28,19 @@ export interface Blob {
   readonly size: number;
 }
 
+/** With what the index says of it. */
+export type KnownBlob = Blob & BlobRecord;
+
 /** The blobs of repositories: reading, mounting and deleting them. Pushing is in `uploads.ts`. */
 export class Blobs {
   readonly #context: Context;
   readonly #adoption: Adoption;
+  readonly #reads: VerifiedReads;
 
-  constructor(context: Context, adoption: Adoption) {
+  constructor(context: Context, adoption: Adoption, reads: VerifiedReads) {
     this.#context = context;
     this.#adoption = adoption;
+    this.#reads = reads;
   }
 
   /**
@@ -38,10 +48,13 @@ export class Blobs {
    *
    * @throws RegistryError `BLOB_UNKNOWN`
    */
-  async get(name: RepositoryName, digest: Digest): Promise<Blob> {
-    const blob = await this.find(name, digest);
-    if (blob !== undefined) return blob;
-    throw blobUnknown(name, digest);
+  async get(name: RepositoryName, digest: Digest): Promise<KnownBlob> {
+    return this.#known(name, digest, await this.#lookup(name, digest));
+  }
+
+  #known(name: RepositoryName, digest: Digest, found: BlobLookup | undefined): KnownBlob {
+    if (found?.blob !== undefined) return { digest, ...found.blob };
+    throw found?.isDamaged === true ? blobDamaged(name, digest) : blobUnknown(name, digest);
   }
 
   /**
@@ -49,14 +62,13 @@ export class Blobs {
    *
    * @throws RegistryError `BLOB_UNKNOWN`
    */
-  async promise(name: RepositoryName, digest: Digest): Promise<Blob> {
+  async promise(name: RepositoryName, digest: Digest): Promise<KnownBlob> {
     const { now, settings } = this.#context;
-    const blob = await this.#lookup(name, digest);
+    const blob = this.#known(name, digest, await this.#lookup(name, digest));
     // Half of the grace is left without a write; most of what is asked for was used a moment ago.
-    if (blob !== undefined && blob.lastUsed > now() - settings.collectionGraceMs / 2)
-      return { digest, size: blob.size };
-    if (blob === undefined || !(await this.#touched(name, digest))) throw blobUnknown(name, digest);
-    return { digest, size: blob.size };
+    if (blob.lastUsed > now() - settings.collectionGraceMs / 2) return blob;
+    if (!(await this.#touched(name, digest))) throw blobUnknown(name, digest);
+    return blob;
   }
 
   /** A disk that is full takes no push either: nothing is promised that could be kept. */
@@ -72,11 +84,11 @@ export class Blobs {
   }
 
   async find(name: RepositoryName, digest: Digest): Promise<Blob | undefined> {
-    const found = await this.#lookup(name, digest);
-    return found && { digest, size: found.size };
+    const blob = (await this.#lookup(name, digest))?.blob;
+    return blob && { digest, size: blob.size };
   }
 
-  async #lookup(name: RepositoryName, digest: Digest): Promise<BlobRecord | undefined> {
+  async #lookup(name: RepositoryName, digest: Digest): Promise<BlobLookup | undefined> {
     const { blobs } = this.#context.metadata;
     let found = await blobs.lookup(name, digest);
     const isKnown =
@@ -85,7 +97,7 @@ export class Blobs {
       await this.#adoption.layer(name, digest);
       found = await blobs.lookup(name, digest);
     }
-    return found?.blob;
+    return found;
   }
 
   /** The whole of a small blob, from memory where possible; undefined when it is large. */
@@ -95,13 +107,31 @@ export class Blobs {
     if (cached !== undefined) return cached;
     const bytes = await this.#context.driver.readSmall(blobKey(blob.digest), CACHED_CONTENT_MAX_BYTES);
     if (bytes === undefined) return this.#isGone(name, blob);
-    if (bytes.length !== blob.size) throw this.#hasWrongSize(blob, bytes.length);
     // Another server may have stored it. What is wrong must not be kept beyond the push that puts it right.
-    if (new RunningDigest(algorithmOf(blob.digest)).update([bytes]).current() !== blob.digest) {
-      throw new StorageError('unavailable', `blob ${blob.digest} has another digest in the store: push it again`);
+    if (bytes.length !== blob.size || !hasDigest(blob.digest, bytes)) {
+      throw damageOf(name, blob, await suspect(this.#context, blob.digest, 'its bytes have another digest'));
     }
     this.#context.cache.set(blob.digest, bytes);
     return bytes;
+  }
+
+  /**
+   * Opens the whole blob; to be closed by the caller. One that nobody hashed for long is hashed before, or while it is
+   * read: then its reader gives the last bytes only when they all are the right ones.
+   *
+   * @throws RegistryError `BLOB_UNKNOWN` when its bytes are damaged
+   */
+  async openWhole(name: RepositoryName, blob: KnownBlob): Promise<BlobReader> {
+    // Before it is opened: what lies there afterwards may be something else.
+    const seen = await this.#context.driver.stat(blobKey(blob.digest));
+    if (seen === undefined || !this.#reads.isWanted(blob, seen)) return this.open(name, blob);
+    if (blob.size <= HASHED_FIRST_MAX_BYTES) {
+      const became = await this.#reads.check(blob.digest, blob.verifiedAt);
+      if (became !== 'right') throw damageOf(name, blob, became);
+      return this.open(name, blob);
+    }
+    const reader = await this.open(name, blob);
+    return this.#reads.wrap(reader, blob.digest, blob.verifiedAt, seen);
   }
 
   /** Opens the blob's bytes; to be closed by the caller. */
@@ -120,6 +150,7 @@ export class Blobs {
   }
 
   #hasWrongSize(blob: Blob, actual: number): StorageError {
+    this.#reads.suspect(blob.digest, `it has ${actual} bytes in the store, not ${blob.size}`);
     return new StorageError('truncated', `blob ${blob.digest} has ${actual} bytes in the store, not ${blob.size}`);
   }
 
@@ -211,6 +242,12 @@ export class Blobs {
       await held.finish('durable', (tx) => metadata.blobs.unlink(tx, name, digest, now()));
     });
   }
+}
+
+function damageOf(name: RepositoryName, { digest }: Blob, became: Handled | 'right'): Error {
+  if (became === 'quarantined') return blobDamaged(name, digest);
+  // Whoever asks again gets what is there then.
+  return new StorageError('unavailable', `blob ${digest} had other bytes in the store a moment ago`);
 }
 
 function isNeeded(digest: Digest, manifest: string): RegistryError {

@@ -223,6 +223,7 @@ export class Collection {
     const hindrance = await collection.hindrance(tx, digest, before);
     if (hindrance === 'needed') await this.#letBe(tx, digest);
     else if (hindrance === 'in use') await collection.queue(tx, digest, this.#context.now());
+    else if (await collection.dropDamaged(tx, digest)) return this.#forgotten(tx, digest);
     else if (await collection.condemn(tx, digest)) return true;
     // Was condemned in an earlier round; or there is no row, and nothing to remove.
     else return (await collection.lastUsed(tx, digest)) !== undefined || this.#forgotten(tx, digest);

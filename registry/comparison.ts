@@ -1,17 +1,15 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Digest } from '../oci/digest.ts';
-import type { RepositoryName, Tag } from '../oci/names.ts';
+import type { RepositoryName } from '../oci/names.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import type { NewManifest } from '../storage/metadata/manifests.ts';
 import type { Context } from './context.ts';
+import { damagedManifest } from './hold-reasons.ts';
 import { changing, type Subject } from './intents.ts';
+import { applyObservations, isAnyBeingDeleted, observe, type Observation } from './observations.ts';
+import { handleDamage, rightBytes } from './quarantine.ts';
+import { reconsider, suspect } from './stored-bytes.ts';
 import type { Tree } from './tree.ts';
-
-/** What the tree says of an object; undefined parts mean that it is not there. */
-type Observation =
-  | { readonly layer: Digest; readonly size: number | undefined }
-  | { readonly manifest: Digest; readonly row: NewManifest | undefined }
-  | { readonly tag: Tag; readonly digest: Digest | undefined };
 
 /**
  * How much of what both have is compared.
@@ -47,12 +45,12 @@ export class Comparison {
     for (const subject of subjects) if (!(await this.#agrees(name, subject, depth))) different.push(subject);
     if (different.length === 0) return 0;
     // What is being collected is not to be seen half there.
-    const isBlocked = (tx: Transaction) => this.#isAnyBeingDeleted(tx, different);
+    const isBlocked = (tx: Transaction) => isAnyBeingDeleted(this.#context, tx, different);
     await changing(this.#context, { name, subjects: different, isBlocked }, async (held) => {
       const observations: Observation[] = [];
-      for (const subject of different) observations.push(...(await this.#observe(name, subject)));
+      for (const subject of different) observations.push(...(await observe(this.#tree, name, subject)));
       const run = await runForNew();
-      await held.finish('relaxed', (tx) => this.#apply(tx, name, run, observations));
+      await held.finish('relaxed', (tx) => applyObservations(this.#context, tx, name, run, observations));
     });
     return different.length;
   }
@@ -65,35 +63,57 @@ export class Comparison {
     await metadata.write('relaxed', (tx) => metadata.collection.hold(tx, reason));
   }
 
-  async #isAnyBeingDeleted(tx: Transaction, subjects: readonly Subject[]): Promise<boolean> {
-    const { blobs } = this.#context.metadata;
-    for (const subject of subjects) {
-      if (subject === 'whole repository' || 'tag' in subject) continue;
-      if (await blobs.isBeingDeleted(tx, 'layer' in subject ? subject.layer : subject.manifest)) return true;
-    }
-    return false;
+  async #agrees(name: RepositoryName, subject: Subject, depth: Depth): Promise<boolean> {
+    if (subject === 'whole repository') return false;
+    if ('layer' in subject) return this.#agreesOnLayer(name, subject.layer);
+    if ('manifest' in subject) return this.#agreesOnManifest(name, subject.manifest, depth);
+    const known = await this.#context.metadata.manifests.lookupByTag(name, subject.tag);
+    const digest = known?.manifest?.digest ?? known?.damaged?.digest;
+    return digest === (await this.#tree.tag(name, subject.tag));
   }
 
-  async #agrees(name: RepositoryName, subject: Subject, depth: Depth): Promise<boolean> {
+  async #agreesOnLayer(name: RepositoryName, digest: Digest): Promise<boolean> {
+    const known = await this.#context.metadata.blobs.lookup(name, digest);
+    if (await this.#tree.isLinkedElsewhere(name, digest))
+      await this.holdCollection(`${name} links ${digest} to another blob`);
+    const size = await this.#tree.layer(name, digest);
+    if (known?.isDamaged === true && (await this.#tree.hasLayer(name, digest))) {
+      // Known as such; unless another server stored it anew, the repository keeps it for the push that heals it.
+      return size === undefined || !(await reconsider(this.#context, digest)) || this.#agreesOnLayer(name, digest);
+    }
+    if (size !== undefined || known?.blob === undefined) return known?.blob?.size === size;
+    return this.#isLost(name, digest);
+  }
+
+  /** Bytes of a blob that an image needs are gone: no other server removes them with the link left in place. */
+  async #isLost(name: RepositoryName, digest: Digest): Promise<boolean> {
     const { metadata } = this.#context;
-    if (subject === 'whole repository') return false;
-    if ('layer' in subject) {
-      const known = (await metadata.blobs.lookup(name, subject.layer))?.blob?.size;
-      if (await this.#tree.isLinkedElsewhere(name, subject.layer))
-        await this.holdCollection(`${name} links ${subject.layer} to another blob`);
-      return known === (await this.#tree.layer(name, subject.layer));
+    if (!(await this.#tree.hasLayer(name, digest))) return false;
+    const needed = await metadata.write('relaxed', (tx) => metadata.blobs.neededBy(tx, name, digest));
+    if (needed === undefined) return false;
+    const cause = `its bytes are gone from the store, and ${name} needs it`;
+    return (await handleDamage(this.#context, { digest, seen: undefined, cause })) === 'quarantined';
+  }
+
+  async #agreesOnManifest(name: RepositoryName, digest: Digest, depth: Depth): Promise<boolean> {
+    const known = await this.#context.metadata.manifests.lookupByDigest(name, digest);
+    let found = await this.#tree.manifest(name, digest);
+    if (found === undefined && (await this.#isDamaged(name, digest))) {
+      // Known as such: it is kept for the push that heals it, and what it needs is known.
+      if (known?.damaged !== undefined) return true;
+      if (known?.manifest !== undefined && (await this.#isRepaired(digest)))
+        found = await this.#tree.manifest(name, digest);
+      if (found === undefined) await this.holdCollection(damagedManifest(name, digest));
     }
-    if ('manifest' in subject) {
-      const found = await this.#tree.manifest(name, subject.manifest);
-      if (found === undefined && (await this.#isDamaged(name, subject.manifest))) {
-        await this.holdCollection(`manifest ${subject.manifest} of ${name} is missing or damaged in the store`);
-      }
-      if (found !== undefined && depth === 'everything') return this.#isAsRecorded(name, found);
-      const known = (await metadata.manifests.lookupByDigest(name, subject.manifest))?.manifest;
-      return (known === undefined) === (found === undefined);
-    }
-    const known = (await metadata.manifests.lookupByTag(name, subject.tag))?.manifest?.digest;
-    return known === (await this.#tree.tag(name, subject.tag));
+    if (found !== undefined && depth === 'everything') return this.#isAsRecorded(name, found);
+    return (known?.manifest === undefined) === (found === undefined);
+  }
+
+  /** From the bytes that the index keeps, if they are the right ones: the one thing that it knows better than the tree. */
+  async #isRepaired(digest: Digest): Promise<boolean> {
+    if ((await rightBytes(this.#context, digest)) === undefined) return false;
+    const cause = 'the tree does not have the bytes of this manifest as they were';
+    return (await suspect(this.#context, digest, cause)) === 'repaired';
   }
 
   async #isDamaged(name: RepositoryName, digest: Digest): Promise<boolean> {
@@ -107,94 +127,6 @@ export class Comparison {
     if ((await blobs.storedSize(found.digest)) !== found.size) return false;
     const recorded = await manifests.recorded(name, found.digest);
     return recorded !== undefined && isDeepStrictEqual(comparable(recorded), comparable(found));
-  }
-
-  async #observe(name: RepositoryName, subject: Subject): Promise<readonly Observation[]> {
-    if (subject === 'whole repository') return [];
-    if ('layer' in subject) return [{ layer: subject.layer, size: await this.#tree.layer(name, subject.layer) }];
-    if ('manifest' in subject) {
-      return [{ manifest: subject.manifest, row: await this.#tree.manifest(name, subject.manifest) }];
-    }
-    return [{ tag: subject.tag, digest: await this.#tree.tag(name, subject.tag) }];
-  }
-
-  async #apply(
-    tx: Transaction,
-    name: RepositoryName,
-    run: string | undefined,
-    observations: readonly Observation[],
-  ): Promise<void> {
-    const { metadata, now } = this.#context;
-    const isAnythingThere = observations.some((seen) =>
-      'layer' in seen
-        ? seen.size !== undefined
-        : 'manifest' in seen
-          ? seen.row !== undefined
-          : seen.digest !== undefined,
-    );
-    const id = isAnythingThere
-      ? await metadata.repositories.ensure(tx, name, now(), run)
-      : await metadata.repositories.id(tx, name);
-    if (id === undefined) return;
-    for (const seen of observations) {
-      if ('layer' in seen) await this.#applyLayer(tx, name, id, seen.layer, seen.size);
-      else if ('manifest' in seen) await this.#applyManifest(tx, name, id, seen.manifest, seen.row);
-      else await this.#applyTag(tx, name, id, seen.tag, seen.digest);
-    }
-  }
-
-  async #applyLayer(
-    tx: Transaction,
-    name: RepositoryName,
-    id: number,
-    digest: Digest,
-    size: number | undefined,
-  ): Promise<void> {
-    const { metadata, now } = this.#context;
-    if (size === undefined) {
-      await metadata.blobs.unlink(tx, name, digest, now());
-      return;
-    }
-    const blobId = await metadata.blobs.upsert(tx, { digest, size, now: now(), verifiedAt: undefined });
-    await metadata.blobs.linkFound(tx, id, blobId, now());
-  }
-
-  async #applyManifest(
-    tx: Transaction,
-    repository: RepositoryName,
-    repositoryId: number,
-    digest: Digest,
-    row: NewManifest | undefined,
-  ): Promise<void> {
-    const { metadata, now, settings } = this.#context;
-    const known = await metadata.manifests.find(tx, repositoryId, digest);
-    if (row === undefined) {
-      if (known === undefined) return;
-      for (const tag of await metadata.tags.ofManifest(tx, known.id)) {
-        await metadata.tags.remove(tx, { repository, repositoryId, tag, now: now(), cause: 'tree' });
-      }
-      await metadata.manifests.remove(tx, known.id, { now: now(), isKept: settings.undoMs > 0 });
-      return;
-    }
-    await metadata.blobs.upsert(tx, { digest, size: row.size, now: now(), verifiedAt: now() });
-    if (known !== undefined) await metadata.manifests.rewrite(tx, { id: known.id, repositoryId }, row, now());
-    const manifestId = known?.id ?? (await metadata.manifests.insertPending(tx, repositoryId, row, now()));
-    await metadata.manifests.commit(tx, manifestId, now());
-  }
-
-  async #applyTag(
-    tx: Transaction,
-    repository: RepositoryName,
-    repositoryId: number,
-    tag: Tag,
-    digest: Digest | undefined,
-  ): Promise<void> {
-    const { metadata, now } = this.#context;
-    const change = { repository, repositoryId, tag, now: now(), cause: 'tree' } as const;
-    const manifest = digest === undefined ? undefined : await metadata.manifests.find(tx, repositoryId, digest);
-    // One that is being pushed right now may still fail.
-    if (digest === undefined || manifest?.committed !== true) await metadata.tags.remove(tx, change);
-    else await metadata.tags.move(tx, { ...change, manifestId: manifest.id, digest });
   }
 }
 

@@ -21,6 +21,18 @@ export interface RegistrySettings {
   readonly undoMs: number;
   /** What goes by itself. */
   readonly retention: RetentionRules;
+  /** Which large blobs are hashed while they are sent. */
+  readonly verifyReads: 'stale' | 'always' | 'never';
+  /** Within which time every blob is to be hashed again; undefined: never. */
+  readonly scrubEveryMs: number | undefined;
+  /** How many bytes a second are read for that. */
+  readonly scrubBytesPerSecond: number;
+}
+
+/** Counts what the checks of stored bytes come to. */
+export interface IntegrityObserver {
+  scrubbed(bytes: number): void;
+  damaged(): void;
 }
 
 /** What every noun of the registry stands on. */
@@ -38,4 +50,5 @@ export interface Context {
   readonly now: () => number;
   /** Changes that failed half-way while the index failed as well: their intents are still held. */
   readonly unsettled: Set<AbandonedIntents>;
+  readonly integrityObserver?: IntegrityObserver;
 }

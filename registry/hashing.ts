@@ -29,14 +29,16 @@ export class RunningDigest {
  * The digest of everything that `reader` gives; closes it. About a gigabyte a second.
  *
  * @param take gets each piece after it was hashed, and has it until it resolves
+ * @param pieceBytes how long these are at most
  */
 export async function digestOfReader(
   algorithm: DigestAlgorithm,
   reader: BlobReader,
   take: (piece: Uint8Array) => Promise<void> = async () => {},
+  pieceBytes = READ_BYTES,
 ): Promise<Digest> {
   const digest = new RunningDigest(algorithm);
-  const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(READ_BYTES, reader.size)));
+  const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(pieceBytes, reader.size)));
   try {
     for (;;) {
       const length = await reader.fill(buffer);

@@ -4,7 +4,7 @@ import type { Adoption } from './adoption.ts';
 import { ComparisonFailures } from './comparison-failures.ts';
 import type { Context } from './context.ts';
 import { giveUpUnsettled } from './intents.ts';
-import { OrphanedStages } from './orphaned-stages.ts';
+import { OrphanedStages, type Stage } from './orphaned-stages.ts';
 import { rebuildIndex, type Rebuilt } from './rebuild.ts';
 import { UnknownBytes, type Searched } from './unknown-bytes.ts';
 import { UploadHolds } from './upload-holds.ts';
@@ -124,6 +124,11 @@ export class Maintenance {
     }
     await this.#holds.remove(id);
     return true;
+  }
+
+  /** What `expireOrphanedStages` removes. */
+  orphanedStages(): AsyncIterable<Stage> {
+    return this.#orphans.due();
   }
 
   /** Removes staged bytes that no session knows: of a crash, of a deleted index, of another server. */

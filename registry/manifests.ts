@@ -2,21 +2,21 @@ import { createHash } from 'node:crypto';
 import { algorithmOf, digestOf, type Digest, type DigestAlgorithm } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import { parseManifest, type Manifest } from '../oci/manifest.ts';
-import { isNonDistributable } from '../oci/media-types.ts';
 import type { Reference, RepositoryName, Tag } from '../oci/names.ts';
-import { blobKey, revisionKey, tagKey } from '../storage/layout.ts';
+import { revisionKey, tagKey } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
-import type { ManifestRecord } from '../storage/metadata/manifests.ts';
+import type { ManifestLookup, ManifestRecord } from '../storage/metadata/manifests.ts';
 import type { TagChangeCause } from '../storage/metadata/tag-history.ts';
 import type { Adoption } from './adoption.ts';
 import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precondition.ts';
 import type { Context } from './context.ts';
 import { changing, type Subject } from './intents.ts';
 import { hasWrongSize, mayNotAttach, mayNotDelete, mayNotMove, missesBlobs } from './manifest-refusals.ts';
+import { manifestBytes } from './manifest-bytes.ts';
 import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
 import type { Rights } from './rights.ts';
-import { rowOf, STORED_MANIFEST_MAX_BYTES } from './stored-manifest.ts';
-import { manifestUnknown } from './unknown.ts';
+import { requiredBlobs, rowOf } from './stored-manifest.ts';
+import { manifestDamaged, manifestUnknown } from './unknown.ts';
 
 export type StoredManifest = ManifestRecord;
 
@@ -83,12 +83,19 @@ export class Manifests {
    * @throws RegistryError `MANIFEST_UNKNOWN`
    */
   async get(name: RepositoryName, reference: Reference): Promise<StoredManifest> {
-    const found = await this.find(name, reference);
-    if (found !== undefined) return found;
-    throw manifestUnknown(name, reference.tag ?? reference.digest);
+    const found = await this.#known(name, reference);
+    if (found?.manifest !== undefined) return found.manifest;
+    const asked = reference.tag ?? reference.digest;
+    throw found?.damaged === undefined
+      ? manifestUnknown(name, asked)
+      : manifestDamaged(name, asked, found.damaged.digest);
   }
 
   async find(name: RepositoryName, reference: Reference): Promise<StoredManifest | undefined> {
+    return (await this.#known(name, reference))?.manifest;
+  }
+
+  async #known(name: RepositoryName, reference: Reference): Promise<ManifestLookup | undefined> {
     let found = await this.#lookup(name, reference);
     const isKnown =
       found === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(found.verifiedRun);
@@ -98,7 +105,7 @@ export class Manifests {
         : this.#adoption.tag(name, reference.tag));
       found = await this.#lookup(name, reference);
     }
-    return found?.manifest;
+    return found;
   }
 
   #lookup(name: RepositoryName, reference: Reference) {
@@ -110,17 +117,10 @@ export class Manifests {
 
   /** The bytes of a manifest that was found, exactly as they were pushed. */
   async bytes(name: RepositoryName, manifest: StoredManifest): Promise<Uint8Array> {
-    const { cache, metadata, driver } = this.#context;
+    const { cache } = this.#context;
     const cached = cache.get(manifest.digest);
     if (cached !== undefined) return cached;
-    const bytes =
-      (await metadata.manifests.bytes(name, manifest.digest)) ??
-      (await driver.readSmall(blobKey(manifest.digest), STORED_MANIFEST_MAX_BYTES));
-    if (bytes === undefined || bytes.length !== manifest.size) {
-      this.#context.log.warn('a manifest is gone from the store', { repository: name, digest: manifest.digest });
-      await this.#adoption.manifest(name, manifest.digest);
-      throw manifestUnknown(name, manifest.digest);
-    }
+    const bytes = await manifestBytes(this.#context, this.#adoption, name, manifest);
     cache.set(manifest.digest, bytes);
     return bytes;
   }
@@ -266,7 +266,9 @@ export class Manifests {
     const know = async () => {
       // Every tag must be known: a tag that stays behind would point to nothing.
       await this.#adoption.repository(name);
-      await this.get(name, { digest });
+      const known = await this.#known(name, { digest });
+      // What is damaged can be deleted as well.
+      if (known?.manifest === undefined && known?.damaged === undefined) throw manifestUnknown(name, digest);
       checkPrecondition(precondition, digest);
     };
     let tags: readonly Tag[] = [];
@@ -307,12 +309,6 @@ function judge(push: ManifestPush): Plan {
 
 function digestOfBytes(algorithm: DigestAlgorithm, bytes: Uint8Array): Digest {
   return digestOf(algorithm, createHash(algorithm).update(bytes).digest('hex'));
-}
-
-/** The blobs without which an image is of no use. An index may be sparse: its children may live elsewhere. */
-function requiredBlobs(manifest: Manifest): readonly Digest[] {
-  const needed = [...asArray(manifest.config), ...manifest.layers];
-  return [...new Set(needed.filter((blob) => !isNonDistributable(blob.mediaType)).map((blob) => blob.digest))];
 }
 
 function asArray<T>(value: T | undefined): readonly T[] {

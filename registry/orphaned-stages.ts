@@ -3,7 +3,8 @@ import { uploadKey } from '../storage/layout.ts';
 import type { Context } from './context.ts';
 import type { Tree } from './tree.ts';
 
-interface Stage {
+/** Where staged bytes lie. */
+export interface Stage {
   readonly name: RepositoryName;
   readonly id: UploadId;
 }
@@ -22,9 +23,18 @@ export class OrphanedStages {
 
   /** Removes those without progress for `uploadExpiryMs`; a younger one may belong to a request that runs now. */
   async expire(): Promise<number> {
+    let expired = 0;
+    for await (const stage of this.due()) {
+      await this.#remove(stage);
+      expired += 1;
+    }
+    return expired;
+  }
+
+  /** What `expire` removes. */
+  async *due(): AsyncGenerator<Stage> {
     const { metadata, now, settings } = this.#context;
     const bare = new Map<UploadId, number>();
-    let expired = 0;
     for await (const stage of this.#tree.uploads()) {
       if ((await metadata.uploads.find(stage.id)) !== undefined) continue;
       const modifiedAt = await this.#tree.uploadModifiedAt(stage.name, stage.id);
@@ -33,12 +43,10 @@ export class OrphanedStages {
         if (modifiedAt === undefined) bare.set(stage.id, since);
         continue;
       }
-      await this.#remove(stage);
-      expired += 1;
+      yield stage;
     }
     // Only what was seen again: the rest has become a blob, or is gone.
     this.#bareSince = bare;
-    return expired;
   }
 
   async #remove({ name, id }: Stage): Promise<void> {

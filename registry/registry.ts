@@ -2,6 +2,7 @@ import { Adoption } from './adoption.ts';
 import { Blobs } from './blobs.ts';
 import { Collection } from './collection.ts';
 import type { Context } from './context.ts';
+import { Integrity } from './integrity.ts';
 import { Maintenance } from './maintenance.ts';
 import { Manifests } from './manifests.ts';
 import { Pulls } from './pulls.ts';
@@ -12,6 +13,7 @@ import { Retention } from './retention/retention.ts';
 import { Tags } from './tags.ts';
 import { Undo } from './undo.ts';
 import { Uploads } from './uploads.ts';
+import { VerifiedReads } from './verified-reads.ts';
 
 /** What a registry means, without HTTP: one noun each. */
 export interface Registry {
@@ -23,6 +25,7 @@ export interface Registry {
   readonly repositories: Repositories;
   readonly maintenance: Maintenance;
   readonly collection: Collection;
+  readonly integrity: Integrity;
   readonly recovery: Recovery;
   readonly pulls: Pulls;
   readonly retention: Retention;
@@ -35,9 +38,11 @@ export interface Registry {
 export function createRegistry(context: Context): Registry {
   const adoption = new Adoption(context);
   const uploads = new Uploads(context, adoption);
-  const blobs = new Blobs(context, adoption);
   const [manifests, tags] = [new Manifests(context, adoption), new Tags(context, adoption)];
   const pulls = new Pulls(context);
+  const maintenance = new Maintenance(context, adoption);
+  const reads = new VerifiedReads(context);
+  const blobs = new Blobs(context, adoption, reads);
   return {
     blobs,
     manifests,
@@ -47,13 +52,15 @@ export function createRegistry(context: Context): Registry {
     uploads,
     referrers: new Referrers(context, adoption),
     repositories: new Repositories(context, adoption),
-    maintenance: new Maintenance(context, adoption),
+    maintenance,
     collection: new Collection(context, adoption),
+    integrity: new Integrity({ context, adoption, maintenance }, reads),
     recovery: new Recovery(context, blobs),
     undo: new Undo(context, adoption),
     close: async () => {
       await uploads.close();
       await pulls.flush();
+      await reads.settle();
       await context.metadata.close();
       await context.driver.close();
     },

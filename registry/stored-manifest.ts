@@ -3,7 +3,7 @@ import { isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import { isJsonObject, type JsonObject } from '../oci/json-field.ts';
 import { parseManifest, type Manifest } from '../oci/manifest.ts';
-import { MEDIA_TYPES } from '../oci/media-types.ts';
+import { isNonDistributable, MEDIA_TYPES } from '../oci/media-types.ts';
 import { readOtherManifest } from '../oci/other-manifest.ts';
 import { INDEXED_MANIFEST_MAX_BYTES } from '../storage/metadata/metadata.ts';
 import type { NewManifest, ReferenceKind } from '../storage/metadata/manifests.ts';
@@ -50,6 +50,23 @@ export function rowOfStored(digest: Digest, bytes: Uint8Array): NewManifest | un
     if (!(error instanceof RegistryError)) throw error;
     return rowOfForeign(digest, bytes);
   }
+}
+
+/** The blobs without which an image is of no use. Other servers may have taken it by rules of their own: then none. */
+export function requiredBlobsOf(bytes: Uint8Array | undefined): readonly Digest[] {
+  if (bytes === undefined) return [];
+  try {
+    return requiredBlobs(parseManifest(bytes, undefined));
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    return [];
+  }
+}
+
+/** The blobs without which an image is of no use. An index may be sparse: its children may live elsewhere. */
+export function requiredBlobs(manifest: Manifest): readonly Digest[] {
+  const needed = [...[manifest.config].filter((config) => config !== undefined), ...manifest.layers];
+  return [...new Set(needed.filter((blob) => !isNonDistributable(blob.mediaType)).map((blob) => blob.digest))];
 }
 
 function rowOfForeign(digest: Digest, bytes: Uint8Array): NewManifest | undefined {

@@ -65,6 +65,22 @@ export class Tree {
     return (await this.#driver.stat(revisionLinkKey(name, digest))) !== undefined;
   }
 
+  /** What a link file holds: `broken` when it is there and holds no digest. Says nothing in the log. */
+  async linkAt(key: Key): Promise<Digest | 'absent' | 'broken'> {
+    try {
+      const bytes = await this.#driver.readSmall(key, LINK_MAX_BYTES);
+      return bytes === undefined ? 'absent' : (parseLink(bytes) ?? 'broken');
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.failure !== 'too-large') throw error;
+      return 'broken';
+    }
+  }
+
+  /** Whether the repository links the blob, whatever the store has of it. */
+  async hasLayer(name: RepositoryName, digest: Digest): Promise<boolean> {
+    return (await this.#link(layerLinkKey(name, digest))) !== undefined;
+  }
+
   /** Algorithms of layer links that other servers may know. */
   async unknownAlgorithms(name: RepositoryName): Promise<readonly string[]> {
     return (await this.#names(layersPrefix(name))).filter((algorithm) => !isDigestAlgorithm(algorithm));
@@ -73,13 +89,25 @@ export class Tree {
   /** A manifest that the repository links and the store has, whole and right. */
   async manifest(name: RepositoryName, digest: Digest): Promise<NewManifest | undefined> {
     if ((await this.#link(revisionLinkKey(name, digest))) !== digest) return undefined;
+    return this.storedManifest(digest, name);
+  }
+
+  /** The same, whoever links it. @param name who is told of in the log when it is damaged */
+  async storedManifest(digest: Digest, name?: RepositoryName): Promise<NewManifest | undefined> {
     const bytes = await this.#small(blobKey(digest), STORED_MANIFEST_MAX_BYTES);
     if (bytes === undefined) return undefined;
     const algorithm = algorithmOf(digest);
     const actual = digestOf(algorithm, createHash(algorithm).update(bytes).digest('hex'));
     const row = actual === digest ? rowOfStored(digest, bytes) : undefined;
-    if (row === undefined) this.#context.log.warn('a stored manifest is corrupt', { repository: name, digest, actual });
+    if (row === undefined && name !== undefined)
+      this.#context.log.warn('a stored manifest is corrupt', { repository: name, digest, actual });
     return row;
+  }
+
+  /** The bytes of a manifest that the repository links; undefined when there are none, or none that can be one. */
+  async manifestBytes(name: RepositoryName, digest: Digest): Promise<Uint8Array | undefined> {
+    if ((await this.linkAt(revisionLinkKey(name, digest))) !== digest) return undefined;
+    return this.#small(blobKey(digest), STORED_MANIFEST_MAX_BYTES);
   }
 
   async tag(name: RepositoryName, tag: Tag): Promise<Digest | undefined> {

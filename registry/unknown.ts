@@ -11,6 +11,20 @@ export function blobUnknown(name: RepositoryName, digest: Digest): RegistryError
   return new RegistryError('BLOB_UNKNOWN', { detail: { name, digest, reason } });
 }
 
+/** It was here, and its bytes were found damaged or gone: never wrong bytes. */
+export function blobDamaged(name: RepositoryName, digest: Digest): RegistryError {
+  const reason = `the stored bytes of this blob were found damaged or gone: ${HEALS}`;
+  return new RegistryError('BLOB_UNKNOWN', { detail: { name, digest, reason } });
+}
+
+/** The same for a manifest. */
+export function manifestDamaged(name: RepositoryName, reference: string, digest: Digest): RegistryError {
+  const reason = `the stored bytes of this manifest were found damaged or gone: ${HEALS}`;
+  return new RegistryError('MANIFEST_UNKNOWN', { detail: { name, reference, digest, reason } });
+}
+
+const HEALS = 'pushing it again heals it, here and in every repository that has it';
+
 /** @param reference the tag or the digest */
 export function manifestUnknown(name: RepositoryName, reference: string): RegistryError {
   const reason = 'the repository has no such tag or manifest: look at its tags/list, or push it';

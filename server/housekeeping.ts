@@ -13,6 +13,7 @@ export function startHousekeeping({ registry }: OpenRegistry, buffers: Buffers, 
     await registry.uploads.detachIdle();
     await registry.uploads.settle();
     await registry.maintenance.giveUpUnsettled();
+    await registry.integrity.settle();
     if (performance.now() - flushed < PULLS_EVERY_MS) return;
     flushed = performance.now();
     await registry.pulls.flush();

@@ -5,6 +5,7 @@ import { purgeTrash } from '../storage/blobs/trash.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Log } from './observe/log.ts';
 import type { OpenRegistry } from './open-registry.ts';
+import { startScrubbing } from './scrub-lane.ts';
 import { taskList } from './task-list.ts';
 import { TaskRunner } from './tasks.ts';
 import { createPace } from './pace.ts';
@@ -67,8 +68,9 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
       removed(log, 'deleted things were taken out of the trash', purgeTrash(config.root, Date.now() - TRASH_KEPT_MS)),
     );
   }
+  const scrubbing = startScrubbing(config, registry, log);
   const tasks = new TaskRunner(opened.metadata, taskList(config, opened, log, true), log);
-  return { stop: async () => void (await Promise.all([tasks.stop(), runner.stop()])) };
+  return { stop: async () => void (await Promise.all([scrubbing.stop(), tasks.stop(), runner.stop()])) };
 }
 
 async function retain(

@@ -55,12 +55,16 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
       collectionGraceMs: config.collection.graceMs,
       undoMs: config.collection.undoMs,
       retention: config.retention,
+      verifyReads: config.integrity.verifyReads,
+      scrubEveryMs: config.integrity.scrubEveryMs,
+      scrubBytesPerSecond: config.integrity.scrubBytesPerSecond,
     },
     log: parts.log,
     run: identity.run,
     owner: `${identity.run}/${identity.worker}`,
     now: Date.now,
     unsettled: new Set(),
+    integrityObserver: parts.metrics.integrity(),
   };
   return { registry: createRegistry(context), driver, metadata };
 }

@@ -7,6 +7,7 @@ import { previewTask } from './task-preview.ts';
 import { recoverTask } from './task-recover.ts';
 import { retainTask } from './task-retain.ts';
 import { restoreTagTask } from './task-restore-tag.ts';
+import { fsckTask } from './task-fsck.ts';
 import type { Task } from './tasks.ts';
 
 /**
@@ -22,6 +23,7 @@ export function taskList(
 ): Readonly<Record<string, Task>> {
   return {
     collect: collectTask(config, opened, isServing),
+    fsck: fsckTask(config, opened),
     rebuild: rebuildTask(opened),
     recover: recoverTask(config, opened),
     retain: retainTask(config, opened),

@@ -90,6 +90,11 @@ export function tagLinkKey(name: RepositoryName, tag: Tag): Key {
   return key(`${tagKey(name, tag)}/current/link`);
 }
 
+/** Below it lie the digests of all that the tag ever pointed to. */
+export function tagIndexPrefix(name: RepositoryName, tag: Tag, algorithm?: string): Key {
+  return key(`${tagKey(name, tag)}/index${algorithm === undefined ? '' : `/${algorithm}`}`);
+}
+
 export function tagIndexLinkKey(name: RepositoryName, tag: Tag, digest: Digest): Key {
   return key(`${tagKey(name, tag)}/index/${algorithmOf(digest)}/${hexOf(digest)}/link`);
 }
@@ -112,6 +117,14 @@ export function uploadStartedAtKey(name: RepositoryName, id: UploadId): Key {
   return key(`${uploadKey(name, id)}/startedat`);
 }
 
+/** Where damaged bytes lie that an operator may want to look at. */
+export const QUARANTINE_PREFIX = key('.meta/quarantine');
+
+/** @param at milliseconds since 1970 */
+export function quarantineKey(digest: Digest, at: number): Key {
+  return key(`${QUARANTINE_PREFIX}/${algorithmOf(digest)}-${hexOf(digest)}-${at}`);
+}
+
 export const EPOCH_KEY = key('.meta/epoch');
 
 /** Where the bytes of a copied blob lie until they are whole: `tidyRoot` and the next copy remove what is left there. */
@@ -119,7 +132,7 @@ export function copyStageKey(count: number): Key {
   return key(`.meta/tmp/copy-${count}`);
 }
 
-/** What `list` gives for the blobs of an algorithm whose hex begins so. */
+/** Where the blobs of an algorithm lie, or those of them whose hex begins with two digits; without a name, all of them. */
 export function blobsPrefix(...names: readonly string[]): Key {
   return key([BLOBS_PREFIX, ...names].join('/'));
 }

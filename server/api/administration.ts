@@ -7,6 +7,7 @@ import { routeAccounts, type AccountsParts } from './accounts.ts';
 import { routeCollection, type CollectionParts } from './collection.ts';
 import { guarded } from './guarded.ts';
 import { routeRetention } from './retention.ts';
+import { routeIntegrity } from './integrity.ts';
 import { isTooLarge, jsonOf, replying, route } from './routing.ts';
 import { routeTasks } from './tasks.ts';
 import { routeUndo } from './undo.ts';
@@ -53,6 +54,7 @@ export function createAdministration(parts: AdministrationParts): express.Router
   routeTasks(api, parts);
   routeCollection(api, parts);
   routeRetention(api, parts);
+  routeIntegrity(api, parts);
   return api;
 }
 

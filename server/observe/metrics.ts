@@ -26,6 +26,8 @@ export interface Metrics {
   driverOperation(operation: string, ok: boolean, seconds: number): void;
   /** The hits and misses of one cache. Keep it: counting on it costs nothing. */
   cache(name: string): CacheMetrics;
+  /** Counts what the checks of stored bytes come to. */
+  integrity(): IntegrityMetrics;
   /** Tells how many upload sessions are open; asked at every scrape. Set it in one process only: values are added. */
   measureUploadsOpen(read: () => number | Promise<number>): void;
   /** Tells how much memory is in use for transfers in this process; asked at every scrape. */
@@ -42,6 +44,11 @@ export type LimitKind = 'address' | 'account' | 'uploads';
 export interface CacheMetrics {
   hit(): void;
   miss(): void;
+}
+
+export interface IntegrityMetrics {
+  scrubbed(bytes: number): void;
+  damaged(): void;
 }
 
 export function createMetrics(): Metrics {
@@ -112,6 +119,14 @@ class ProcessMetrics implements Metrics {
     help: 'Reads that a cache could not answer.',
     labels: ['cache'],
   });
+  readonly #scrubbed = new Counter({
+    name: 'entrepot_scrubbed_bytes_total',
+    help: 'Bytes that were read and hashed to see whether they are still right.',
+  });
+  readonly #damaged = new Counter({
+    name: 'entrepot_damaged_blobs_total',
+    help: 'Blobs and manifests whose stored bytes were found damaged or gone.',
+  });
   readonly #eventLoopDelay = createEventLoopDelay();
   readonly #endpoints = new Map<string, EndpointChildren>();
   readonly #instruments: Instrument[];
@@ -133,6 +148,8 @@ class ProcessMetrics implements Metrics {
       this.#driver,
       this.#cacheHits,
       this.#cacheMisses,
+      this.#scrubbed,
+      this.#damaged,
       this.#eventLoopDelay,
       ...processInstruments(),
     ];
@@ -168,6 +185,12 @@ class ProcessMetrics implements Metrics {
     const hits = this.#cacheHits.of(name);
     const misses = this.#cacheMisses.of(name);
     return { hit: () => void hits.value++, miss: () => void misses.value++ };
+  }
+
+  integrity(): IntegrityMetrics {
+    const scrubbed = this.#scrubbed.of();
+    const damaged = this.#damaged.of();
+    return { scrubbed: (bytes) => void (scrubbed.value += bytes), damaged: () => void damaged.value++ };
   }
 
   measureUploadsOpen(read: () => number | Promise<number>): void {

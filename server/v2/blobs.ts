@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Blob } from '../../registry/blobs.ts';
+import type { Blob, KnownBlob } from '../../registry/blobs.ts';
 import type { ByteRange } from '../../storage/blobs/driver.ts';
 import type { RepositoryName } from '../../oci/names.ts';
 import type { Digest } from '../../oci/digest.ts';
@@ -18,7 +18,7 @@ interface BlobParams {
 export async function getBlob(services: Services, exchange: Exchange<BlobParams>): Promise<Reply> {
   const { name, digest } = exchange.params;
   const { blobs } = services.registry;
-  const blob = exchange.method === 'HEAD' ? await blobs.promise(name, digest) : await blobs.get(name, digest);
+  const blob = await (exchange.method === 'HEAD' ? blobs.promise(name, digest) : blobs.get(name, digest));
   const headers = headersOf(blob);
   if (isNotModified(exchange.headers, digest)) return notModified(headers);
   if (exchange.method === 'HEAD') return { status: 200, headers: { ...headers, 'Content-Length': blob.size } };
@@ -50,13 +50,13 @@ function headersOf(blob: Blob): Record<string, HeaderValue> {
 
 type Headers = Readonly<Record<string, HeaderValue>>;
 
-async function whole(services: Services, name: RepositoryName, blob: Blob, headers: Headers): Promise<Reply> {
+async function whole(services: Services, name: RepositoryName, blob: KnownBlob, headers: Headers): Promise<Reply> {
   const lengthHeaders = { ...headers, 'Content-Length': blob.size };
   const { blobs } = services.registry;
   const small = await blobs.small(name, blob);
   if (small !== undefined) return { status: 200, headers: lengthHeaders, body: small };
   // Opened before the first header goes out: what is not there is still an error that can be told.
-  const reader = await blobs.open(name, blob);
+  const reader = await blobs.openWhole(name, blob);
   return { status: 200, headers: lengthHeaders, body: { pieces: [reader] } };
 }
 

@@ -131,6 +131,12 @@ export interface BlobDriver {
    */
   delete(keys: readonly Key[]): Promise<void>;
 
+  /**
+   * Moves the object at `key` to `aside`, out of everybody's way, durably: in one step however large it is, also when its
+   * bytes cannot be read. What lies at `aside` is replaced. Nothing at `key` is no error.
+   */
+  setAside(key: Key, aside: Key): Promise<void>;
+
   /** The names directly below `prefix`, sorted by their bytes. An absent prefix is empty. */
   list(prefix: Key): AsyncIterable<ListEntry>;
 

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import fs, { type Dirent } from 'node:fs';
-import { mkdir, readdir } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, rename, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import type { BlobDriver, BlobReader, BlobStat, ByteRange, Key, ListEntry, SmallWrite, StagedWrite } from './driver.ts';
@@ -78,6 +78,14 @@ class FilesystemDriver implements BlobDriver {
     for (const parent of parents) await this.#tree.directories.syncRemoval(parent);
   }
 
+  async setAside(key: Key, aside: Key): Promise<void> {
+    const [from, to] = [this.#tree.pathOf(key), this.#tree.pathOf(aside)];
+    await this.#tree.directories.make(path.dirname(to));
+    if (!(await moveFile(from, to))) return;
+    await this.#tree.directories.sync(path.dirname(to));
+    await this.#tree.directories.syncRemoval(path.dirname(from));
+  }
+
   async *list(prefix: Key): AsyncGenerator<ListEntry> {
     const directory = this.#tree.pathOf(prefix);
     for (const entry of await entriesOf(directory)) {
@@ -105,6 +113,30 @@ class FilesystemDriver implements BlobDriver {
   }
 
   async close(): Promise<void> {}
+}
+
+/** @returns false when nothing is there */
+async function moveFile(from: string, to: string): Promise<boolean> {
+  try {
+    await rename(from, to).catch(async (error: unknown) => {
+      if (codeOf(error) === 'EXDEV') await copyAway(from, to);
+      else if (isMissing(error) && fs.existsSync(from)) {
+        // Somebody emptied the place since it was made.
+        await mkdir(path.dirname(to), { recursive: true });
+        await rename(from, to);
+      } else throw error;
+    });
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw storageErrorAt(from, error);
+  }
+}
+
+/** On another disk, by a symbolic link: there is no way from it in one step. */
+async function copyAway(from: string, to: string): Promise<void> {
+  await copyFile(from, to);
+  await unlink(from);
 }
 
 function statusOf(file: string): fs.Stats | undefined {

@@ -8,6 +8,7 @@ export type MeasuredOperation =
   | 'readSmall'
   | 'writeAll'
   | 'delete'
+  | 'setAside'
   | 'list'
   | 'stage'
   | 'resume'
@@ -98,6 +99,10 @@ class MeasuredDriver implements BlobDriver {
 
   delete(keys: readonly Key[]) {
     return this.#watch.time('delete', () => this.#driver.delete(keys));
+  }
+
+  setAside(key: Key, aside: Key) {
+    return this.#watch.time('setAside', () => this.#driver.setAside(key, aside));
   }
 
   list(prefix: Key): AsyncIterable<ListEntry> {

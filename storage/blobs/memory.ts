@@ -59,6 +59,13 @@ class MemoryDriver implements BlobDriver {
     for (const key of keys) removeAll(this.#objects, key);
   }
 
+  async setAside(key: Key, aside: Key): Promise<void> {
+    const object = this.#objects.get(key);
+    if (object === undefined) return;
+    this.#objects.delete(key);
+    this.#objects.set(aside, object);
+  }
+
   async *list(prefix: Key): AsyncGenerator<ListEntry> {
     const below = [...this.#objects.keys()].filter((key) => key.startsWith(`${prefix}/`));
     const paths = below.map((key) => key.slice(prefix.length + 1).split('/'));

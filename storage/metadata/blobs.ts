@@ -2,18 +2,24 @@ import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/names.ts';
 import { queueBlob } from './collection.ts';
 import type { Database, Row, Transaction } from './database.ts';
+import { handlingKey } from './integrity.ts';
 
 export interface BlobRecord {
   /** In bytes. */
   readonly size: number;
   /** When somebody relied on it last, to within half of the collection's grace; milliseconds since 1970. */
   readonly lastUsed: number;
+  /** When its bytes were hashed last; undefined when nobody of us did. */
+  readonly verifiedAt: number | undefined;
 }
 
 /** What the index says of a blob in a repository, with how far the repository itself is known. */
 export interface BlobLookup {
   readonly verifiedRun: string | undefined;
+  /** Undefined as well when its bytes were found damaged. */
   readonly blob: BlobRecord | undefined;
+  /** The repository has it, and its bytes were found damaged or gone. */
+  readonly isDamaged: boolean;
 }
 
 export class BlobRecords {
@@ -26,7 +32,7 @@ export class BlobRecords {
   /** Undefined when the repository has no row. */
   async lookup(repository: RepositoryName, digest: Digest): Promise<BlobLookup | undefined> {
     const row = await this.#database.get(
-      `SELECT r.verified_run, b.size, b.last_used FROM repository r
+      `SELECT r.verified_run, b.size, b.last_used, b.verified_at, b.state FROM repository r
        LEFT JOIN blob b ON b.digest = ?
          AND EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.repository_id = r.id AND rb.blob_id = b.id)
        WHERE r.name = ?`,
@@ -34,16 +40,23 @@ export class BlobRecords {
       repository,
     );
     if (row === undefined) return undefined;
-    const size = row['size'];
+    const { size, state } = row;
+    const verifiedAt = (row['verified_at'] as number | null) ?? undefined;
+    const isDamaged = state === 'quarantined';
     return {
       verifiedRun: (row['verified_run'] as string | null) ?? undefined,
-      blob: size === null ? undefined : { size: Number(size), lastUsed: Number(row['last_used']) },
+      blob:
+        size === null || isDamaged ? undefined : { size: Number(size), lastUsed: Number(row['last_used']), verifiedAt },
+      isDamaged,
     };
   }
 
   /** The size of content that was hashed and stored whole, wherever it is linked. */
   async verifiedSize(digest: Digest): Promise<number | undefined> {
-    const row = await this.#database.get('SELECT size FROM blob WHERE digest = ? AND verified_at IS NOT NULL', digest);
+    const row = await this.#database.get(
+      "SELECT size FROM blob WHERE digest = ? AND verified_at IS NOT NULL AND state <> 'quarantined'",
+      digest,
+    );
     return row === undefined ? undefined : Number(row['size']);
   }
 
@@ -71,7 +84,7 @@ export class BlobRecords {
   }
 
   /**
-   * Records content that lies in the store.
+   * Records content that lies in the store. What was found damaged is whole again only when its bytes were hashed.
    *
    * @param verifiedAt when its bytes were hashed; undefined when nobody of us did (an adopted store): what was known
    *   before still holds, unless it was about another size
@@ -84,7 +97,8 @@ export class BlobRecords {
     const row = await tx.get(
       `INSERT INTO blob (digest, size, state, last_used, verified_at) VALUES (?, ?, 'live', ?, ?)
        ON CONFLICT (digest) DO UPDATE SET size = excluded.size, last_used = excluded.last_used,
-         state = CASE blob.state WHEN 'deleting' THEN blob.state ELSE 'live' END,
+         state = CASE WHEN blob.state = 'deleting' OR (blob.state = 'quarantined' AND excluded.verified_at IS NULL)
+                 THEN blob.state ELSE 'live' END,
          verified_at = CASE WHEN blob.size = excluded.size THEN coalesce(excluded.verified_at, blob.verified_at)
                             ELSE excluded.verified_at END
        RETURNING id`,
@@ -127,20 +141,23 @@ export class BlobRecords {
     );
   }
 
-  /** Whether its bytes are being removed at this moment: to be waited for, by who is about to rely on them. */
+  /** Whether its bytes are being removed or set aside at this moment: to be waited for, by who is about to rely on them. */
   async isBeingDeleted(tx: Transaction, digest: Digest): Promise<boolean> {
-    return (await tx.get(`SELECT 1 FROM blob WHERE digest = ? AND state = 'deleting'`, digest)) !== undefined;
+    const sql = `SELECT 1 FROM blob WHERE digest = ? AND state = 'deleting' UNION ALL SELECT 1 FROM intent WHERE key = ?`;
+    return (await tx.get(sql, digest, handlingKey(digest))) !== undefined;
   }
 
   /** Somebody is about to rely on the stored bytes: they are not collected while its locks are held, nor for a grace. */
   async claim(tx: Transaction, digest: Digest, now: number): Promise<void> {
-    await tx.run(`UPDATE blob SET state = 'live', last_used = ? WHERE digest = ? AND state <> 'deleting'`, now, digest);
+    const sql = `UPDATE blob SET state = CASE state WHEN 'quarantined' THEN state ELSE 'live' END, last_used = ?
+                 WHERE digest = ? AND state <> 'deleting'`;
+    await tx.run(sql, now, digest);
   }
 
   /** The same for a blob that the repository has. @returns false when it does not have it by now */
   async touch(tx: Transaction, repository: RepositoryName, digest: Digest, now: number): Promise<boolean> {
     const changed = await tx.run(
-      `UPDATE blob SET state = 'live', last_used = ? WHERE digest = ? AND state <> 'deleting'
+      `UPDATE blob SET state = 'live', last_used = ? WHERE digest = ? AND state NOT IN ('deleting', 'quarantined')
        AND EXISTS (SELECT 1 FROM repository_blob rb JOIN repository r ON r.id = rb.repository_id
                    WHERE rb.blob_id = blob.id AND r.name = ?)`,
       now,
@@ -187,11 +204,11 @@ export class BlobRecords {
     return row === undefined ? undefined : String(row['digest']);
   }
 
-  /** The size of a blob that the repository has. Inside the transaction that relies on the answer. */
+  /** The size of a blob that the repository has, undamaged. Inside the transaction that relies on the answer. */
   async size(tx: Transaction, repositoryId: number, digest: Digest): Promise<number | undefined> {
     const row = await tx.get(
       `SELECT b.size FROM blob b JOIN repository_blob rb ON rb.blob_id = b.id AND rb.repository_id = ?
-       WHERE b.digest = ?`,
+       WHERE b.digest = ? AND b.state <> 'quarantined'`,
       repositoryId,
       digest,
     );

@@ -99,7 +99,8 @@ export class CollectionRecords {
 
   async #garbageWithin(after: string, last: string, limit: number): Promise<readonly Garbage[]> {
     const rows = await this.#database.all(
-      `SELECT b.digest, b.size, CASE WHEN q.since > b.last_used THEN q.since ELSE b.last_used END AS since FROM collection_queue q
+      `SELECT b.digest, CASE b.state WHEN 'quarantined' THEN 0 ELSE b.size END AS size,
+         CASE WHEN q.since > b.last_used THEN q.since ELSE b.last_used END AS since FROM collection_queue q
        JOIN blob b ON b.digest = q.digest
        WHERE q.digest > ? AND q.digest <= ? AND ${NOTHING_NEEDS_IT}
        ORDER BY q.digest LIMIT ?`,
@@ -196,11 +197,23 @@ export class CollectionRecords {
          EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND NOT EXISTS (${NEEDS_IT}))
          OR EXISTS (SELECT 1 FROM repository_blob rb
                     JOIN manifest_reference e ON e.repository_id = rb.repository_id AND e.digest = b.digest
-                    JOIN manifest m ON m.id = e.manifest_id WHERE rb.blob_id = b.id AND m.state <> 'committed')
-         OR EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest AND m.state <> 'committed'))`,
+                    JOIN manifest m ON m.id = e.manifest_id WHERE rb.blob_id = b.id AND m.state = 'pending')
+         OR EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest AND m.state = 'pending'))`,
       digest,
     );
     return row !== undefined || this.isBeingChanged(tx, digest);
+  }
+
+  /** Whether it, or a link to it, is to be collected and nothing will ever look at it: rows of the queue are gone. */
+  async isForgotten(digest: Digest): Promise<boolean> {
+    const row = await this.#database.get(
+      `SELECT 1 FROM blob b WHERE b.digest = ? AND b.state <> 'deleting'
+       AND NOT EXISTS (SELECT 1 FROM collection_queue q WHERE q.digest = b.digest)
+       AND ((${IS_UNNEEDED})
+         OR EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND NOT EXISTS (${NEEDS_IT})))`,
+      digest,
+    );
+    return row !== undefined;
   }
 
   /** @returns whether it was live before, and is condemned now */
@@ -211,6 +224,11 @@ export class CollectionRecords {
   /** @returns whether it was condemned before, and is being deleted now */
   async beginDeletion(tx: Transaction, digest: Digest): Promise<boolean> {
     return this.#turns(tx, `UPDATE blob SET state = 'deleting' WHERE digest = ? AND state = 'condemned'`, digest);
+  }
+
+  /** What was found damaged has no bytes to be removed. @returns whether it was such a blob */
+  async dropDamaged(tx: Transaction, digest: Digest): Promise<boolean> {
+    return this.#turns(tx, `DELETE FROM blob WHERE digest = ? AND state = 'quarantined'`, digest);
   }
 
   /** The bytes are gone. */

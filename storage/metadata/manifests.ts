@@ -14,7 +14,10 @@ export interface ManifestRecord {
 
 export interface ManifestLookup {
   readonly verifiedRun: string | undefined;
+  /** Undefined as well when its bytes were found damaged. */
   readonly manifest: ManifestRecord | undefined;
+  /** The manifest, when its bytes were found damaged or gone. */
+  readonly damaged: ManifestRecord | undefined;
 }
 
 export type ReferenceKind = 'config' | 'layer' | 'manifest' | 'subject';
@@ -36,9 +39,12 @@ export interface ReferrerRecord extends ManifestRecord {
 
 function lookupOf(row: Row | undefined): ManifestLookup | undefined {
   if (row === undefined) return undefined;
+  const record = row['digest'] === null ? undefined : recordOf(row);
+  const isDamaged = row['state'] === 'quarantined';
   return {
     verifiedRun: (row['verified_run'] as string | null) ?? undefined,
-    manifest: row['digest'] === null ? undefined : recordOf(row),
+    manifest: isDamaged ? undefined : record,
+    damaged: isDamaged ? record : undefined,
   };
 }
 
@@ -73,7 +79,7 @@ export class ManifestRecords {
   async lookupByTag(repository: RepositoryName, tag: Tag): Promise<ManifestLookup | undefined> {
     return lookupOf(
       await this.#database.get(
-        `SELECT r.verified_run, m.digest, m.size, m.media_type FROM repository r
+        `SELECT r.verified_run, m.digest, m.size, m.media_type, m.state FROM repository r
          LEFT JOIN tag t ON t.repository_id = r.id AND t.name = ?
          LEFT JOIN manifest m ON m.id = t.manifest_id
          WHERE r.name = ?`,
@@ -87,8 +93,8 @@ export class ManifestRecords {
   async lookupByDigest(repository: RepositoryName, digest: Digest): Promise<ManifestLookup | undefined> {
     return lookupOf(
       await this.#database.get(
-        `SELECT r.verified_run, m.digest, m.size, m.media_type FROM repository r
-         LEFT JOIN manifest m ON m.repository_id = r.id AND m.digest = ? AND m.state = 'committed'
+        `SELECT r.verified_run, m.digest, m.size, m.media_type, m.state FROM repository r
+         LEFT JOIN manifest m ON m.repository_id = r.id AND m.digest = ? AND m.state <> 'pending'
          WHERE r.name = ?`,
         digest,
         repository,
@@ -138,13 +144,15 @@ export class ManifestRecords {
     tx: Transaction,
     repositoryId: number,
     digest: Digest,
-  ): Promise<{ id: number; committed: boolean } | undefined> {
+  ): Promise<{ id: number; committed: boolean; isPending: boolean } | undefined> {
     const row = await tx.get(
       'SELECT id, state FROM manifest WHERE repository_id = ? AND digest = ?',
       repositoryId,
       digest,
     );
-    return row === undefined ? undefined : { id: Number(row['id']), committed: row['state'] === 'committed' };
+    if (row === undefined) return undefined;
+    const { id, state } = row;
+    return { id: Number(id), committed: state === 'committed', isPending: state === 'pending' };
   }
 
   /** Inserts the manifest as pending with its references; nobody can read it yet. */
@@ -212,8 +220,14 @@ export class ManifestRecords {
     }
   }
 
+  /** Its bytes are in the store: right again also for other repositories where they were found damaged. */
   async commit(tx: Transaction, id: number, now: number): Promise<void> {
     await tx.run(`UPDATE manifest SET state = 'committed' WHERE id = ?`, id);
+    await tx.run(
+      `UPDATE manifest SET state = 'committed'
+       WHERE digest = (SELECT digest FROM manifest WHERE id = ?) AND state = 'quarantined'`,
+      id,
+    );
     await dropKept(tx, id, now);
   }
 

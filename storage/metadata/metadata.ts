@@ -1,8 +1,10 @@
 import { BlobRecords } from './blobs.ts';
 import { CollectionPauseRecords } from './collection-pause.ts';
+import { CheckRecords } from './check.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
 import { DeletionRecords } from './deletions.ts';
+import { IntegrityRecords } from './integrity.ts';
 import { IntentRecords } from './intents.ts';
 import { ManifestRecords } from './manifests.ts';
 import { measuredDatabase, type ObserveIndex } from './measured.ts';
@@ -31,6 +33,8 @@ export interface Metadata {
   readonly tags: TagRecords;
   readonly uploads: UploadRecords;
   readonly intents: IntentRecords;
+  readonly integrity: IntegrityRecords;
+  readonly check: CheckRecords;
   readonly collection: CollectionRecords;
   readonly pauses: CollectionPauseRecords;
   readonly snapshot: SnapshotRecords;
@@ -72,6 +76,8 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     tags: new TagRecords(database),
     uploads: new UploadRecords(database),
     intents: new IntentRecords(database),
+    integrity: new IntegrityRecords(database),
+    check: new CheckRecords(database),
     collection: new CollectionRecords(database),
     pauses: new CollectionPauseRecords(database),
     snapshot: new SnapshotRecords(database),

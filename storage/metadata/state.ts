@@ -12,6 +12,7 @@ import type { Database, Durability } from './database.ts';
  * - `collection-last`: what the last round of the collection did, as JSON
  * - `bytes-doubted`: a word of its own for the last change that failed and may have left bytes behind which no row knows
  * - `expiry-read`: the id of the last manifest whose labels were read
+ * - `scrub`: how far the blobs were hashed again, as JSON
  * - `read-only`: `on` while an operator wants no changes
  */
 export type StateKey =
@@ -23,7 +24,8 @@ export type StateKey =
   | 'read-only'
   | 'collection-hold'
   | 'collection-last'
-  | 'expiry-read';
+  | 'expiry-read'
+  | 'scrub';
 
 export class StateRecords {
   readonly #database: Database;

@@ -120,6 +120,10 @@ class FaultyDriver implements BlobDriver, FaultLog {
     return this.#saboteur.run('delete', () => this.#driver.delete(keys));
   }
 
+  setAside(key: Key, aside: Key) {
+    return this.#saboteur.run('setAside', () => this.#driver.setAside(key, aside));
+  }
+
   list(prefix: Key): AsyncIterable<ListEntry> {
     return this.#saboteur.iterate('list', () => this.#driver.list(prefix));
   }

@@ -95,6 +95,7 @@ export class Watcher {
       delete: async (keys: readonly Key[]) => {
         for (const key of keys) await this.#after(() => driver.delete([key]));
       },
+      setAside: (key, aside) => this.#after(() => driver.setAside(key, aside)),
       stage: async (key) => watched(await driver.stage(key)),
       resume: async (key) => {
         const staged = await driver.resume(key);

@@ -1,0 +1,115 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import { algorithmOf, type Digest } from '../oci/digest.ts';
+import type { RepositoryName } from '../oci/names.ts';
+import type { BlobStat } from '../storage/blobs/driver.ts';
+import { blobKey, quarantineKey } from '../storage/layout.ts';
+import { handlingKey } from '../storage/metadata/integrity.ts';
+import type { AbandonedIntents } from '../storage/metadata/intents.ts';
+import type { Context } from './context.ts';
+import { RunningDigest } from './hashing.ts';
+
+const RETRY_MS = 5;
+const LIMIT_MS = 5_000;
+// The lock is of no repository.
+const NO_REPOSITORY = '' as RepositoryName;
+
+/**
+ * What became of damaged bytes:
+ *
+ * - `repaired`: they are those of a manifest that the index has whole, and were written anew
+ * - `quarantined`: they were set aside for an operator, and nobody gets them until somebody pushes them again
+ * - `changed`: something else lies there by now
+ * - `busy`: somebody keeps changing what concerns them: to be tried again
+ */
+export type Handled = 'repaired' | 'quarantined' | 'changed' | 'busy';
+
+/** Bytes that are not what their digest says. */
+export interface Damage {
+  readonly digest: Digest;
+  /** What the store said of the file that was read; undefined when there was none. */
+  readonly seen: BlobStat | undefined;
+  /** What is wrong, in words for an operator. */
+  readonly cause: string;
+}
+
+/**
+ * Takes damaged bytes out of everybody's way.
+ *
+ * Pushers of the same bytes wait meanwhile: what they place would be taken away instead. The index says first that nobody
+ * gets them, then they go; a process that dies in between leaves a file that the next push replaces.
+ */
+export async function handleDamage(context: Context, { digest, seen, cause }: Damage): Promise<Handled> {
+  const lock = { keys: [handlingKey(digest)], repository: NO_REPOSITORY, owner: `${context.owner}/${randomUUID()}` };
+  if (!(await take(context, digest, lock))) return 'busy';
+  let handled: Handled;
+  try {
+    handled = await handle(context, digest, seen);
+  } finally {
+    await giveBack(context, lock);
+  }
+  if (handled === 'changed') return handled;
+  context.integrityObserver?.damaged();
+  const told = { digest, cause, size: seen?.size };
+  if (handled === 'repaired') context.log.warn('the bytes of a manifest were damaged, the index had them', told);
+  else context.log.warn('the bytes of a blob are damaged: nobody gets it until it is pushed again', told);
+  return handled;
+}
+
+async function take({ metadata, now }: Context, digest: Digest, lock: AbandonedIntents): Promise<boolean> {
+  const deadline = performance.now() + LIMIT_MS;
+  for (;;) {
+    const taken = await metadata.write('relaxed', async (tx): Promise<boolean | 'pushed'> => {
+      // Somebody else sees to it, or it is being collected.
+      if (await metadata.blobs.isBeingDeleted(tx, digest)) return false;
+      if (await metadata.collection.isBeingChanged(tx, digest)) return 'pushed';
+      return metadata.intents.acquire(tx, { ...lock, now: now() });
+    });
+    if (taken !== 'pushed') return taken;
+    if (performance.now() > deadline) return false;
+    await delay(RETRY_MS);
+  }
+}
+
+async function giveBack({ metadata, log, unsettled }: Context, lock: AbandonedIntents): Promise<void> {
+  try {
+    await metadata.write('relaxed', (tx) => metadata.intents.release(tx, lock.keys, lock.owner));
+  } catch (error) {
+    log.warn('the lock on a damaged blob could not be given back yet, will try again', { err: error });
+    unsettled.add(lock);
+  }
+}
+
+async function handle(context: Context, digest: Digest, seen: BlobStat | undefined): Promise<Handled> {
+  const { driver, metadata, now, cache } = context;
+  const key = blobKey(digest);
+  if (!isSame(await driver.stat(key), seen)) return 'changed';
+  const aside = quarantineKey(digest, now());
+  const bytes = await rightBytes(context, digest);
+  if (bytes !== undefined) {
+    await driver.setAside(key, aside);
+    await driver.writeAll([{ key, bytes }]);
+    await metadata.write('durable', (tx) => metadata.integrity.heal(tx, digest));
+    return 'repaired';
+  }
+  // Collected meanwhile.
+  if (seen === undefined && (await metadata.integrity.find(digest)) === undefined) return 'changed';
+  await metadata.write('durable', (tx) => metadata.integrity.quarantine(tx, digest));
+  cache.delete(digest);
+  if (seen !== undefined) await driver.setAside(key, aside);
+  return 'quarantined';
+}
+
+function isSame(now: BlobStat | undefined, seen: BlobStat | undefined): boolean {
+  return now?.size === seen?.size && now?.modifiedAt.getTime() === seen?.modifiedAt.getTime();
+}
+
+/** Of a manifest, when the index keeps them: bytes that have this digest. */
+export async function rightBytes({ metadata }: Pick<Context, 'metadata'>, digest: Digest) {
+  const kept = await metadata.integrity.manifestBytes(digest);
+  return kept.find((bytes) => hasDigest(digest, bytes));
+}
+
+export function hasDigest(digest: Digest, bytes: Uint8Array): boolean {
+  return new RunningDigest(algorithmOf(digest)).update([bytes]).current() === digest;
+}
