@@ -59,6 +59,11 @@ export class UnknownBytesRecords {
 
   /** What a row says of the size was wrong: whoever hashed that hashed something else. */
   async correctSize(tx: Transaction, { digest, size }: SizedContent): Promise<void> {
-    await tx.run('UPDATE blob SET size = ?, verified_at = NULL WHERE digest = ? AND size <> ?', size, digest, size);
+    await tx.run(
+      `UPDATE blob SET size = ?, verified_at = NULL WHERE digest = ? AND size <> ? AND state <> 'quarantined'`,
+      size,
+      digest,
+      size,
+    );
   }
 }
