@@ -60,7 +60,7 @@ async function runHere(config: Config, kind: string, argument: TaskReport, progr
     process.once('SIGINT', cancel);
     try {
       const record = { kind, argument: JSON.stringify(argument), isCanceled: false };
-      const { result, fault } = await runTask(taskList(config, opened, log)[kind], record, {
+      const { result, fault } = await runTask(taskList(config, opened, log, false)[kind], record, {
         tell: async (text) => {
           progress.show(JSON.parse(text) as TaskReport);
           return isCanceled;

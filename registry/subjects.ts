@@ -23,16 +23,20 @@ export async function* subjectsOf(
   }
   yield* batches([...ofManifests].map((manifest) => ({ manifest })));
   const ofLayers = new Set(await tree.layers(name));
-  for (let after = 0; id !== undefined;) {
-    const page = await blobs.page(id, after, BATCH);
-    for (const { digest } of page) ofLayers.add(digest as Digest);
-    if (page.length < BATCH) break;
-    after = page.at(-1)?.id ?? after;
-  }
+  if (id !== undefined) for await (const digest of linked(blobs, id)) ofLayers.add(digest);
   yield* batches([...ofLayers].map((layer) => ({ layer })));
   const ofTags = new Set(await tree.tags(name));
   for await (const tag of pages<Tag>((after) => tags.page(name, after, BATCH))) ofTags.add(tag);
   yield* batches([...ofTags].map((tag) => ({ tag })));
+}
+
+async function* linked(blobs: Metadata['blobs'], repositoryId: number): AsyncGenerator<Digest> {
+  for (let after = 0; ;) {
+    const page = await blobs.page(repositoryId, after, BATCH);
+    for (const { digest } of page) yield digest as Digest;
+    if (page.length < BATCH) return;
+    after = page.at(-1)?.id ?? after;
+  }
 }
 
 /** @typeParam T what the names were parsed as before they were stored */

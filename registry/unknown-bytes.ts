@@ -5,9 +5,8 @@ import type { Tree } from './tree.ts';
 
 const PAGE = 1_000;
 const WRITTEN_TOGETHER = 100;
-const DIGITS = '0123456789abcdef';
 /** The directories right below `blobs/<algorithm>`. */
-const PREFIXES = [...DIGITS].flatMap((first) => [...DIGITS].map((second) => first + second));
+const PREFIXES = Array.from({ length: 256 }, (_, number) => number.toString(16).padStart(2, '0'));
 
 /** How far a search is. */
 export interface Searched {

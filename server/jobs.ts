@@ -8,6 +8,7 @@ import type { OpenRegistry } from './open-registry.ts';
 import { startScrubbing } from './scrub-lane.ts';
 import { taskList } from './task-list.ts';
 import { TaskRunner } from './tasks.ts';
+import { createPace } from './pace.ts';
 import { createReadOnly, type ReadOnly } from './read-only.ts';
 
 const SECOND_MS = 1000;
@@ -69,7 +70,7 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
     );
   }
   const scrubbing = startScrubbing(config, registry, log);
-  const tasks = new TaskRunner(opened.metadata, taskList(config, opened, log), log);
+  const tasks = new TaskRunner(opened.metadata, taskList(config, opened, log, true), log);
   return { stop: async () => void (await Promise.all([scrubbing.stop(), tasks.stop(), runner.stop()])) };
 }
 
@@ -97,11 +98,17 @@ async function forgetExpired({ undo }: Registry, runner: JobRunner, log: Log): P
 async function collect(registry: Registry, runner: JobRunner, readOnly: ReadOnly, log: Log): Promise<void> {
   await forgetExpired(registry, runner, log);
   const end = performance.now() + COLLECT_FOR_MS;
+  const pace = createPace();
+  let isCutShort = false;
   const collected = await registry.collection.run(async () => {
+    await pace();
     await runner.breathe();
+    isCutShort = performance.now() >= end;
     // Who wants no changes wants none; and other jobs wait for this one.
-    return performance.now() < end && !(await readOnly.get());
+    return !isCutShort && !(await readOnly.get());
   });
+  // They have their turn before it goes on.
+  if (isCutShort) runner.once('collect garbage', () => collect(registry, runner, readOnly, log));
   if (typeof collected === 'string') log.warn('no garbage is collected now', { reason: collected });
   else if (collected.removed + collected.unlinked + collected.failed > 0) {
     log.info('blobs that nothing needs were removed', { ...collected });

@@ -10,10 +10,19 @@ import { restoreTagTask } from './task-restore-tag.ts';
 import { fsckTask } from './task-fsck.ts';
 import type { Task } from './tasks.ts';
 
-/** The tasks that can be asked for, by the word that stands in the index. */
-export function taskList(config: Config, opened: OpenRegistry, _log: Log): Readonly<Record<string, Task>> {
+/**
+ * The tasks that can be asked for, by the word that stands in the index.
+ *
+ * @param isServing requests are answered beside them: what is in no hurry takes its time
+ */
+export function taskList(
+  config: Config,
+  opened: OpenRegistry,
+  _log: Log,
+  isServing: boolean,
+): Readonly<Record<string, Task>> {
   return {
-    collect: collectTask(config, opened),
+    collect: collectTask(config, opened, isServing),
     fsck: fsckTask(config, opened),
     rebuild: rebuildTask(opened),
     recover: recoverTask(config, opened),

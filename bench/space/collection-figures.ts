@@ -74,8 +74,12 @@ async function alternate({ load, rounds, seconds }: CollectionRun, store: Store,
     beside.push(await whileCollecting(store.metadata, read));
     collected.push((before - (await store.metadata.collection.length())) / seconds);
   }
-  const rates = [alone, beside].map((all) => Math.round(median(all)).toLocaleString('en-US'));
-  const note = `${rates[0]} GET/s alone, ${rates[1]} beside ${Math.round(median(collected))} blobs removed/s; ${rounds} rounds of ${seconds} s`;
+  const [of = '', by = ''] = [alone, beside].map((all) => Math.round(median(all)).toLocaleString('en-US'));
+  const ratios = beside.map((value, round) => value / (alone[round] ?? Number.NaN)).toSorted((a, b) => a - b);
+  const [quarter, threeQuarters] = [1, 3].map((each) => ratios[Math.floor((each * ratios.length) / 4)]?.toFixed(2));
+  const note =
+    `${by} GET/s with ${Math.round(median(collected))} blobs removed/s, ${of} without; ${rounds} rounds of ${seconds} s, ` +
+    `half of the ratios from ${quarter} to ${threeQuarters}`;
   const what = `manifest GET while collecting, ${workers} ${workers === 1 ? 'worker' : 'workers'}`;
   return [{ what, value: medianRatio(beside, alone, 'higher'), unit: 'of alone', bar: { least: 0.9 }, note }];
 }

@@ -11,8 +11,8 @@ export const SPACE_USAGE = `node bench/space.ts [options]
 
   --part NAME      only this part: ${PARTS.join(', ')}; may be repeated
   --scale N        stores of an Nth of the size: 1, 10 or 100 (default: 1)
-  --rounds N       of the collection, how often with and without it (default: 7)
-  --seconds N      how long each of them lasts (default: 3)
+  --rounds N       of the collection, how often with and without it (default: 25)
+  --seconds N      how long each of them lasts (default: 1)
   --unneeded N     blobs to be collected meanwhile, by each number of workers (default: 40000)
   --readme         put the table into bench/README.md
   --directory DIR  where the stores lie, on a disk (default: ~/.cache/entrepot-bench)
@@ -37,8 +37,8 @@ export function parseSpaceOptions(args: readonly string[]): SpaceOptions {
     options: {
       part: { type: 'string', multiple: true, default: [] },
       scale: { type: 'string', default: '1' },
-      rounds: { type: 'string', default: '7' },
-      seconds: { type: 'string', default: '3' },
+      rounds: { type: 'string', default: '25' },
+      seconds: { type: 'string', default: '1' },
       unneeded: { type: 'string', default: '40000' },
       readme: { type: 'boolean', default: false },
       directory: { type: 'string', default: path.join(homedir(), '.cache', 'entrepot-bench') },

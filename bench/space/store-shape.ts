@@ -42,10 +42,6 @@ const BYTES_SPREAD = 500;
 export function shapeStore(size: StoreSize): StoreShape {
   const bases = Math.min(BASES_MAX, size.manifests, Math.floor((size.blobs - size.manifests) / 2));
   if (bases < 2 || size.manifests < size.repositories) throw new RangeError('too few blobs or manifests');
-  const blob = (number: number) => {
-    const bytes = Buffer.alloc(BYTES_MIN + ((number * 37) % BYTES_SPREAD), `blob ${number} `);
-    return { digest: sha256(bytes), bytes };
-  };
   const blobsOf = (number: number) => {
     const [config, ...own] = dealt(size, bases, number);
     if (config === undefined) throw new RangeError(`image ${number} has no config`);
@@ -53,13 +49,13 @@ export function shapeStore(size: StoreSize): StoreShape {
   };
   return {
     size,
-    blob,
+    blob: shapeBlob,
     image: (number) => {
       const repository = number % size.repositories;
       const version = Math.floor(number / size.repositories);
       const isNewest = number + size.repositories >= size.manifests;
       const blobs = [...new Set(blobsOf(number))];
-      const contents = blobs.map((each) => blob(each).bytes);
+      const contents = blobs.map((each) => shapeBlob(each).bytes);
       const bytes = Buffer.from(imageManifest(contents, `image ${number} of the store`));
       return {
         name: parseRepositoryName(`team-${repository % TEAMS}/app-${repository}`),
@@ -69,6 +65,11 @@ export function shapeStore(size: StoreSize): StoreShape {
       };
     },
   };
+}
+
+function shapeBlob(number: number): ShapedBlob {
+  const bytes = Buffer.alloc(BYTES_MIN + ((number * 37) % BYTES_SPREAD), `blob ${number} `);
+  return { digest: sha256(bytes), bytes };
 }
 
 /** The blobs behind the bases are dealt to the images one by one. */

@@ -60,7 +60,11 @@ export class UnknownBytesRecords {
 
   /** What a row says of the size was wrong: whoever hashed that hashed something else. */
   async correctSize(tx: Transaction, { digest, size }: SizedContent): Promise<void> {
-    const row = await tx.get('SELECT id, size FROM blob WHERE digest = ? AND size <> ?', digest, size);
+    const row = await tx.get(
+      `SELECT id, size FROM blob WHERE digest = ? AND size <> ? AND state <> 'quarantined'`,
+      digest,
+      size,
+    );
     if (row === undefined) return;
     await tx.run('UPDATE blob SET size = ?, verified_at = NULL WHERE digest = ?', size, digest);
     await resizeBlob(tx, Number(row['id']), size - Number(row['size']));

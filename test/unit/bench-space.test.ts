@@ -13,8 +13,11 @@ import { openTestRegistry } from '../harness/registry.ts';
 
 const SIZE = { repositories: 4, blobs: 90, manifests: 12 };
 
+function figure(value: number, bar?: Figure['bar']): Figure {
+  return { what: 'x', value, unit: 's', ...(bar && { bar }) };
+}
+
 test('a figure is met on the right side of its bar, and missed on the other', () => {
-  const figure = (value: number, bar?: Figure['bar']): Figure => ({ what: 'x', value, unit: 's', ...(bar && { bar }) });
   assert.deepEqual(
     [
       [5, { most: 5 }],
