@@ -78,7 +78,7 @@ class Deciding {
 
   async decide(rules: RulesOf, moment: Moment): Promise<Decision> {
     const { manifests } = this.#facts;
-    const pending = this.#placesOf(({ isPending }) => isPending);
+    const pending = await this.#placesOf(({ isPending }) => isPending);
     const held = await this.#reach(both(pending, this.#places(false)));
     const doomed = await this.#reach(this.#places(true));
     const isLoose = (place: number) => held[place] !== 1 && doomed[place] !== 1;
@@ -89,15 +89,16 @@ class Deciding {
     }
     // One that stays keeps what it needs, like one with a tag.
     const stays = await this.#graph.reach(held.slice(), placesOf(untagged, false), this.#pace);
-    const promised = this.#placesOf(({ promisedAt }) => (promisedAt ?? 0) > moment.promisedSince);
+    const isPromised = ({ promisedAt }: ManifestFacts) => (promisedAt ?? 0) > moment.promisedSince;
+    const promised = await this.#placesOf(isPromised);
     const staysNow = await this.#graph.reach(stays.slice(), promised, this.#pace);
+    const heads = await this.#select(this.#places(true));
     const goes = this.#graph.none();
     const left: number[] = [];
-    const heads = new Set(this.#places(true));
     for (const [place, { id, hasLeft }] of manifests.entries()) {
       const isToGo = stays[place] !== 1 && (doomed[place] === 1 || untagged.get(place)?.goes === true);
       if (isToGo && staysNow[place] !== 1) goes[place] = 1;
-      const isHead = heads.has(place) && goes[place] === 1;
+      const isHead = heads[place] === 1 && goes[place] === 1;
       if (isToGo && doomed[place] === 1 && !isHead && !hasLeft) left.push(id);
       if (this.#pace.step()) await this.#pace.rest();
     }
@@ -126,8 +127,22 @@ class Deciding {
     for (const tag of this.#tags) if (tag.goes === goes) yield this.#graph.placeOf(tag.digest);
   }
 
-  *#placesOf(is: (manifest: ManifestFacts) => boolean): Generator<number> {
-    for (const [place, manifest] of this.#facts.manifests.entries()) if (is(manifest)) yield place;
+  async #placesOf(is: (manifest: ManifestFacts) => boolean): Promise<readonly number[]> {
+    const places: number[] = [];
+    for (const [place, manifest] of this.#facts.manifests.entries()) {
+      if (is(manifest)) places.push(place);
+      if (this.#pace.step()) await this.#pace.rest();
+    }
+    return places;
+  }
+
+  async #select(places: Iterable<number | undefined>): Promise<Selection> {
+    const selection = this.#graph.none();
+    for (const place of places) {
+      if (place !== undefined) selection[place] = 1;
+      if (this.#pace.step()) await this.#pace.rest();
+    }
+    return selection;
   }
 
   #reach(roots: Iterable<number | undefined>): Promise<Selection> {
@@ -135,9 +150,11 @@ class Deciding {
   }
 
   async #goingTags(goes: Selection): Promise<ReadonlyMap<Tag, number>> {
-    const pushed = new Map(this.#graph.ordinaryTags.map(({ name, pushedAt }) => [name, pushedAt]));
     const going = new Map<Tag, number>();
-    for (const tag of this.#tags) if (tag.goes) going.set(tag.name, pushed.get(tag.name) ?? 0);
+    for (const tag of this.#tags) {
+      if (tag.goes) going.set(tag.name, tag.pushedAt);
+      if (this.#pace.step()) await this.#pace.rest();
+    }
     for (const [place, isGoing] of goes.entries()) {
       if (isGoing !== 1) continue;
       for (const { name, pushedAt } of this.#graph.attachedTags(place)) going.set(name, pushedAt);

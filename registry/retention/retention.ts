@@ -107,23 +107,17 @@ export class Retention {
     // All of it: what is not known keeps nothing.
     await this.#adoption.repository(name, pause);
     const [manifests, children] = await this.#manifestsOf(id, pause);
-    const tags = await this.#tagsOf(id, manifests, pause);
+    const tags = await this.#tagsOf(id, pause);
     const promisedSince = now() - settings.collectionGraceMs;
     const moment = { now: now(), readsLabels: retention.expiryLabels, promisedSince };
     return decide({ tags, manifests, children }, rules, moment, pause);
   }
 
-  async #tagsOf(
-    repositoryId: number,
-    manifests: readonly ManifestFacts[],
-    pause: () => Promise<void>,
-  ): Promise<readonly TagFacts[]> {
-    // Each row has a text of its own: a digest is to be in memory once.
-    const known = new Map(manifests.map(({ digest }) => [digest, digest]));
+  async #tagsOf(repositoryId: number, pause: () => Promise<void>): Promise<readonly TagFacts[]> {
     const tags: TagFacts[] = [];
     for (let after = ''; ;) {
       const page = await this.#context.metadata.retention.tags(repositoryId, after, PAGE);
-      for (const tag of page) tags.push({ ...tag, digest: known.get(tag.digest) ?? tag.digest });
+      tags.push(...page);
       await pause();
       if (page.length < PAGE) return tags;
       after = page.at(-1)?.name ?? after;

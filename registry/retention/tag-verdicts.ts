@@ -10,6 +10,8 @@ import { compareVersions, parseVersion, type Version } from './version.ts';
 export interface TagVerdict {
   readonly name: Tag;
   readonly digest: Digest;
+  /** When it was pushed last, milliseconds since 1970. */
+  readonly pushedAt: number;
   readonly goes: boolean;
   /** Names the rule by its place in the configuration. */
   readonly because: string;
@@ -41,9 +43,9 @@ export async function judgeTags(
     const opinion = opinionOf(tag, placed[index], ranks[index] ?? 1, now);
     const expiry = readsLabels ? tag.expiresAfterMs : undefined;
     const hasExpired = opinion.says !== 'keep' && expiry !== undefined && now > tag.pushedAt + expiry;
-    const { name, digest } = tag;
-    if (hasExpired) verdicts.push({ name, digest, goes: true, because: 'its label has expired' });
-    else verdicts.push({ name, digest, goes: opinion.says === 'drop', because: opinion.because });
+    const { name, digest, pushedAt } = tag;
+    if (hasExpired) verdicts.push({ name, digest, pushedAt, goes: true, because: 'its label has expired' });
+    else verdicts.push({ name, digest, pushedAt, goes: opinion.says === 'drop', because: opinion.because });
     if (pace.step()) await pace.rest();
   }
   return verdicts;

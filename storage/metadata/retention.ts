@@ -225,7 +225,7 @@ export class RetentionRecords {
   }
 
   /** How many manifests are or name this content, in all repositories, and its size in bytes. */
-  async useOf(digest: Digest): Promise<{ readonly count: number; readonly size: number }> {
+  async useOf(digest: Digest): Promise<{ readonly all: number; readonly size: number }> {
     const row = await this.#database.get(
       `SELECT (SELECT count(DISTINCT manifest_id) FROM manifest_reference WHERE digest = ? AND kind <> 'subject')
          + (SELECT count(*) FROM manifest WHERE digest = ?) AS n,
@@ -234,7 +234,7 @@ export class RetentionRecords {
       digest,
       digest,
     );
-    return { count: Number(row?.['n'] ?? 0), size: Number(row?.['size'] ?? 0) };
+    return { all: Number(row?.['n'] ?? 0), size: Number(row?.['size'] ?? 0) };
   }
 
   /** Remembers pulls of manifests: what each is, and when. */
