@@ -28,7 +28,11 @@ export async function verifyBackup(directory: string, { snapshot: wanted, json =
   else {
     const sum = `${repositories} repositories, ${tags} tags, ${manifests} manifests, ${blobs} blobs, ${bytes} bytes`;
     const verdict = faults.length === 0 ? 'everything is there and has its digest' : `${faults.length} faults`;
-    print([...faults, `${snapshot}: pulled ${sum} in ${seconds.toFixed(1)} s: ${verdict}`].join('\n'));
+    const advice =
+      `what is wrong with a blob of the copy: remove its directory below ${directory}/docker/registry/v2/blobs, ` +
+      'and back up again';
+    const lines = [...faults, `${snapshot}: pulled ${sum} in ${seconds.toFixed(1)} s: ${verdict}`];
+    print([...lines, ...(faults.length === 0 ? [] : [advice])].join('\n'));
   }
   return faults.length === 0 ? 0 : 1;
 }

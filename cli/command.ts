@@ -28,6 +28,7 @@ const COMMON = ['config', 'address', 'root', 'workers', 'help', 'version'] as co
 const OPTIONS_OF: Readonly<Record<string, readonly OptionName[]>> = {
   token: ['user', 'robot', 'actions', 'repositories', 'tags', 'expires'],
   gc: ['json'],
+  index: ['json'],
   retention: ['json'],
   backup: ['keep', 'snapshot', 'json'],
   restore: ['snapshot', 'json'],
@@ -46,6 +47,7 @@ const COMMANDS: Readonly<Record<string, Command>> = {
   token,
   retention: async (...all) => (await import('./retention.ts')).retentionCommand(...all),
   gc: async (...all) => (await import('./gc.ts')).gcCommand(...all),
+  index: async (...all) => (await import('./rebuild.ts')).indexCommand(...all),
   backup: async (...all) => (await import('./backup.ts')).backupCommand(...all),
   restore: async (...all) => (await import('./restore.ts')).restoreCommand(...all),
   fsck: async (...all) => (await import('./fsck.ts')).fsckCommand(...all),

@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import { KINDS, type Finding, type FindingKind } from '../registry/fsck/finding.ts';
 import type { FsckReport } from '../registry/fsck/report.ts';
-import { scrubStatusOf, type ScrubStatus } from '../registry/scrub.ts';
+import { scrubStatusOf, type ScrubPass, type ScrubStatus } from '../registry/scrub.ts';
 import { minuteOf } from './columns.ts';
 import { createProgress } from './progress.ts';
 import { runTaskOf } from './task.ts';
@@ -93,18 +93,23 @@ async function describeScrub({ integrity, ...config }: Config, json: boolean): P
 }
 
 function inWords({ everyMs, bytesPerSecond, due, quarantined, pass, lastPass, wholeAt }: ScrubStatus): string {
-  const at = (time: string) => `${minuteOf(Date.parse(time))} UTC`;
-  const counts = ({ blobs, bytes, damaged, unreadable }: NonNullable<ScrubStatus['pass']>) =>
-    `${blobs} blobs, ${bytes} bytes, ${damaged} damaged, ${unreadable} unreadable`;
   return [
     everyMs === undefined
       ? 'blobs are not read again: integrity.scrubEvery is never'
       : `every blob is read again within ${everyMs / 86_400_000} days, at ${bytesPerSecond} bytes a second at most`,
     lastPass === undefined
       ? 'no pass has come to its end yet'
-      : `last full pass: ${at(lastPass.startedAt)} to ${at(lastPass.endedAt)}: ${counts(lastPass)}`,
-    ...(pass === undefined ? [] : [`under way since ${at(pass.startedAt)}: ${counts(pass)}`]),
-    ...(wholeAt === undefined ? [] : [`everything was hashed in time at ${at(wholeAt)}`]),
+      : `last full pass: ${timeOf(lastPass.startedAt)} to ${timeOf(lastPass.endedAt)}: ${countsOf(lastPass)}`,
+    ...(pass === undefined ? [] : [`under way since ${timeOf(pass.startedAt)}: ${countsOf(pass)}`]),
+    ...(wholeAt === undefined ? [] : [`everything was hashed in time at ${timeOf(wholeAt)}`]),
     `${due} blobs are to be read, ${quarantined} are damaged and wait for a push`,
   ].join('\n');
+}
+
+function timeOf(time: string): string {
+  return `${minuteOf(Date.parse(time))} UTC`;
+}
+
+function countsOf({ blobs, bytes, damaged, unreadable }: ScrubPass): string {
+  return `${blobs} blobs, ${bytes} bytes, ${damaged} damaged, ${unreadable} unreadable`;
 }

@@ -69,14 +69,18 @@ async function recoverBlobs(config: Config, digests: readonly string[], { json =
 /** Whether it collects, what it waits for, and what it did last. */
 async function describeCollection(config: Config, { json = false }: Values): Promise<string> {
   const { isOn, graceMs, undoMs } = config.collection;
-  return withIndex(config, async ({ collection, state, tasks }) => {
+  return withIndex(config, async ({ collection, pauses, state, tasks }) => {
     const [held, run, last] = [
       await collection.heldBecause(),
       await state.get('verified-run'),
       await state.get('collection-last'),
     ];
     const isKnown = run !== undefined && (await collection.isWholeTreeKnown(run));
-    const waits = held ?? (isKnown ? undefined : 'the tree is not compared with the index yet, or again');
+    const isPaused = await pauses.isPaused(Date.now());
+    const waits =
+      held ??
+      (isPaused ? 'a backup is being made' : undefined) ??
+      (isKnown ? undefined : 'the tree is not compared with the index yet, or again');
     const running = (await tasks.list(10)).find(({ kind, endedAt }) => kind === 'collect' && endedAt === undefined);
     const queued = await collection.length();
     const round = last === undefined ? undefined : (JSON.parse(last) as LastRound);

@@ -40,6 +40,8 @@ Usage
       Bring back blobs that were removed within the last day, for the images that need them.
   entrepot gc hold|release
       Let the collection wait, and go on.
+  entrepot index rebuild
+      Read the whole tree again and correct the index, beside a running server or without one.
   entrepot backup DIR [--keep N]
       Copy what is new in the store to a directory, beside a running server or without
       one; the last N snapshots are kept (7 unless said).

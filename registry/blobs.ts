@@ -9,7 +9,7 @@ import type { Adoption } from './adoption.ts';
 import { CACHED_CONTENT_MAX_BYTES } from './content-cache.ts';
 import type { Context } from './context.ts';
 import { changing } from './intents.ts';
-import { hasDigest } from './quarantine.ts';
+import { hasDigest, type Handled } from './quarantine.ts';
 import type { Rights } from './rights.ts';
 import { suspect } from './stored-bytes.ts';
 import { blobDamaged, blobUnknown } from './unknown.ts';
@@ -17,6 +17,9 @@ import type { VerifiedReads } from './verified-reads.ts';
 
 // Base images are in all repositories; most callers may pull from the first that has them.
 const HOLDERS_PAGE = 50;
+
+// Takes a millisecond. What is larger is hashed while it is sent.
+const HASHED_FIRST_MAX_BYTES = 1024 * 1024;
 
 /** A blob that a repository has. */
 export interface Blob {
@@ -105,28 +108,30 @@ export class Blobs {
     const bytes = await this.#context.driver.readSmall(blobKey(blob.digest), CACHED_CONTENT_MAX_BYTES);
     if (bytes === undefined) return this.#isGone(name, blob);
     // Another server may have stored it. What is wrong must not be kept beyond the push that puts it right.
-    if (bytes.length !== blob.size || !hasDigest(blob.digest, bytes)) return this.#isDamaged(name, blob);
+    if (bytes.length !== blob.size || !hasDigest(blob.digest, bytes)) {
+      throw damageOf(name, blob, await suspect(this.#context, blob.digest, 'its bytes have another digest'));
+    }
     this.#context.cache.set(blob.digest, bytes);
     return bytes;
   }
 
-  async #isDamaged(name: RepositoryName, { digest }: Blob): Promise<never> {
-    const became = await suspect(this.#context, digest, 'its bytes are not those of its digest, as was seen in a pull');
-    if (became === 'quarantined') throw blobDamaged(name, digest);
-    // Whoever asks again gets what is there then.
-    throw new StorageError('unavailable', `blob ${digest} had other bytes in the store a moment ago`);
-  }
-
   /**
-   * Opens the whole blob; to be closed by the caller. One that nobody hashed for long is hashed while it is read, and its
-   * reader gives the last bytes only when they all are the right ones.
+   * Opens the whole blob; to be closed by the caller. One that nobody hashed for long is hashed before, or while it is
+   * read: then its reader gives the last bytes only when they all are the right ones.
+   *
+   * @throws RegistryError `BLOB_UNKNOWN` when its bytes are damaged
    */
   async openWhole(name: RepositoryName, blob: KnownBlob): Promise<BlobReader> {
-    if (!this.#reads.isWanted(blob)) return this.open(name, blob);
     // Before it is opened: what lies there afterwards may be something else.
     const seen = await this.#context.driver.stat(blobKey(blob.digest));
+    if (seen === undefined || !this.#reads.isWanted(blob, seen)) return this.open(name, blob);
+    if (blob.size <= HASHED_FIRST_MAX_BYTES) {
+      const became = await this.#reads.check(blob.digest, blob.verifiedAt);
+      if (became !== 'right') throw damageOf(name, blob, became);
+      return this.open(name, blob);
+    }
     const reader = await this.open(name, blob);
-    return seen === undefined ? reader : this.#reads.wrap(reader, blob.digest, blob.verifiedAt, seen);
+    return this.#reads.wrap(reader, blob.digest, blob.verifiedAt, seen);
   }
 
   /** Opens the blob's bytes; to be closed by the caller. */
@@ -237,6 +242,12 @@ export class Blobs {
       await held.finish('durable', (tx) => metadata.blobs.unlink(tx, name, digest, now()));
     });
   }
+}
+
+function damageOf(name: RepositoryName, { digest }: Blob, became: Handled | 'right'): Error {
+  if (became === 'quarantined') return blobDamaged(name, digest);
+  // Whoever asks again gets what is there then.
+  return new StorageError('unavailable', `blob ${digest} had other bytes in the store a moment ago`);
 }
 
 function isNeeded(digest: Digest, manifest: string): RegistryError {

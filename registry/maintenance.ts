@@ -5,6 +5,8 @@ import { ComparisonFailures } from './comparison-failures.ts';
 import type { Context } from './context.ts';
 import { giveUpUnsettled } from './intents.ts';
 import { OrphanedStages, type Stage } from './orphaned-stages.ts';
+import { rebuildIndex, type Rebuilt } from './rebuild.ts';
+import { UnknownBytes, type Searched } from './unknown-bytes.ts';
 import { UploadHolds } from './upload-holds.ts';
 
 const BATCH = 100;
@@ -15,6 +17,7 @@ export class Maintenance {
   readonly #adoption: Adoption;
   readonly #holds: UploadHolds;
   readonly #orphans: OrphanedStages;
+  readonly #unknownBytes: UnknownBytes;
   #toldFailures = '';
 
   constructor(context: Context, adoption: Adoption) {
@@ -22,11 +25,36 @@ export class Maintenance {
     this.#adoption = adoption;
     this.#holds = new UploadHolds(context);
     this.#orphans = new OrphanedStages(context, adoption.tree);
+    this.#unknownBytes = new UnknownBytes(context, adoption.tree);
   }
 
   /** Compares the whole tree with the index, once a run. `pause` is awaited often, and may throw to end it. */
   async verifyTree(pause: () => Promise<void>): Promise<{ repositories: number; failed: number }> {
     return this.#adoption.wholeTree(pause);
+  }
+
+  /** Makes the whole index anew from the tree; see `rebuildIndex`. The tree counts as compared in this run then. */
+  async rebuildIndex(pause: (done: Rebuilt) => Promise<void>): Promise<Rebuilt> {
+    return rebuildIndex(this.#context, { adoption: this.#adoption, unknownBytes: this.#unknownBytes }, pause);
+  }
+
+  /**
+   * Finds bytes that the index does not know, so that they are collected. To be called when the tree was compared.
+   *
+   * @param pause awaited after each thousand or so
+   */
+  async findUnknownBytes(pause: () => Promise<void>): Promise<Searched> {
+    const { state } = this.#context.metadata;
+    const doubt = await state.get('bytes-doubted');
+    const searched = await this.#unknownBytes.search(false, pause);
+    // What fails meanwhile may leave more behind, where it was looked already.
+    if (doubt !== undefined) await state.forget('bytes-doubted', doubt);
+    return searched;
+  }
+
+  /** Whether a change failed since they were looked for, which may have left some behind. */
+  async mayHaveUnknownBytes(): Promise<boolean> {
+    return (await this.#context.metadata.state.get('bytes-doubted')) !== undefined;
   }
 
   /** Compares the repositories that a failed change or a dead process put in doubt; `pause` as above. */

@@ -92,7 +92,7 @@ class Applying {
       return;
     }
     const blobId = await metadata.blobs.upsert(this.#tx, { digest, size, now: now(), verifiedAt: undefined });
-    await metadata.blobs.link(this.#tx, this.#id, blobId, now());
+    await metadata.blobs.linkFound(this.#tx, this.#id, blobId, now());
   }
 
   async manifest(digest: Digest, row: NewManifest | undefined): Promise<void> {
@@ -100,6 +100,8 @@ class Applying {
     const known = await metadata.manifests.find(this.#tx, this.#id, digest);
     if (row !== undefined) {
       await metadata.blobs.upsert(this.#tx, { digest, size: row.size, now: now(), verifiedAt: now() });
+      if (known !== undefined)
+        await metadata.manifests.rewrite(this.#tx, { id: known.id, repositoryId: this.#id }, row, now());
       const id = known?.id ?? (await metadata.manifests.insertPending(this.#tx, this.#id, row, now()));
       await metadata.manifests.commit(this.#tx, id, now());
       return;

@@ -59,12 +59,14 @@ export async function handleDamage(context: Context, { digest, seen, cause }: Da
 async function take({ metadata, now }: Context, digest: Digest, lock: AbandonedIntents): Promise<boolean> {
   const deadline = performance.now() + LIMIT_MS;
   for (;;) {
-    const isTaken = await metadata.write('relaxed', async (tx) => {
-      if (await metadata.collection.isBeingChanged(tx, digest)) return false;
-      if ((await metadata.integrity.find(digest, tx))?.state === 'deleting') return false;
+    const taken = await metadata.write('relaxed', async (tx): Promise<boolean | 'pushed'> => {
+      // Somebody else sees to it, or it is being collected.
+      if (await metadata.blobs.isBeingDeleted(tx, digest)) return false;
+      if (await metadata.collection.isBeingChanged(tx, digest)) return 'pushed';
       return metadata.intents.acquire(tx, { ...lock, now: now() });
     });
-    if (isTaken || performance.now() > deadline) return isTaken;
+    if (taken !== 'pushed') return taken;
+    if (performance.now() > deadline) return false;
     await delay(RETRY_MS);
   }
 }

@@ -4,11 +4,12 @@ import type { BlobRecord } from '../storage/metadata/blobs.ts';
 import type { Verification } from '../storage/metadata/integrity.ts';
 import type { Context } from './context.ts';
 import { RunningDigest } from './hashing.ts';
-import { handleDamage, type Damage } from './quarantine.ts';
+import { handleDamage, type Damage, type Handled } from './quarantine.ts';
 import { suspect } from './stored-bytes.ts';
 
 // To put what another server left on the disk is a sync of the whole file system.
 const FLUSH_EVERY_MS = 60_000;
+const SEEN_IN_A_PULL = 'its bytes have another digest, as was seen when they were pulled';
 
 /** Which blobs are hashed while they are sent, and what follows from it. */
 export class VerifiedReads {
@@ -21,10 +22,23 @@ export class VerifiedReads {
     this.#context = context;
   }
 
-  isWanted({ verifiedAt }: Pick<BlobRecord, 'verifiedAt'>): boolean {
+  /** Somebody may have written to the file since: a disk that rots does not tell, other programs do. */
+  isWanted({ verifiedAt }: Pick<BlobRecord, 'verifiedAt'>, { modifiedAt }: BlobStat): boolean {
     const { settings, now } = this.#context;
     if (settings.verifyReads !== 'stale') return settings.verifyReads === 'always';
-    return verifiedAt === undefined || verifiedAt + (settings.scrubEveryMs ?? Infinity) < now();
+    if (verifiedAt === undefined || verifiedAt < modifiedAt.getTime()) return true;
+    return verifiedAt + (settings.scrubEveryMs ?? Infinity) < now();
+  }
+
+  /**
+   * For a blob so small that it is hashed before the first byte goes out: who asked is told what is wrong.
+   *
+   * @returns what became of its bytes
+   */
+  async check(digest: Digest, before: number | undefined): Promise<Handled | 'right'> {
+    const became = await suspect(this.#context, digest, SEEN_IN_A_PULL);
+    if (became === 'right') this.#found.set(digest, { digest, before });
+    return became;
   }
 
   /** @param seen what the store said of the file before it was opened */
@@ -68,7 +82,7 @@ export class VerifiedReads {
 }
 
 function damageOf(digest: Digest, seen: BlobStat): Damage {
-  return { digest, seen, cause: 'its bytes have another digest, as was seen when they were pulled' };
+  return { digest, seen, cause: SEEN_IN_A_PULL };
 }
 
 /** Gives the last piece only when the digest of everything is the right one. */

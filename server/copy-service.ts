@@ -7,6 +7,7 @@ import { readConfig } from '../config/load.ts';
 import type { BackupDirectory } from '../registry/backup/backup-directory.ts';
 import { putLinks } from '../registry/backup/backup.ts';
 import { beginRun } from '../registry/store.ts';
+import type { BlobDriver } from '../storage/blobs/driver.ts';
 import { openFilesystemDriver } from '../storage/blobs/filesystem.ts';
 import { bootId } from './boot-id.ts';
 import { createLog } from './observe/log.ts';
@@ -44,7 +45,7 @@ export async function serveCopy(backup: BackupDirectory, snapshot: string, signa
   const env = { ENTREPOT_READ_ONLY: 'true' };
   const config = await readConfig({ flags: { address: '127.0.0.1:0', root, workers: '1' }, env, cwd: root });
   const run = randomUUID();
-  const parts = { log, metrics: createMetrics(), metricsText: async () => '' };
+  const parts = { log, metrics: createMetrics(), metricsText: async () => '', decorate: leavingDamage };
   const service = await createService(config, { run, worker: 0 }, parts);
   opened.defer(() => service.drain());
   await beginRun({ ...service, log }, run, bootId(run));
@@ -55,4 +56,21 @@ export async function serveCopy(backup: BackupDirectory, snapshot: string, signa
   const port = await service.listen();
   const kept = opened.move();
   return { url: `http://127.0.0.1:${port}`, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** What is found damaged is told, and stays where it is: nothing is set aside in a backup that is only looked at. */
+function leavingDamage(driver: BlobDriver): BlobDriver {
+  return {
+    stat: (key) => driver.stat(key),
+    read: (key, range) => driver.read(key, range),
+    readSmall: (key, maxBytes) => driver.readSmall(key, maxBytes),
+    writeAll: (writes, last) => driver.writeAll(writes, last),
+    delete: (keys) => driver.delete(keys),
+    setAside: async () => {},
+    list: (prefix) => driver.list(prefix),
+    stage: (key) => driver.stage(key),
+    resume: (key) => driver.resume(key),
+    flush: () => driver.flush(),
+    close: () => driver.close(),
+  };
 }

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import { removeLeftovers } from '../storage/blobs/temporary-files.ts';
 import { purgeTrash } from '../storage/blobs/trash.ts';
@@ -40,6 +40,8 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
     const isNews = performance.now() - startedAt > SLOW_COMPARISON_MS;
     if (failed === 0) log[isNews ? 'info' : 'debug']('the index agrees with the tree', { repositories });
     await removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages());
+    // Somebody else may have been here; and what a crash left behind, no link leads to.
+    if (config.storage.driver === 'filesystem') await findUnknownBytes(registry, runner, log);
   });
   runner.every(10 * SECOND_MS, 'give up failed changes', () => maintenance.giveUpUnsettled());
   runner.every(10 * SECOND_MS, 'compare doubted repositories', async () => {
@@ -51,6 +53,9 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   runner.every(6 * HOUR_MS, 'remove orphaned stages', () =>
     removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages()),
   );
+  runner.every(HOUR_MS, 'look for bytes that no row knows', async () => {
+    if (await maintenance.mayHaveUnknownBytes()) await findUnknownBytes(registry, runner, log);
+  });
   runner.every(HOUR_MS, 'forget what is kept no more', () => forgetExpired(registry, runner, log));
   if (config.collection.isOn) {
     const readOnly = createReadOnly(opened.metadata.state, config.readOnly);
@@ -103,6 +108,17 @@ async function collect(registry: Registry, runner: JobRunner, readOnly: ReadOnly
   else if (collected.removed + collected.unlinked + collected.failed > 0) {
     log.info('blobs that nothing needs were removed', { ...collected });
   }
+}
+
+async function findUnknownBytes({ maintenance }: Registry, runner: JobRunner, log: Log): Promise<void> {
+  let last = performance.now();
+  const { found, bytes } = await maintenance.findUnknownBytes(async () => {
+    // Nobody waits for it: half of the time belongs to the requests alone.
+    await delay(performance.now() - last);
+    await runner.breathe();
+    last = performance.now();
+  });
+  if (found > 0) log.info('bytes were found that no row knew, they go unless something needs them', { found, bytes });
 }
 
 async function removed(log: Log, message: string, count: Promise<number>): Promise<void> {

@@ -36,7 +36,7 @@ export async function restoreRoot(
   parts: Pick<RestoreParts, 'log' | 'signal' | 'report'>,
 ): Promise<RestoreReport> {
   const { root } = config;
-  refuseNested(backup.path, root, 'the restored store');
+  refuseNested(root, backup.path, 'the restored store');
   const begun = restoringIn(root);
   const snapshot = await backup.find(wanted ?? begun?.snapshot);
   if (begun === undefined) await refuseOccupied(root);

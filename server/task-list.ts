@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts';
 import type { OpenRegistry } from './open-registry.ts';
 import type { Log } from './observe/log.ts';
 import { collectTask } from './task-collect.ts';
+import { rebuildTask } from './task-rebuild.ts';
 import { previewTask } from './task-preview.ts';
 import { recoverTask } from './task-recover.ts';
 import { retainTask } from './task-retain.ts';
@@ -14,6 +15,7 @@ export function taskList(config: Config, opened: OpenRegistry, _log: Log): Reado
   return {
     collect: collectTask(config, opened),
     fsck: fsckTask(config, opened),
+    rebuild: rebuildTask(opened),
     recover: recoverTask(config, opened),
     retain: retainTask(config, opened),
     'retention-preview': previewTask(opened),

@@ -1,7 +1,14 @@
 import type { Digest } from '../../oci/digest.ts';
 import { isTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Key } from '../../storage/blobs/driver.ts';
-import { digestFromNames, layersPrefix, repositoryKey, revisionsPrefix, tagsPrefix } from '../../storage/layout.ts';
+import {
+  digestFromNames,
+  layerLinkKey,
+  layersPrefix,
+  repositoryKey,
+  revisionsPrefix,
+  tagsPrefix,
+} from '../../storage/layout.ts';
 import { requiredBlobsOf } from '../stored-manifest.ts';
 import { settle, type Fault } from './fault.ts';
 import type { About, FindingKind } from './finding.ts';
@@ -82,15 +89,9 @@ export class RepositoryCheck {
   }
 
   async #layers(): Promise<Set<Digest>> {
-    const { context, report } = this.#scope;
+    const { report } = this.#scope;
     const digests = await this.#digests((algorithm) => layersPrefix(this.#name, algorithm));
-    const id = (await context.metadata.repositories.find(this.#name))?.id;
-    for (let after = 0; id !== undefined;) {
-      const page = await context.metadata.blobs.page(id, after, PAGE);
-      for (const { digest } of page) digests.add(digest as Digest);
-      if (page.length < PAGE) break;
-      after = page.at(-1)?.id ?? after;
-    }
+    for await (const digest of this.#rowsOfLayers()) digests.add(digest);
     for (const layer of digests) {
       report.looked.layers += 1;
       await this.#settle({ layer }, () => judgeLayer(this.#scope, this.#name, layer), { digest: layer });
@@ -98,22 +99,40 @@ export class RepositoryCheck {
     return digests;
   }
 
-  async #manifests(): Promise<Set<Digest>> {
-    const { context, report } = this.#scope;
-    const digests = await this.#digests((algorithm) => revisionsPrefix(this.#name, algorithm));
-    const id = (await context.metadata.repositories.find(this.#name))?.id;
-    for (let after = ''; id !== undefined;) {
-      const page = await context.metadata.manifests.page(id, after, PAGE);
-      for (const digest of page) digests.add(digest);
-      if (page.length < PAGE) break;
-      after = page.at(-1) ?? after;
+  async *#rowsOfLayers(): AsyncGenerator<Digest> {
+    const { repositories, blobs } = this.#scope.context.metadata;
+    const id = (await repositories.find(this.#name))?.id;
+    if (id === undefined) return;
+    for (let after = 0; ;) {
+      const page = await blobs.page(id, after, PAGE);
+      for (const { digest } of page) yield digest as Digest;
+      if (page.length < PAGE) return;
+      after = page.at(-1)?.id ?? after;
     }
+  }
+
+  async #manifests(): Promise<Set<Digest>> {
+    const { report } = this.#scope;
+    const digests = await this.#digests((algorithm) => revisionsPrefix(this.#name, algorithm));
+    for await (const digest of this.#rowsOfManifests()) digests.add(digest);
     for (const manifest of digests) {
       report.looked.manifests += 1;
       const judge = () => judgeManifest(this.#scope, this.#name, manifest);
       await this.#settle({ manifest }, judge, { digest: manifest });
     }
     return digests;
+  }
+
+  async *#rowsOfManifests(): AsyncGenerator<Digest> {
+    const { repositories, manifests } = this.#scope.context.metadata;
+    const id = (await repositories.find(this.#name))?.id;
+    if (id === undefined) return;
+    for (let after = ''; ;) {
+      const page = await manifests.page(id, after, PAGE);
+      yield* page;
+      if (page.length < PAGE) return;
+      after = page.at(-1) ?? after;
+    }
   }
 
   async #tags(): Promise<void> {
@@ -175,7 +194,8 @@ export class RepositoryCheck {
       const required = requiredBlobsOf(await adoption.tree.manifestBytes(this.#name, digest));
       const missing: Digest[] = [];
       for (const blob of required) {
-        const isLinked = layers.has(blob) && (await adoption.tree.hasLayer(this.#name, blob));
+        // One whose link is broken was told as such.
+        const isLinked = layers.has(blob) && (await adoption.tree.linkAt(layerLinkKey(this.#name, blob))) !== 'absent';
         if (!isLinked) missing.push(blob);
       }
       if (missing.length > 0) {

@@ -31,7 +31,9 @@ export async function judgeTag(scope: Scope, name: RepositoryName, tag: Tag): Pr
       fixTree: meant === undefined ? remove : write,
     };
   }
-  if (link === current) return undefined;
+  const nothing: Fault = { kind: 'tag-to-nothing', detail: `it points to ${link}`, fixTree: remove };
+  const hasRevision = (await adoption.tree.linkAt(revisionLinkKey(name, link))) !== 'absent';
+  if (link === current) return hasRevision ? undefined : nothing;
   const target = await metadata.manifests.lookupByDigest(name, link);
   const isKnown = target?.manifest !== undefined || target?.damaged !== undefined;
   if (isKnown || (await adoption.tree.manifest(name, link)) !== undefined) {
@@ -40,8 +42,7 @@ export async function judgeTag(scope: Scope, name: RepositoryName, tag: Tag): Pr
       : { kind: 'tag-differs', detail: `${link} in the tree, ${current} in the index` };
   }
   // The manifest that is lost was told already, and may be pushed again.
-  if ((await adoption.tree.linkAt(revisionLinkKey(name, link))) !== 'absent' && current === undefined) return undefined;
-  return { kind: 'tag-to-nothing', detail: `it points to ${link}`, fixTree: remove };
+  return hasRevision && current === undefined ? undefined : nothing;
 }
 
 /** What the index says, or the only manifest that the tag ever pointed to; undefined when that is not there. */

@@ -53,7 +53,16 @@ export class BlobRecords {
 
   /** The size of content that was hashed and stored whole, wherever it is linked. */
   async verifiedSize(digest: Digest): Promise<number | undefined> {
-    const row = await this.#database.get('SELECT size FROM blob WHERE digest = ? AND verified_at IS NOT NULL', digest);
+    const row = await this.#database.get(
+      "SELECT size FROM blob WHERE digest = ? AND verified_at IS NOT NULL AND state <> 'quarantined'",
+      digest,
+    );
+    return row === undefined ? undefined : Number(row['size']);
+  }
+
+  /** The size of content that has a row, whoever put it there. */
+  async storedSize(digest: Digest): Promise<number | undefined> {
+    const row = await this.#database.get('SELECT size FROM blob WHERE digest = ?', digest);
     return row === undefined ? undefined : Number(row['size']);
   }
 
@@ -77,7 +86,8 @@ export class BlobRecords {
   /**
    * Records content that lies in the store. What was found damaged is whole again only when its bytes were hashed.
    *
-   * @param verifiedAt when its bytes were hashed; undefined when nobody of us did (an adopted store)
+   * @param verifiedAt when its bytes were hashed; undefined when nobody of us did (an adopted store): what was known
+   *   before still holds, unless it was about another size
    * @returns the id of the row
    */
   async upsert(
@@ -89,7 +99,8 @@ export class BlobRecords {
        ON CONFLICT (digest) DO UPDATE SET size = excluded.size, last_used = excluded.last_used,
          state = CASE WHEN blob.state = 'deleting' OR (blob.state = 'quarantined' AND excluded.verified_at IS NULL)
                  THEN blob.state ELSE 'live' END,
-         verified_at = coalesce(excluded.verified_at, blob.verified_at)
+         verified_at = CASE WHEN blob.size = excluded.size THEN coalesce(excluded.verified_at, blob.verified_at)
+                            ELSE excluded.verified_at END
        RETURNING id`,
       blob.digest,
       blob.size,
@@ -107,6 +118,27 @@ export class BlobRecords {
       now,
     );
     await queueBlob(tx, blobId, now);
+  }
+
+  /** `link` for what lies in the tree: looked at as garbage unless a manifest of the repository is known to need it. */
+  async linkFound(tx: Transaction, repositoryId: number, blobId: number, now: number): Promise<void> {
+    await tx.run(
+      'INSERT INTO repository_blob (repository_id, blob_id, linked_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
+      repositoryId,
+      blobId,
+      now,
+    );
+    await tx.run(
+      `INSERT INTO collection_queue (digest, since) SELECT b.digest, ? FROM blob b
+       WHERE b.id = ? AND NOT EXISTS (
+         SELECT 1 FROM manifest_reference e JOIN manifest m ON m.id = e.manifest_id
+         WHERE e.repository_id = ? AND e.digest = b.digest AND e.kind IN ('config', 'layer', 'manifest')
+           AND m.state = 'committed')
+       ON CONFLICT (digest) DO UPDATE SET since = excluded.since`,
+      now,
+      blobId,
+      repositoryId,
+    );
   }
 
   /** Whether its bytes are being removed or set aside at this moment: to be waited for, by who is about to rely on them. */

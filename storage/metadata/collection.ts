@@ -1,6 +1,10 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/names.ts';
 import type { Database, Queries, Transaction, Value } from './database.ts';
+
+// Digests of the queue that one statement looks at.
+const LOOKED_AT_ONCE = 1_000;
 
 /** Content that nothing needs. */
 export interface Garbage {
@@ -36,6 +40,13 @@ const NEEDS_IT = `
   SELECT 1 FROM manifest_reference e
   WHERE e.repository_id = rb.repository_id AND e.digest = b.digest AND e.kind IN ('config', 'layer', 'manifest')`;
 
+/** The condition that a blob row `b` is no manifest, and needed by none of a repository that links it nor by one that is kept. */
+// First what most of a queue fails: it was pushed as part of an image.
+export const NOTHING_NEEDS_IT = `
+  NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND EXISTS (${NEEDS_IT}))
+  AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
+  AND ${IS_NOT_KEPT}`;
+
 /** What the garbage collection asks and changes; `registry/collection.ts` says in which order. */
 export class CollectionRecords {
   readonly #database: Database;
@@ -64,15 +75,37 @@ export class CollectionRecords {
 
   /** Everything in the queue that nothing needs by now, also what still has to wait, in the order of its digests. */
   async garbage(after: string, limit: number): Promise<readonly Garbage[]> {
+    const found: Garbage[] = [];
+    for (let from = after; found.length < limit;) {
+      const last = await this.#endOfStep(from);
+      if (last === undefined) break;
+      found.push(...(await this.#garbageWithin(from, last, limit - found.length)));
+      from = last;
+      // Most of a long queue may be needed: requests have their turn meanwhile.
+      await nextTurn();
+    }
+    return found;
+  }
+
+  async #endOfStep(after: string): Promise<string | undefined> {
+    const row = await this.#database.get(
+      `SELECT max(digest) AS last FROM
+         (SELECT digest FROM collection_queue WHERE digest > ? ORDER BY digest LIMIT ?) AS step`,
+      after,
+      LOOKED_AT_ONCE,
+    );
+    return (row?.['last'] as string | null | undefined) ?? undefined;
+  }
+
+  async #garbageWithin(after: string, last: string, limit: number): Promise<readonly Garbage[]> {
     const rows = await this.#database.all(
       `SELECT b.digest, CASE b.state WHEN 'quarantined' THEN 0 ELSE b.size END AS size,
          CASE WHEN q.since > b.last_used THEN q.since ELSE b.last_used END AS since FROM collection_queue q
        JOIN blob b ON b.digest = q.digest
-       WHERE q.digest > ? AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest)
-         AND NOT EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id AND EXISTS (${NEEDS_IT}))
-         AND ${IS_NOT_KEPT}
+       WHERE q.digest > ? AND q.digest <= ? AND ${NOTHING_NEEDS_IT}
        ORDER BY q.digest LIMIT ?`,
       after,
+      last,
       limit,
     );
     return rows.map((row) => ({
@@ -107,8 +140,9 @@ export class CollectionRecords {
 
   /** Whether everything in the tree is in the index as it is there: only then is it known what nothing needs. */
   async isWholeTreeKnown(run: string, queries: Queries = this.#database): Promise<boolean> {
-    const sql = `SELECT 1 FROM repository WHERE verified_run IS NULL OR verified_run <> ? LIMIT 1`;
-    return (await queries.get(sql, run)) === undefined;
+    // Not `<>`, which would look at all of them, twice for each blob that is collected.
+    const sql = `SELECT 1 FROM repository WHERE verified_run IS NULL OR verified_run < ? OR verified_run > ? LIMIT 1`;
+    return (await queries.get(sql, run, run)) === undefined;
   }
 
   /** Why nothing may be removed until an operator says otherwise; undefined when it may. */
@@ -212,18 +246,15 @@ export class CollectionRecords {
   async abandonDeletions(now: number, digest?: Digest): Promise<void> {
     const [only, values] = digest === undefined ? ['', []] : ['AND digest = ?', [digest]];
     await this.#database.write('relaxed', async (tx) => {
-      const sql = `UPDATE blob SET state = 'live' WHERE state = 'deleting' ${only} RETURNING digest`;
+      // The second condition says that the index of what is not live has them all.
+      const sql = `UPDATE blob SET state = 'live' WHERE state = 'deleting' AND state <> 'live' ${only} RETURNING digest`;
       for (const row of await tx.all(sql, ...values)) await this.queue(tx, row['digest'] as Digest, now);
     });
   }
 
   /** It is looked at again a grace after `since`. */
   async queue(tx: Transaction, digest: Digest, since: number): Promise<void> {
-    await tx.run(
-      'INSERT INTO collection_queue (digest, since) VALUES (?, ?) ON CONFLICT (digest) DO UPDATE SET since = excluded.since',
-      digest,
-      since,
-    );
+    await queueDigest(tx, digest, since);
   }
 
   /** It is looked at no more, until something happens to it. */
@@ -241,6 +272,11 @@ export class CollectionRecords {
  */
 
 const TO_QUEUE = `ON CONFLICT (digest) DO UPDATE SET since = excluded.since`;
+
+/** Content of which no more is known than that nothing may need it. */
+export async function queueDigest(tx: Transaction, digest: Digest, since: number): Promise<void> {
+  await tx.run(`INSERT INTO collection_queue (digest, since) VALUES (?, ?) ${TO_QUEUE}`, digest, since);
+}
 
 /** A blob of a repository, new there or gone from it. */
 export async function queueBlob(tx: Transaction, blobId: number, now: number): Promise<void> {

@@ -104,7 +104,13 @@ export class IntentRecords {
 
   async #abandon(tx: Transaction, { repository, keys, owner }: AbandonedIntents): Promise<void> {
     // Never the same doubt twice: whoever compared under an earlier one is told by it.
-    await tx.run('UPDATE repository SET verified_run = ? WHERE name = ?', `doubt ${randomUUID()}`, repository);
+    const doubt = `doubt ${randomUUID()}`;
+    await tx.run('UPDATE repository SET verified_run = ? WHERE name = ?', doubt, repository);
+    // What has reached the store without a link that leads to it, is found by no comparison of a repository.
+    await tx.run(
+      `INSERT INTO state (key, value) VALUES ('bytes-doubted', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
+      doubt,
+    );
     for (const key of keys) {
       if (!(await this.release(tx, [key], owner))) continue;
       await tx.run(

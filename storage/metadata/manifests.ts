@@ -56,6 +56,18 @@ function recordOf(row: Row): ManifestRecord {
   };
 }
 
+function annotationsOf({ annotations }: Row): Readonly<Record<string, string>> | undefined {
+  return typeof annotations === 'string' ? (JSON.parse(annotations) as Record<string, string>) : undefined;
+}
+
+function isWholeJson(value: Row[string] | undefined): boolean {
+  try {
+    return typeof value !== 'string' || typeof JSON.parse(value) === 'object';
+  } catch {
+    return false;
+  }
+}
+
 export class ManifestRecords {
   readonly #database: Database;
 
@@ -100,6 +112,33 @@ export class ManifestRecords {
     return (row?.['bytes'] as Uint8Array | null | undefined) ?? undefined;
   }
 
+  /** Everything that the index says of a committed manifest, its references in no order; undefined when it cannot be read. */
+  async recorded(repository: RepositoryName, digest: Digest): Promise<NewManifest | undefined> {
+    const row = await this.#database.get(
+      `SELECT m.* FROM manifest m JOIN repository r ON r.id = m.repository_id
+       WHERE r.name = ? AND m.digest = ? AND m.state = 'committed'`,
+      repository,
+      digest,
+    );
+    if (row === undefined || !isWholeJson(row['annotations'])) return undefined;
+    const references = await this.#database.all(
+      'SELECT kind, digest FROM manifest_reference WHERE manifest_id = ? AND repository_id = ?',
+      Number(row['id']),
+      Number(row['repository_id']),
+    );
+    return {
+      ...recordOf(row),
+      artifactType: (row['artifact_type'] as string | null) ?? undefined,
+      subject: (row['subject'] as Digest | null) ?? undefined,
+      annotations: annotationsOf(row),
+      bytes: (row['bytes'] as Uint8Array | null) ?? undefined,
+      references: references.map(({ kind, digest: needed }) => ({
+        kind: kind as ReferenceKind,
+        digest: needed as Digest,
+      })),
+    };
+  }
+
   /** The id and state of the row inside a transaction. */
   async find(
     tx: Transaction,
@@ -132,17 +171,53 @@ export class ManifestRecords {
       now,
     );
     const id = Number(row?.['id']);
-    for (const reference of manifest.references) {
+    await this.#insertReferences(tx, { id, repositoryId }, manifest);
+    return id;
+  }
+
+  /** Records anew what the document says; when it came, and what became of it since, stays. */
+  async rewrite(
+    tx: Transaction,
+    known: { readonly id: number; readonly repositoryId: number },
+    manifest: NewManifest,
+    now: number,
+  ): Promise<void> {
+    // What it does not need after all may have nothing else that needs it.
+    await queueManifest(tx, known.id, now);
+    await tx.run(
+      `UPDATE manifest SET size = ?, media_type = ?, artifact_type = ?, subject = ?, annotations = ?, bytes = ?,
+         expires_after = NULL WHERE id = ?`,
+      manifest.size,
+      manifest.mediaType,
+      manifest.artifactType ?? null,
+      manifest.subject ?? null,
+      manifest.annotations === undefined ? null : JSON.stringify(manifest.annotations),
+      manifest.bytes ?? null,
+      known.id,
+    );
+    await tx.run('DELETE FROM manifest_reference WHERE manifest_id = ?', known.id);
+    await this.#insertReferences(tx, known, manifest);
+    // How long it is to stay was read from what was wrong.
+    const before = known.id - 1;
+    const sql = `UPDATE state SET value = ? WHERE key = 'expiry-read' AND CAST(value AS BIGINT) > ?`;
+    await tx.run(sql, String(before), before);
+  }
+
+  async #insertReferences(
+    tx: Transaction,
+    { id, repositoryId }: { readonly id: number; readonly repositoryId: number },
+    { references }: NewManifest,
+  ): Promise<void> {
+    for (const { kind, digest } of references) {
       await tx.run(
         `INSERT INTO manifest_reference (manifest_id, repository_id, kind, digest) VALUES (?, ?, ?, ?)
          ON CONFLICT DO NOTHING`,
         id,
         repositoryId,
-        reference.kind,
-        reference.digest,
+        kind,
+        digest,
       );
     }
-    return id;
   }
 
   /** Its bytes are in the store: right again also for other repositories where they were found damaged. */
@@ -215,14 +290,11 @@ export class ManifestRecords {
       filter.artifactType ?? null,
       filter.limit,
     );
-    return rows.map((row) => {
-      const { artifact_type: artifactType, annotations } = row;
-      return {
-        ...recordOf(row),
-        artifactType: (artifactType as string | null) ?? undefined,
-        annotations: typeof annotations === 'string' ? (JSON.parse(annotations) as Record<string, string>) : undefined,
-      };
-    });
+    return rows.map((row) => ({
+      ...recordOf(row),
+      artifactType: (row['artifact_type'] as string | null) ?? undefined,
+      annotations: annotationsOf(row),
+    }));
   }
 
   /** Digests of the repository's committed manifests behind `after`, at most `limit`. */

@@ -12,6 +12,7 @@ import { start } from './migrations/0001-start.ts';
 import { addCollection } from './migrations/0002-collection.ts';
 import { addSpace } from './migrations/0003-space.ts';
 import { migrate } from './migrations/migrate.ts';
+import { OrphanedRows } from './orphaned-rows.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { RetentionRecords } from './retention.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
@@ -20,6 +21,7 @@ import { StateRecords } from './state.ts';
 import { TagHistoryRecords } from './tag-history.ts';
 import { TagRecords } from './tags.ts';
 import { TaskRecords } from './tasks.ts';
+import { UnknownBytesRecords } from './unknown-bytes.ts';
 import { UploadRecords } from './uploads.ts';
 
 /** The index: everything that reads are answered from. Beside the tree, and rebuildable from it at any time. */
@@ -39,6 +41,8 @@ export interface Metadata {
   readonly deletions: DeletionRecords;
   readonly tagHistory: TagHistoryRecords;
   readonly tasks: TaskRecords;
+  readonly unknownBytes: UnknownBytesRecords;
+  readonly orphanedRows: OrphanedRows;
   readonly retention: RetentionRecords;
   /** See `Database.write`. */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
@@ -80,6 +84,8 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     deletions: new DeletionRecords(database),
     tagHistory: new TagHistoryRecords(database),
     tasks: new TaskRecords(database),
+    unknownBytes: new UnknownBytesRecords(database),
+    orphanedRows: new OrphanedRows(database),
     retention: new RetentionRecords(database),
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),

@@ -84,6 +84,20 @@ export class RepositoryRecords {
     );
   }
 
+  /** Counts anew what its blobs and manifests take. */
+  async recount(name: RepositoryName): Promise<void> {
+    await this.#database.write('relaxed', (tx) =>
+      tx.run(
+        `UPDATE repository SET bytes =
+           coalesce((SELECT sum(b.size) FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
+                     WHERE rb.repository_id = repository.id), 0)
+           + coalesce((SELECT sum(m.size) FROM manifest m WHERE m.repository_id = repository.id), 0)
+         WHERE name = ?`,
+        name,
+      ),
+    );
+  }
+
   /**
    * Removes the repository with all its rows.
    *

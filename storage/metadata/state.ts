@@ -10,6 +10,7 @@ import type { Database, Durability } from './database.ts';
  * - `collection-hold`: why no garbage is collected until an operator says otherwise
  * - `collection-pause/...`: see `CollectionPauseRecords`
  * - `collection-last`: what the last round of the collection did, as JSON
+ * - `bytes-doubted`: a word of its own for the last change that failed and may have left bytes behind which no row knows
  * - `expiry-read`: the id of the last manifest whose labels were read
  * - `scrub`: how far the blobs were hashed again, as JSON
  * - `read-only`: `on` while an operator wants no changes
@@ -19,6 +20,7 @@ export type StateKey =
   | 'boot'
   | 'run'
   | 'verified-run'
+  | 'bytes-doubted'
   | 'read-only'
   | 'collection-hold'
   | 'collection-last'
@@ -34,6 +36,11 @@ export class StateRecords {
 
   async get(key: StateKey): Promise<string | undefined> {
     return (await this.#database.get('SELECT value FROM state WHERE key = ?', key))?.['value'] as string | undefined;
+  }
+
+  /** Takes the value away, if it is still this one. */
+  async forget(key: StateKey, value: string): Promise<void> {
+    await this.#database.write('relaxed', (tx) => tx.run('DELETE FROM state WHERE key = ? AND value = ?', key, value));
   }
 
   async set(key: StateKey, value: string, durability: Durability = 'durable'): Promise<void> {

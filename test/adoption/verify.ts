@@ -23,10 +23,10 @@ export async function verifyHoldings(registry: Endpoint, holdings: Holdings, kin
   return verification.answers;
 }
 
-/** As `verifyHoldings`, for an Entrepot that has other repositories beside these. */
-export async function verifyContents(registry: Endpoint, holdings: Holdings): Promise<number> {
+/** As `verifyHoldings`, for a registry that has other repositories beside these. */
+export async function verifyContents(registry: Endpoint, holdings: Holdings, kind: Kind = 'entrepot'): Promise<number> {
   const verification = new Verification(registry, holdings);
-  await verification.repositories('entrepot');
+  await verification.repositories(kind);
   return verification.answers;
 }
 class Verification {

@@ -13,6 +13,7 @@ const EVERY_CALL: readonly (readonly [FaultyOperation, (driver: BlobDriver) => P
   ['read', async (driver) => (await driver.read(keyOf('p/a')))?.close()],
   ['fill', async (driver) => (await driver.read(keyOf('p/a')))?.fill(Buffer.alloc(1))],
   ['readSmall', (driver) => driver.readSmall(keyOf('p/a'), 10)],
+  ['setAside', (driver) => driver.setAside(keyOf('p/b'), keyOf('p/c'))],
   ['list', (driver) => namesBelow(driver, 'p')],
   ['stage', (driver) => driver.stage(keyOf('s'))],
   ['append', async (driver) => (await driver.stage(keyOf('s'))).append([Buffer.from('x')])],

@@ -132,6 +132,34 @@ export function describeObjects({ driver, another }: DriverUnderTest): void {
     });
   });
 
+  describe('setAside', () => {
+    it('moves an object away, with all its bytes, and whatever its size', async () => {
+      const stage = await driver().stage(keyOf('s'));
+      await stage.append([Buffer.alloc(300_000, 'a')]);
+      await stage.commit(keyOf('a/b/data'), []);
+      await driver().setAside(keyOf('a/b/data'), keyOf('.meta/aside/one'));
+      const other = await another();
+      assert.equal(await other.stat(keyOf('a/b/data')), undefined);
+      assert.equal((await bytesAt(other, '.meta/aside/one'))?.length, 300_000);
+    });
+
+    it('replaces what lies there, and says nothing where nothing is to be moved', async () => {
+      await driver().writeAll([smallWrite('a', 'new'), smallWrite('aside', 'old')]);
+      await driver().setAside(keyOf('nothing/here'), keyOf('aside'));
+      assert.equal(await textAt(driver(), 'aside'), 'old');
+      await driver().setAside(keyOf('a'), keyOf('aside'));
+      assert.equal(await textAt(driver(), 'aside'), 'new');
+    });
+
+    it('leaves a place that can be written to again', async () => {
+      await driver().writeAll([smallWrite('a/b', 'one')]);
+      await driver().setAside(keyOf('a/b'), keyOf('aside/b'));
+      await driver().writeAll([smallWrite('a/b', 'two')]);
+      assert.equal(await textAt(driver(), 'a/b'), 'two');
+      assert.equal(await textAt(driver(), 'aside/b'), 'one');
+    });
+  });
+
   describe('list', () => {
     it('is empty for a prefix that is not there, and for an object', async () => {
       await driver().writeAll([smallWrite('a', 'object')]);

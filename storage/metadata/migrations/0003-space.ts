@@ -27,6 +27,7 @@ export function addSpace(types: ColumnTypes): readonly string[] {
        coalesce((SELECT sum(b.size) FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
                  WHERE rb.repository_id = repository.id), 0)
        + coalesce((SELECT sum(m.size) FROM manifest m WHERE m.repository_id = repository.id), 0)`,
+    `CREATE INDEX repository_by_verification ON repository (verified_run)`,
     `ALTER TABLE tag_history ADD COLUMN cause TEXT`,
     `CREATE INDEX tag_history_by_time ON tag_history (changed_at)`,
     `CREATE TABLE deleted_manifest (

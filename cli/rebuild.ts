@@ -1,0 +1,34 @@
+import { readConfig, type ConfigInput } from '../config/load.ts';
+import type { TaskReport } from '../server/tasks.ts';
+import { createProgress } from './progress.ts';
+import { runTaskOf } from './task.ts';
+import { print, refuseMore, UsageError, type Values } from './usage.ts';
+
+/** `entrepot index`. */
+export async function indexCommand(
+  input: ConfigInput,
+  [verb, ...rest]: readonly string[],
+  { json = false }: Values,
+): Promise<number> {
+  if (verb !== 'rebuild') throw new UsageError('index has one verb: rebuild.');
+  refuseMore('index rebuild', rest);
+  const config = await readConfig(input, { allowExposed: true });
+  const outcome = await runTaskOf(config, 'rebuild', {}, createProgress('rebuilding'));
+  return print(json ? JSON.stringify(outcome) : describe(outcome));
+}
+
+/** What was read, what was wrong, and what is left to do. */
+function describe(outcome: TaskReport): string {
+  const { failed, heldBecause } = outcome;
+  const count = (name: string) => Number(outcome[name]).toLocaleString('en-US');
+  return [
+    `${count('objects')} objects of ${count('repositories')} repositories in ${count('seconds')} s, ` +
+      `${count('objectsPerSecond')} a second`,
+    `${count('corrected')} were not in the index as they are in the tree, ${count('removedRows')} rows belonged to nothing`,
+    `${count('unknownBlobs')} blobs (${count('unknownBytes')} bytes) that no row knew: they go unless something needs them`,
+    ...(failed === 0 ? [] : [`${String(failed)} repositories could not be read: the log says why`]),
+    ...(typeof heldBecause === 'string'
+      ? [`no garbage is collected: ${heldBecause}; look at it, then: entrepot gc release`]
+      : []),
+  ].join('\n');
+}

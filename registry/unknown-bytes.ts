@@ -1,0 +1,130 @@
+import { DIGEST_ALGORITHMS, type Digest, type DigestAlgorithm } from '../oci/digest.ts';
+import type { SizedContent } from '../storage/metadata/unknown-bytes.ts';
+import type { Context } from './context.ts';
+import type { Tree } from './tree.ts';
+
+const PAGE = 1_000;
+const WRITTEN_TOGETHER = 100;
+const DIGITS = '0123456789abcdef';
+/** The directories right below `blobs/<algorithm>`. */
+const PREFIXES = [...DIGITS].flatMap((first) => [...DIGITS].map((second) => first + second));
+
+/** How far a search is. */
+export interface Searched {
+  /** Content of the store that was looked at. */
+  readonly looked: number;
+  /** So many of them had no row. */
+  readonly found: number;
+  /** Of those that were found. */
+  readonly bytes: number;
+  /** Directories of the store that are still to be listed, of 512. */
+  readonly directoriesLeft: number;
+}
+
+/**
+ * Bytes in the store that the index does not know: left behind between the rename and the index by a crash, by another
+ * server that removed what led to them, or because the index is new. Nobody would ever remove them. They get a row and
+ * are looked at as garbage, after the grace: whoever placed them a moment ago is about to say so.
+ *
+ * Does not compare what leads to them: that was done before.
+ */
+export class UnknownBytes {
+  readonly #context: Context;
+  readonly #tree: Tree;
+
+  constructor(context: Context, tree: Tree) {
+    this.#context = context;
+    this.#tree = tree;
+  }
+
+  /**
+   * Lists everything that the store has.
+   *
+   * @param isThorough sizes are compared as well, and rows that nothing needs and nobody would look at are queued
+   * @param pause awaited after each thousand or so
+   */
+  async search(isThorough: boolean, pause: (done: Searched) => Promise<void>): Promise<Searched> {
+    let [looked, found, bytes] = [0, 0, 0];
+    let directoriesLeft = PREFIXES.length * DIGEST_ALGORITHMS.length;
+    for (const algorithm of DIGEST_ALGORITHMS) {
+      for (const two of PREFIXES) {
+        directoriesLeft -= 1;
+        for await (const page of this.#pages(algorithm, two, isThorough)) {
+          looked += page.looked;
+          found += page.found.length;
+          bytes += page.found.reduce((sum, { size }) => sum + size, 0);
+          await pause({ looked, found, bytes, directoriesLeft });
+        }
+      }
+    }
+    return { looked, found, bytes, directoriesLeft };
+  }
+
+  async *#pages(algorithm: DigestAlgorithm, two: string, isThorough: boolean) {
+    const listed = await this.#tree.blobs(algorithm, two);
+    let after = `${algorithm}:${two}`;
+    // Behind every digest that begins so: letters behind `f` are in none.
+    const end = `${algorithm}:${two}g`;
+    for (let start = 0; after !== end; start += PAGE) {
+      const page = listed.slice(start, start + PAGE);
+      const last = start + PAGE < listed.length ? (page.at(-1) ?? end) : end;
+      const known = await this.#known(after, last);
+      const found = await this.#record(page.filter((digest) => !known.has(digest)));
+      if (isThorough) await this.#correct(page, known, [after, last]);
+      yield { looked: page.length, found };
+      after = last;
+    }
+  }
+
+  async #known(after: string, last: string): Promise<ReadonlyMap<Digest, number>> {
+    const { unknownBytes } = this.#context.metadata;
+    const known = new Map<Digest, number>();
+    for (let from = after; ;) {
+      const rows = await unknownBytes.page(from, last, PAGE);
+      for (const { digest, size } of rows) known.set(digest, size);
+      if (rows.length < PAGE) return known;
+      from = rows.at(-1)?.digest ?? last;
+    }
+  }
+
+  async #record(unknown: readonly Digest[]): Promise<readonly SizedContent[]> {
+    const { metadata, now } = this.#context;
+    const sized = await this.#sized(unknown);
+    const recorded: SizedContent[] = [];
+    for (let start = 0; start < sized.length; start += WRITTEN_TOGETHER) {
+      const some = sized.slice(start, start + WRITTEN_TOGETHER);
+      const isNew = await metadata.write('relaxed', async (tx) => {
+        const results: boolean[] = [];
+        for (const content of some) results.push(await metadata.unknownBytes.record(tx, content, now()));
+        return results;
+      });
+      recorded.push(...some.filter((_, index) => isNew[index]));
+    }
+    return recorded;
+  }
+
+  /** What is there by now: it may have been collected since it was listed. */
+  async #sized(digests: readonly Digest[]): Promise<readonly SizedContent[]> {
+    const sized: SizedContent[] = [];
+    for (const digest of digests) {
+      const size = await this.#tree.blobSize(digest);
+      if (size !== undefined) sized.push({ digest, size });
+    }
+    return sized;
+  }
+
+  async #correct(
+    listed: readonly Digest[],
+    known: ReadonlyMap<Digest, number>,
+    [after, last]: readonly [string, string],
+  ): Promise<void> {
+    const { metadata, now } = this.#context;
+    const wrong = (await this.#sized(listed)).filter(({ digest, size }) => (known.get(digest) ?? size) !== size);
+    const forgotten = await metadata.unknownBytes.forgotten(after, last);
+    if (wrong.length + forgotten.length === 0) return;
+    await metadata.write('relaxed', async (tx) => {
+      for (const content of wrong) await metadata.unknownBytes.correctSize(tx, content);
+      for (const digest of forgotten) await metadata.collection.queue(tx, digest, now());
+    });
+  }
+}
