@@ -38,9 +38,10 @@ export async function retentionCommand(
   return print(json ? JSON.stringify(outcome) : describePreview(outcome as TaskReport & Preview));
 }
 
-function describeRun({ tags, manifests, repositories, spared }: Readonly<Record<string, unknown>>): string {
+function describeRun({ tags, manifests, repositories, spared, failed }: Readonly<Record<string, unknown>>): string {
   const wanted = spared === 0 ? '' : `; ${String(spared)} spared, because they were wanted again`;
-  return `${String(tags)} tags and ${String(manifests)} manifests removed in ${String(repositories)} repositories${wanted}`;
+  const failures = failed === 0 ? '' : `; ${String(failed)} could not be removed: the log says why`;
+  return `${String(tags)} tags and ${String(manifests)} manifests removed in ${String(repositories)} repositories${wanted}${failures}`;
 }
 
 function describePreview({ repositories, tags, manifests, bytes, isComplete }: Preview): string {

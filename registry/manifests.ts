@@ -3,6 +3,7 @@ import { algorithmOf, digestOf, type Digest, type DigestAlgorithm } from '../oci
 import { RegistryError } from '../oci/errors.ts';
 import { parseManifest, type Manifest } from '../oci/manifest.ts';
 import type { Reference, RepositoryName, Tag } from '../oci/names.ts';
+import { StorageError } from '../storage/blobs/driver.ts';
 import { revisionKey, tagKey } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import type { ManifestLookup, ManifestRecord } from '../storage/metadata/manifests.ts';
@@ -127,6 +128,31 @@ export class Manifests {
   }
 
   /**
+   * HEAD by a digest: a client that is told so leaves the push of it out, and lists it in an index. So the retention leaves
+   * it alone for a grace from now.
+   *
+   * @throws RegistryError `MANIFEST_UNKNOWN`
+   */
+  async promise(name: RepositoryName, digest: Digest): Promise<StoredManifest> {
+    const { metadata, now, settings, log } = this.#context;
+    const manifest = await this.get(name, { digest });
+    const promisedAt = await metadata.manifests.promisedAt(name, digest);
+    // Half of the grace is left without a write.
+    if (promisedAt !== undefined && promisedAt > now() - settings.collectionGraceMs / 2) return manifest;
+    try {
+      // Under its lock: what is on its way out is not there.
+      const isThere = await changing(this.#context, { name, subjects: [{ manifest: digest }] }, (held) =>
+        held.finish('relaxed', (tx) => metadata.manifests.promise(tx, name, digest, now())),
+      );
+      if (isThere) return manifest;
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      log.warn('that a manifest is in use could not be written down', { repository: name, digest, err: error });
+    }
+    return this.get(name, { digest });
+  }
+
+  /**
    * end-7a and end-7b.
    *
    * @throws RegistryError `MANIFEST_INVALID`, `DIGEST_INVALID`, `MANIFEST_BLOB_UNKNOWN`, `DENIED` when a tag may not be
@@ -247,10 +273,11 @@ export class Manifests {
     if (!prepared.isKnown) {
       await metadata.manifests.commit(tx, prepared.manifestId, now());
       await metadata.blobs.upsert(tx, { digest, size: plan.bytes.length, now: now(), verifiedAt: now() });
-    }
-    for (const tag of prepared.tagsToMove) {
-      const { manifestId } = prepared;
-      await metadata.tags.move(tx, { repository: name, repositoryId, tag, manifestId, digest, now: now() });
+    } else await metadata.manifests.pushAgain(tx, prepared.manifestId, now());
+    for (const tag of plan.tags) {
+      const { manifestId, tagsToMove } = prepared;
+      if (!tagsToMove.includes(tag)) await metadata.tags.pushAgain(tx, repositoryId, tag, now());
+      else await metadata.tags.move(tx, { repository: name, repositoryId, tag, manifestId, digest, now: now() });
     }
   }
 

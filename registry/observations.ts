@@ -10,14 +10,20 @@ import type { Tree } from './tree.ts';
 export type Observation =
   | { readonly layer: Digest; readonly size: number | undefined }
   | { readonly manifest: Digest; readonly row: NewManifest | undefined }
-  | { readonly tag: Tag; readonly digest: Digest | undefined };
+  | {
+      readonly tag: Tag;
+      readonly digest: Digest | undefined;
+      /** When it was written, milliseconds since 1970. */
+      readonly since: number | undefined;
+    };
 
 /** Looks at an object in the tree; its locks are held. */
 export async function observe(tree: Tree, name: RepositoryName, subject: Subject): Promise<readonly Observation[]> {
   if (subject === 'whole repository') return [];
   if ('layer' in subject) return [{ layer: subject.layer, size: await tree.layer(name, subject.layer) }];
   if ('manifest' in subject) return [{ manifest: subject.manifest, row: await tree.manifest(name, subject.manifest) }];
-  return [{ tag: subject.tag, digest: await tree.tag(name, subject.tag) }];
+  const [digest, since] = [await tree.tag(name, subject.tag), await tree.tagTime(name, subject.tag)];
+  return [{ tag: subject.tag, digest, since }];
 }
 
 /** Whether bytes of one of these objects are being collected: what is half there is not to be looked at. */
@@ -56,7 +62,7 @@ export async function applyObservations(
   for (const seen of observations) {
     if ('layer' in seen) await applying.layer(seen.layer, seen.size);
     else if ('manifest' in seen) await applying.manifest(seen.manifest, seen.row);
-    else await applying.tag(seen.tag, seen.digest);
+    else await applying.tag(seen.tag, seen.digest, seen.since);
   }
 }
 
@@ -105,7 +111,7 @@ class Applying {
     await metadata.manifests.remove(this.#tx, known.id, { now: now(), isKept: settings.undoMs > 0 });
   }
 
-  async tag(tag: Tag, digest: Digest | undefined): Promise<void> {
+  async tag(tag: Tag, digest: Digest | undefined, since = Infinity): Promise<void> {
     const { metadata, now } = this.#context;
     const manifest = digest === undefined ? undefined : await metadata.manifests.find(this.#tx, this.#id, digest);
     // One that is being pushed right now may still fail.
@@ -113,8 +119,10 @@ class Applying {
       await this.#removeTag(tag);
       return;
     }
+    // The time of the file is when it was pushed: an index that is made anew still knows which tags are the newest.
+    const pushedAt = Math.min(since, now());
     const change = { repository: this.#name, repositoryId: this.#id, tag, now: now(), cause: 'tree' } as const;
-    await metadata.tags.move(this.#tx, { ...change, manifestId: manifest.id, digest });
+    await metadata.tags.move(this.#tx, { ...change, pushedAt, manifestId: manifest.id, digest });
   }
 
   async #removeTag(tag: Tag): Promise<void> {

@@ -8,6 +8,13 @@ import { changing } from './intents.ts';
 import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precondition.ts';
 import { manifestUnknown, repositoryUnknown } from './unknown.ts';
 
+export interface TagDeletion {
+  readonly precondition?: Precondition;
+  readonly cause?: TagChangeCause;
+  /** Runs in the first transaction, when the tag is known; what it throws keeps the tag. */
+  readonly check?: (tx: Transaction, repositoryId: number) => Promise<void>;
+}
+
 export class Tags {
   readonly #context: Context;
   readonly #adoption: Adoption;
@@ -38,8 +45,7 @@ export class Tags {
   async delete(
     name: RepositoryName,
     tag: Tag,
-    precondition: Precondition = NO_PRECONDITION,
-    cause?: TagChangeCause,
+    { precondition = NO_PRECONDITION, cause, check }: TagDeletion = {},
   ): Promise<void> {
     const { driver, metadata, now } = this.#context;
     const know = () => this.#adoption.tag(name, tag);
@@ -48,6 +54,7 @@ export class Tags {
       const current = repositoryId && (await metadata.tags.digest(tx, repositoryId, tag));
       if (!repositoryId || !current) throw manifestUnknown(name, tag);
       checkPrecondition(precondition, current);
+      await check?.(tx, repositoryId);
       return repositoryId;
     };
     await changing(this.#context, { name, subjects: [{ tag }], know, prepare }, async (held, repositoryId) => {

@@ -114,6 +114,11 @@ export class Tree {
     return this.#link(tagLinkKey(name, tag));
   }
 
+  /** When the tag was pushed, milliseconds since 1970, as far as the store says. */
+  async tagTime(name: RepositoryName, tag: Tag): Promise<number | undefined> {
+    return (await this.#driver.stat(tagLinkKey(name, tag)))?.modifiedAt.getTime();
+  }
+
   async layers(name: RepositoryName): Promise<readonly Digest[]> {
     return this.#digestsBelow((algorithm) => layersPrefix(name, algorithm));
   }

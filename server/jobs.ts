@@ -83,8 +83,11 @@ async function retain(
   const { retention } = registry;
   const readOnly = createReadOnly(metadata.state, config.readOnly);
   if ((await readOnly.get()) || (await retention.refusal()) !== undefined) return;
-  const retained = await retention.run(() => runner.breathe());
-  if (retained.tags + retained.manifests > 0) log.info('old images were removed', { ...retained });
+  const retained = await retention.run(async () => {
+    await runner.breathe();
+    return !(await readOnly.get());
+  });
+  if (retained.tags + retained.manifests + retained.failed > 0) log.info('old images were removed', { ...retained });
 }
 
 async function forgetExpired({ undo }: Registry, runner: JobRunner, log: Log): Promise<void> {

@@ -21,14 +21,17 @@ export function previewTask({ registry }: OpenRegistry): Task {
     let left = SHOWN_MAX;
     const sum = { tags: 0, manifests: 0 };
     for await (const preview of registry.retention.preview(pattern, breathe)) {
-      await freed.add(preview.manifests.map(({ id }) => id));
+      await freed.add(
+        preview.manifests.map(({ id }) => id),
+        breathe,
+      );
       sum.tags += preview.tags.filter(({ goes }) => goes).length;
       sum.manifests += preview.manifests.length;
       repositories.push(cut(preview, left));
       left -= Math.min(left, preview.tags.length + preview.untagged.length);
       report(sum);
     }
-    return { repositories, ...sum, bytes: await freed.sum(breathe), isComplete: left > 0 };
+    return { repositories, ...sum, bytes: freed.bytes, isComplete: left > 0 };
   };
 }
 

@@ -1,17 +1,10 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/names.ts';
-import type { ManifestFacts, TagFacts } from '../../storage/metadata/retention.ts';
-import { attachedTo } from './attached.ts';
+import type { ManifestFacts } from '../../storage/metadata/retention.ts';
+import { Graph, type RepositoryFacts, type Selection } from './graph.ts';
+import { Pace } from './pace.ts';
 import type { RulesOf } from './rules.ts';
 import { judgeTags, type TagVerdict } from './tag-verdicts.ts';
-
-/** Everything that the retention knows of a repository. */
-export interface RepositoryFacts {
-  readonly tags: readonly TagFacts[];
-  readonly manifests: readonly ManifestFacts[];
-  /** What each index lists, by its digest. */
-  readonly children: ReadonlyMap<Digest, readonly Digest[]>;
-}
 
 /** A manifest that no tag, no index that stays and no subject that stays keeps. */
 export interface UntaggedVerdict {
@@ -26,140 +19,171 @@ export interface UntaggedVerdict {
 export interface Decision {
   readonly tags: readonly TagVerdict[];
   readonly untagged: readonly UntaggedVerdict[];
-  /** Manifests that go, an index before what it lists. */
+  /** Manifests that go: an index before what it lists, a subject before what is attached to it. */
   readonly manifests: readonly ManifestFacts[];
-  /** Tags that may go along with their manifests: those that are dropped, and those attached to a manifest that goes. */
-  readonly goingTags: ReadonlySet<Tag>;
-  /** Ids of manifests that are seen for the first time with nothing that keeps them, and of those that something keeps again. */
+  /**
+   * Tags that may go along with their manifests, and when they were pushed: those that are dropped, and those attached to a
+   * manifest that goes.
+   */
+  readonly goingTags: ReadonlyMap<Tag, number>;
+  /** Ids of manifests that are seen for the first time with nothing that keeps them. */
   readonly loosened: readonly number[];
+  /** Ids of those that something keeps again. */
   readonly kept: readonly number[];
+  /** Ids of those that go with others, or will when their time is over: they are to go also when the others have gone. */
+  readonly left: readonly number[];
 }
-
-/** Decides; changes nothing. What it says goes is all that may go. */
-export function decide(facts: RepositoryFacts, rules: RulesOf, { now, readsLabels }: Moment): Decision {
-  const graph = new Graph(facts);
-  const ordinary = facts.tags.filter(({ name }) => !graph.isAttached(name));
-  const tags = judgeTags(ordinary, rules, { now, readsLabels });
-  const dropped = tags.filter(({ goes }) => goes);
-  const held = graph.reach(tags.filter(({ goes }) => !goes).map(({ digest }) => digest));
-  // What only they had goes with them.
-  const doomed = graph.reach(dropped.map(({ digest }) => digest));
-  for (const digest of held) doomed.delete(digest);
-  const loose = facts.manifests.filter(({ digest }) => !held.has(digest) && !doomed.has(digest));
-  const untagged = loose.map((manifest) => judgeUntagged(manifest, rules, now));
-  // One that stays keeps what it needs, like one with a tag.
-  const stays = graph.reach([...held, ...untagged.filter(({ goes }) => !goes).map(({ digest }) => digest)]);
-  const goes = new Set(
-    [...doomed, ...untagged.filter((verdict) => verdict.goes).map(({ digest }) => digest)].filter(
-      (digest) => !stays.has(digest),
-    ),
-  );
-  return {
-    tags,
-    untagged: untagged.map((verdict) =>
-      verdict.goes && !goes.has(verdict.digest) ? { ...verdict, goes: false, because: KEPT_BY_OTHER } : verdict,
-    ),
-    manifests: graph.inOrder(goes),
-    goingTags: new Set([...dropped.map(({ name }) => name), ...graph.attachedTags(goes)]),
-    loosened: loose.filter(({ untaggedSince }) => untaggedSince === undefined).map(({ id }) => id),
-    kept: facts.manifests
-      .filter(({ digest, untaggedSince }) => untaggedSince !== undefined && held.has(digest))
-      .map(({ id }) => id),
-  };
-}
-
-const KEPT_BY_OTHER = 'another manifest that stays needs it';
 
 export interface Moment {
   /** Milliseconds since 1970. */
   readonly now: number;
   /** Whether labels and annotations count. */
   readonly readsLabels: boolean;
+  /** What a client was told to be there since then is about to be listed in an index. */
+  readonly promisedSince: number;
 }
 
-function judgeUntagged({ digest, untaggedSince }: ManifestFacts, { untagged }: RulesOf, now: number): UntaggedVerdict {
+/**
+ * Decides; changes nothing. What it says goes is all that may go.
+ *
+ * @param pause awaited every few milliseconds
+ */
+export async function decide(
+  facts: RepositoryFacts,
+  rules: RulesOf,
+  moment: Moment,
+  pause: () => Promise<void>,
+): Promise<Decision> {
+  const pace = new Pace(pause);
+  const graph = await Graph.of(facts, pace);
+  const tags = await judgeTags(graph.ordinaryTags, rules, moment, pace);
+  return new Deciding(facts, graph, tags, pace).decide(rules, moment);
+}
+
+const KEPT_BY_OTHER = 'another manifest that stays needs it';
+const PROMISED = 'a client was told that it is there, and may need it';
+
+class Deciding {
+  readonly #facts: RepositoryFacts;
+  readonly #graph: Graph;
+  readonly #tags: readonly TagVerdict[];
+  readonly #pace: Pace;
+
+  constructor(facts: RepositoryFacts, graph: Graph, tags: readonly TagVerdict[], pace: Pace) {
+    this.#facts = facts;
+    this.#graph = graph;
+    this.#tags = tags;
+    this.#pace = pace;
+  }
+
+  async decide(rules: RulesOf, moment: Moment): Promise<Decision> {
+    const { manifests } = this.#facts;
+    const pending = await this.#placesOf(({ isPending }) => isPending);
+    const held = await this.#reach(both(pending, this.#places(false)));
+    const doomed = await this.#reach(this.#places(true));
+    const isLoose = (place: number) => held[place] !== 1 && doomed[place] !== 1;
+    const untagged = new Map<number, UntaggedVerdict>();
+    for (const [place, manifest] of manifests.entries()) {
+      if (isLoose(place)) untagged.set(place, judgeUntagged(manifest, rules, moment.now));
+      if (this.#pace.step()) await this.#pace.rest();
+    }
+    // One that stays keeps what it needs, like one with a tag.
+    const stays = await this.#graph.reach(held.slice(), placesOf(untagged, false), this.#pace);
+    const isPromised = ({ promisedAt }: ManifestFacts) => (promisedAt ?? 0) > moment.promisedSince;
+    const promised = await this.#placesOf(isPromised);
+    const staysNow = await this.#graph.reach(stays.slice(), promised, this.#pace);
+    const heads = await this.#select(this.#places(true));
+    const goes = this.#graph.none();
+    const left: number[] = [];
+    for (const [place, { id, hasLeft }] of manifests.entries()) {
+      const isToGo = stays[place] !== 1 && (doomed[place] === 1 || untagged.get(place)?.goes === true);
+      if (isToGo && staysNow[place] !== 1) goes[place] = 1;
+      const isHead = heads[place] === 1 && goes[place] === 1;
+      if (isToGo && doomed[place] === 1 && !isHead && !hasLeft) left.push(id);
+      if (this.#pace.step()) await this.#pace.rest();
+    }
+    return {
+      tags: this.#tags,
+      untagged: [...untagged].map(([place, verdict]) =>
+        verdict.goes && goes[place] !== 1
+          ? { ...verdict, goes: false, because: stays[place] === 1 ? KEPT_BY_OTHER : PROMISED }
+          : verdict,
+      ),
+      manifests: await this.#graph.inOrder(goes, this.#pace),
+      goingTags: await this.#goingTags(goes),
+      loosened: [...untagged.keys()].flatMap((place) => {
+        const manifest = manifests[place];
+        return manifest !== undefined && manifest.untaggedSince === undefined ? [manifest.id] : [];
+      }),
+      kept: manifests
+        .filter(({ untaggedSince, hasLeft }, place) => held[place] === 1 && (untaggedSince !== undefined || hasLeft))
+        .map(({ id }) => id),
+      left,
+    };
+  }
+
+  /** Where the tags point that go, or those that stay. */
+  *#places(goes: boolean): Generator<number | undefined> {
+    for (const tag of this.#tags) if (tag.goes === goes) yield this.#graph.placeOf(tag.digest);
+  }
+
+  async #placesOf(is: (manifest: ManifestFacts) => boolean): Promise<readonly number[]> {
+    const places: number[] = [];
+    for (const [place, manifest] of this.#facts.manifests.entries()) {
+      if (is(manifest)) places.push(place);
+      if (this.#pace.step()) await this.#pace.rest();
+    }
+    return places;
+  }
+
+  async #select(places: Iterable<number | undefined>): Promise<Selection> {
+    const selection = this.#graph.none();
+    for (const place of places) {
+      if (place !== undefined) selection[place] = 1;
+      if (this.#pace.step()) await this.#pace.rest();
+    }
+    return selection;
+  }
+
+  #reach(roots: Iterable<number | undefined>): Promise<Selection> {
+    return this.#graph.reach(this.#graph.none(), roots, this.#pace);
+  }
+
+  async #goingTags(goes: Selection): Promise<ReadonlyMap<Tag, number>> {
+    const going = new Map<Tag, number>();
+    for (const tag of this.#tags) {
+      if (tag.goes) going.set(tag.name, tag.pushedAt);
+      if (this.#pace.step()) await this.#pace.rest();
+    }
+    for (const [place, isGoing] of goes.entries()) {
+      if (isGoing !== 1) continue;
+      for (const { name, pushedAt } of this.#graph.attachedTags(place)) going.set(name, pushedAt);
+      if (this.#pace.step()) await this.#pace.rest();
+    }
+    return going;
+  }
+}
+
+function* both<T>(first: Iterable<T>, second: Iterable<T>): Generator<T> {
+  yield* first;
+  yield* second;
+}
+
+function* placesOf(verdicts: ReadonlyMap<number, UntaggedVerdict>, goes: boolean): Generator<number> {
+  for (const [place, verdict] of verdicts) if (verdict.goes === goes) yield place;
+}
+
+function judgeUntagged(
+  { digest, untaggedSince, hasLeft }: ManifestFacts,
+  { untagged }: RulesOf,
+  now: number,
+): UntaggedVerdict {
   const since = untaggedSince ?? now;
+  if (hasLeft) return { digest, since, goes: true, because: 'what it belonged to has gone' };
   const removeAfterMs = untagged?.rule.removeAfterMs;
   if (untagged === undefined) return { digest, since, goes: false, because: 'no rule for what has no tag' };
   const rule = `rule ${untagged.place} for what has no tag`;
   if (removeAfterMs === undefined) return { digest, since, goes: false, because: `${rule}: it never goes` };
   const end = new Date(since + removeAfterMs).toISOString();
   return { digest, since, goes: now > since + removeAfterMs, because: `${rule}: from ${end}` };
-}
-
-/** Who keeps whom: an index what it lists, a subject what is attached to it, by its `subject` or by the name of a tag. */
-class Graph {
-  readonly #facts: RepositoryFacts;
-  readonly #digests: ReadonlySet<Digest>;
-  readonly #referrers = new Map<Digest, Digest[]>();
-  readonly #attachedTags = new Map<Digest, TagFacts[]>();
-
-  constructor(facts: RepositoryFacts) {
-    this.#facts = facts;
-    this.#digests = new Set(facts.manifests.map(({ digest }) => digest));
-    for (const { digest, subject } of facts.manifests) {
-      if (subject !== undefined) add(this.#referrers, subject, digest);
-    }
-    for (const tag of facts.tags) {
-      const subject = attachedTo(tag.name);
-      if (subject === undefined || !this.#digests.has(subject) || subject === tag.digest) continue;
-      add(this.#attachedTags, subject, tag);
-    }
-  }
-
-  /** Whether the tag lives with a manifest of the repository, and is not judged by itself. */
-  isAttached(name: Tag): boolean {
-    const subject = attachedTo(name);
-    return subject !== undefined && (this.#attachedTags.get(subject) ?? []).some((tag) => tag.name === name);
-  }
-
-  /** These, and everything in the repository that they keep. */
-  reach(roots: readonly Digest[]): Set<Digest> {
-    const reached = new Set<Digest>();
-    const left = [...roots];
-    for (let digest = left.pop(); digest !== undefined; digest = left.pop()) {
-      if (reached.has(digest) || !this.#digests.has(digest)) continue;
-      reached.add(digest);
-      left.push(...this.#keptBy(digest));
-    }
-    return reached;
-  }
-
-  #keptBy(digest: Digest): readonly Digest[] {
-    return [
-      ...(this.#facts.children.get(digest) ?? []),
-      ...(this.#referrers.get(digest) ?? []),
-      ...(this.#attachedTags.get(digest) ?? []).map((tag) => tag.digest),
-    ];
-  }
-
-  attachedTags(goes: ReadonlySet<Digest>): readonly Tag[] {
-    return [...goes].flatMap((digest) => (this.#attachedTags.get(digest) ?? []).map(({ name }) => name));
-  }
-
-  /** An index before what it lists. */
-  inOrder(goes: ReadonlySet<Digest>): readonly ManifestFacts[] {
-    const listedIn = new Map([...goes].map((digest) => [digest, 0]));
-    const within = (digest: Digest) => (this.#facts.children.get(digest) ?? []).filter((child) => goes.has(child));
-    for (const digest of goes) for (const child of within(digest)) listedIn.set(child, (listedIn.get(child) ?? 0) + 1);
-    const ordered: Digest[] = [];
-    // What an index lists has another digest than all that lead to it: there is no circle.
-    const free = [...goes].filter((digest) => listedIn.get(digest) === 0);
-    for (let digest = free.pop(); digest !== undefined; digest = free.pop()) {
-      ordered.push(digest);
-      for (const child of within(digest)) {
-        const left = (listedIn.get(child) ?? 0) - 1;
-        listedIn.set(child, left);
-        if (left === 0) free.push(child);
-      }
-    }
-    const facts = new Map(this.#facts.manifests.map((manifest) => [manifest.digest, manifest]));
-    return ordered.map((digest) => facts.get(digest)).filter((manifest) => manifest !== undefined);
-  }
-}
-
-function add<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const values = map.get(key);
-  if (values === undefined) map.set(key, [value]);
-  else values.push(value);
 }

@@ -1,33 +1,55 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { RetentionRecords } from '../../storage/metadata/retention.ts';
 
-const PAGE = 500;
+const PAGE = 100;
 
-/** Adds up what is freed when manifests go: the bytes of what they are and need, and no other manifest does. */
+interface Use {
+  /** How many manifests that go are or name it. */
+  going: number;
+  /** How many do in all. */
+  readonly all: number;
+  readonly size: number;
+}
+
+/**
+ * Adds up what is freed when manifests go: the bytes of what they are and need, and no other manifest does; in all
+ * repositories, because the same blob is in many.
+ */
 export class FreedBytes {
   readonly #records: RetentionRecords;
-  readonly #counts = new Map<Digest, number>();
+  /** Only what others need as well, so far: what is settled is not remembered. */
+  readonly #shared = new Map<Digest, Use>();
+  #bytes = 0;
 
   constructor(records: RetentionRecords) {
     this.#records = records;
   }
 
+  /** Of everything that was added together. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** @param manifestIds of manifests that were not added before */
-  async add(manifestIds: readonly number[]): Promise<void> {
+  async add(manifestIds: readonly number[], pause: () => Promise<void>): Promise<void> {
     for (let start = 0; start < manifestIds.length; start += PAGE) {
       const content = await this.#records.contentOf(manifestIds.slice(start, start + PAGE));
-      for (const { digest, count } of content) this.#counts.set(digest, (this.#counts.get(digest) ?? 0) + count);
+      await pause();
+      for (const { digest, count } of content) {
+        await this.#add(digest, count);
+        await pause();
+      }
     }
   }
 
-  /** In bytes, of everything that was added together; in all repositories, because the same blob is in many. */
-  async sum(pause: () => Promise<void>): Promise<number> {
-    let bytes = 0;
-    for (const [digest, count] of this.#counts) {
-      const use = await this.#records.useOf(digest);
-      if (use.count <= count) bytes += use.size;
-      await pause();
+  async #add(digest: Digest, count: number): Promise<void> {
+    const use = this.#shared.get(digest) ?? { going: 0, ...(await this.#records.useOf(digest)) };
+    use.going += count;
+    if (use.going < use.all) {
+      this.#shared.set(digest, use);
+      return;
     }
-    return bytes;
+    this.#bytes += use.size;
+    this.#shared.delete(digest);
   }
 }

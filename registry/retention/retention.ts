@@ -1,35 +1,26 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
-import { RegistryError } from '../../oci/errors.ts';
-import type { RepositoryName, Tag } from '../../oci/names.ts';
-import type { Transaction } from '../../storage/metadata/database.ts';
+import type { RepositoryName } from '../../oci/names.ts';
 import type { ManifestFacts, TagFacts } from '../../storage/metadata/retention.ts';
 import type { Adoption } from '../adoption.ts';
 import type { Context } from '../context.ts';
 import { createGlob } from '../glob.ts';
 import type { Manifests } from '../manifests.ts';
-import { EVERYTHING } from '../rights.ts';
 import type { Tags } from '../tags.ts';
 import { decide, type Decision } from './decision.ts';
 import { ExpiryReader } from './expiry-reader.ts';
 import { FreedBytes } from './freed-bytes.ts';
+import { Removal, type Retained } from './removal.ts';
 import { RulesOf } from './rules.ts';
 
-const PAGE = 1_000;
+const NAMES_PAGE = 1_000;
+// Longer ones would hold up requests.
+const PAGE = 250;
 const STAMPED_AT_ONCE = 500;
 
 /** What would become of a repository if the rules were followed now. */
 export interface RepositoryPreview extends Pick<Decision, 'tags' | 'untagged' | 'manifests'> {
   readonly repository: RepositoryName;
-}
-
-/** What a round did. */
-export interface Retained {
-  readonly repositories: number;
-  readonly tags: number;
-  readonly manifests: number;
-  /** Things that were wanted again just when they were to go. */
-  readonly spared: number;
 }
 
 /** Lets go what the rules of an operator, or the labels of images, say. */
@@ -79,27 +70,28 @@ export class Retention {
   /**
    * Follows the rules. Nothing goes that a preview at this moment would not show.
    *
-   * @param pause awaited often; what it throws ends the round
+   * @param pause awaited often; false ends the round, and what it throws as well
    */
-  async run(pause: () => Promise<void>): Promise<Retained> {
-    const done = { repositories: 0, tags: 0, manifests: 0, spared: 0 };
-    await this.#expiries.readNew(pause);
+  async run(pause: () => Promise<boolean>): Promise<Retained> {
+    const breathe = async () => void (await pause());
+    await this.#expiries.readNew(breathe);
+    const removal = new Removal(this.#context, { tags: this.#tags, manifests: this.#manifests }, pause);
     for await (const repository of this.#repositories()) {
-      const decision = await this.#decide(repository, pause);
+      if (!(await pause())) break;
+      const decision = await this.#decide(repository, breathe);
       if (decision === undefined) continue;
       await this.#remember(decision);
-      await this.#apply(repository, decision, done, pause);
-      if (decision.manifests.length > 0 || decision.goingTags.size > 0) done.repositories += 1;
+      if (!(await removal.carryOut(repository, decision))) break;
     }
-    return done;
+    return removal.done;
   }
 
   async *#repositories(): AsyncGenerator<RepositoryName> {
     const { metadata } = this.#context;
     for (let after = ''; ;) {
-      const names = await metadata.repositories.page(after, PAGE);
+      const names = await metadata.repositories.page(after, NAMES_PAGE);
       yield* names;
-      if (names.length < PAGE) return;
+      if (names.length < NAMES_PAGE) return;
       after = names.at(-1) ?? after;
     }
   }
@@ -114,16 +106,22 @@ export class Retention {
     if (rules.isEmpty && !(retention.expiryLabels && (await metadata.retention.hasExpiry(id)))) return undefined;
     // All of it: what is not known keeps nothing.
     await this.#adoption.repository(name, pause);
+    const [manifests, children] = await this.#manifestsOf(id, pause);
+    const tags = await this.#tagsOf(id, pause);
+    const promisedSince = now() - settings.collectionGraceMs;
+    const moment = { now: now(), readsLabels: retention.expiryLabels, promisedSince };
+    return decide({ tags, manifests, children }, rules, moment, pause);
+  }
+
+  async #tagsOf(repositoryId: number, pause: () => Promise<void>): Promise<readonly TagFacts[]> {
     const tags: TagFacts[] = [];
     for (let after = ''; ;) {
-      const page = await metadata.retention.tags(id, after, PAGE);
+      const page = await this.#context.metadata.retention.tags(repositoryId, after, PAGE);
       tags.push(...page);
       await pause();
-      if (page.length < PAGE) break;
+      if (page.length < PAGE) return tags;
       after = page.at(-1)?.name ?? after;
     }
-    const [manifests, children] = await this.#manifestsOf(id, pause);
-    return decide({ tags, manifests, children }, rules, { now: now(), readsLabels: retention.expiryLabels });
   }
 
   async #manifestsOf(repositoryId: number, pause: () => Promise<void>) {
@@ -136,7 +134,9 @@ export class Retention {
       const digests = new Map(page.map(({ id, digest }) => [id, digest]));
       for (const { parentId, child } of page.length === 0 ? [] : await retention.children([...digests.keys()])) {
         const parent = digests.get(parentId);
-        if (parent !== undefined) children.set(parent, [...(children.get(parent) ?? []), child]);
+        const listed = parent === undefined ? undefined : children.get(parent);
+        if (listed !== undefined) listed.push(child);
+        else if (parent !== undefined) children.set(parent, [child]);
       }
       await pause();
       if (page.length < PAGE) return [manifests, children] as const;
@@ -144,79 +144,16 @@ export class Retention {
     }
   }
 
-  async #remember({ loosened, kept }: Decision): Promise<void> {
-    await this.#stamp(loosened, this.#context.now());
-    await this.#stamp(kept, undefined);
-  }
-
-  async #stamp(ids: readonly number[], since: number | undefined): Promise<void> {
-    const { retention } = this.#context.metadata;
-    for (let start = 0; start < ids.length; start += STAMPED_AT_ONCE) {
-      await retention.stamp(ids.slice(start, start + STAMPED_AT_ONCE), since);
-    }
-  }
-
-  async #apply(
-    name: RepositoryName,
-    { tags, manifests, goingTags }: Decision,
-    done: { tags: number; manifests: number; spared: number },
-    pause: () => Promise<void>,
-  ): Promise<void> {
-    const going = new Set(manifests.map(({ digest }) => digest));
-    for (const { digest } of manifests) {
-      const removed = await this.#removeManifest(name, digest, goingTags);
-      if (removed === undefined) done.spared += 1;
-      else {
-        done.manifests += 1;
-        done.tags += removed;
-      }
-      await pause();
-    }
-    for (const { name: tag, digest, goes } of tags) {
-      // The manifest stays, for another tag or an index.
-      if (!goes || going.has(digest)) continue;
-      if (await this.#removeTag(name, tag, digest)) done.tags += 1;
-      else done.spared += 1;
-      await pause();
-    }
-  }
-
-  /** @returns how many tags went with it; undefined when somebody wants it by now */
-  async #removeManifest(
-    name: RepositoryName,
-    digest: Digest,
-    goingTags: ReadonlySet<Tag>,
-  ): Promise<number | undefined> {
-    let count = 0;
-    const check = async (tx: Transaction, repositoryId: number, tags: readonly Tag[]) => {
-      count = tags.length;
-      // A tag that was pushed meanwhile, or an index that was; the indexes that go as well have gone before.
-      const isWanted =
-        tags.some((tag) => !goingTags.has(tag)) ||
-        (await this.#context.metadata.retention.isListed(tx, repositoryId, digest));
-      if (isWanted || (await this.#context.metadata.collection.heldBecause(tx)) !== undefined) throw new IsWanted();
-    };
-    try {
-      await this.#manifests.delete(name, digest, EVERYTHING, { cause: 'retention', check });
-      return count;
-    } catch (error) {
-      if (error instanceof IsWanted || (error instanceof RegistryError && error.code === 'MANIFEST_UNKNOWN')) {
-        return undefined;
-      }
-      throw error;
-    }
-  }
-
-  async #removeTag(name: RepositoryName, tag: Tag, digest: Digest): Promise<boolean> {
-    try {
-      await this.#tags.delete(name, tag, { match: [digest] }, 'retention');
-      return true;
-    } catch (error) {
-      if (error instanceof RegistryError && (error.code === 'MANIFEST_UNKNOWN' || error.status === 412)) return false;
-      throw error;
-    }
+  async #remember({ loosened, kept, left }: Decision): Promise<void> {
+    const { metadata, now } = this.#context;
+    const { retention } = metadata;
+    for (const ids of pages(loosened)) await retention.loosened(ids, now());
+    for (const ids of pages(kept)) await retention.kept(ids);
+    // Before anything goes: what this process does not come to, the next round does.
+    for (const ids of pages(left)) await retention.left(ids, now());
   }
 }
 
-/** Ends the removal of something that somebody wants by now. */
-class IsWanted extends Error {}
+function* pages<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let start = 0; start < items.length; start += STAMPED_AT_ONCE) yield items.slice(start, start + STAMPED_AT_ONCE);
+}

@@ -1,13 +1,17 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/names.ts';
 import type { TagFacts } from '../../storage/metadata/retention.ts';
+import type { Pace } from './pace.ts';
 import type { PlacedRule, RulesOf, TagRule } from './rules.ts';
-import { compareVersions, parseVersion } from './version.ts';
+import { sorted } from './sorted.ts';
+import { compareVersions, parseVersion, type Version } from './version.ts';
 
 /** What becomes of a tag, and why. */
 export interface TagVerdict {
   readonly name: Tag;
   readonly digest: Digest;
+  /** When it was pushed last, milliseconds since 1970. */
+  readonly pushedAt: number;
   readonly goes: boolean;
   /** Names the rule by its place in the configuration. */
   readonly because: string;
@@ -22,21 +26,29 @@ type Opinion =
  * Judges the tags of one repository. Of the rules that a tag fits the first decides; a label that has expired counts where
  * no rule keeps the tag.
  */
-export function judgeTags(
+export async function judgeTags(
   tags: readonly TagFacts[],
   rules: RulesOf,
   { now, readsLabels }: { readonly now: number; readonly readsLabels: boolean },
-): readonly TagVerdict[] {
-  const placeOf = new Map(tags.map((tag) => [tag, rules.of(tag.name)]));
-  const ranks = ranksByRule(placeOf);
-  return tags.map((tag) => {
-    const opinion = opinionOf(tag, placeOf.get(tag), ranks.get(tag) ?? 1, now);
+  pace: Pace,
+): Promise<readonly TagVerdict[]> {
+  const placed: (PlacedRule<TagRule> | undefined)[] = [];
+  for (const tag of tags) {
+    placed.push(rules.of(tag.name));
+    if (pace.step()) await pace.rest();
+  }
+  const ranks = await ranksByRule(tags, placed, pace);
+  const verdicts: TagVerdict[] = [];
+  for (const [index, tag] of tags.entries()) {
+    const opinion = opinionOf(tag, placed[index], ranks[index] ?? 1, now);
     const expiry = readsLabels ? tag.expiresAfterMs : undefined;
-    const hasExpired = expiry !== undefined && now > tag.pushedAt + expiry;
-    const { name, digest } = tag;
-    if (opinion.says !== 'keep' && hasExpired) return { name, digest, goes: true, because: 'its label has expired' };
-    return { name, digest, goes: opinion.says === 'drop', because: opinion.because };
-  });
+    const hasExpired = opinion.says !== 'keep' && expiry !== undefined && now > tag.pushedAt + expiry;
+    const { name, digest, pushedAt } = tag;
+    if (hasExpired) verdicts.push({ name, digest, pushedAt, goes: true, because: 'its label has expired' });
+    else verdicts.push({ name, digest, pushedAt, goes: opinion.says === 'drop', because: opinion.because });
+    if (pace.step()) await pace.rest();
+  }
+  return verdicts;
 }
 
 function opinionOf(tag: TagFacts, placed: PlacedRule<TagRule> | undefined, rank: number, now: number): Opinion {
@@ -46,8 +58,13 @@ function opinionOf(tag: TagFacts, placed: PlacedRule<TagRule> | undefined, rank:
   const opinion = (says: Opinion['says'], why: string): Opinion => ({ says, because: `rule ${place}: ${why}` });
   if (keepNewest !== undefined && rank <= keepNewest)
     return opinion('keep', `number ${rank} of the newest ${keepNewest}`);
-  if (keepPulledWithinMs !== undefined && tag.pulledAt !== undefined && tag.pulledAt >= now - keepPulledWithinMs) {
-    return opinion('keep', `pulled ${new Date(tag.pulledAt).toISOString()}`);
+  if (keepPulledWithinMs !== undefined) {
+    // Nobody can have pulled what has just come; and an index that was made anew knows of no pulls.
+    const isPull = (tag.pulledAt ?? 0) > tag.pushedAt;
+    const used = Math.max(tag.pulledAt ?? 0, tag.pushedAt);
+    if (used >= now - keepPulledWithinMs) {
+      return opinion('keep', `${isPull ? 'pulled' : 'pushed'} ${new Date(used).toISOString()}`);
+    }
   }
   if (expireAfterMs !== undefined) {
     const end = new Date(tag.pushedAt + expireAfterMs).toISOString();
@@ -62,30 +79,53 @@ function opinionOf(tag: TagFacts, placed: PlacedRule<TagRule> | undefined, rank:
   );
 }
 
-/** The place of each tag among those that its rule decides about; 1 is the newest. */
-function ranksByRule(placeOf: ReadonlyMap<TagFacts, PlacedRule<TagRule> | undefined>): ReadonlyMap<TagFacts, number> {
-  const groups = new Map<number, { readonly rule: TagRule; readonly tags: TagFacts[] }>();
-  for (const [tag, placed] of placeOf) {
-    if (placed === undefined) continue;
-    const group = groups.get(placed.place) ?? { rule: placed.rule, tags: [] };
-    group.tags.push(tag);
-    groups.set(placed.place, group);
+/** The place of each tag among those that its rule decides about; 1 is the newest. Only where the rule asks for it. */
+async function ranksByRule(
+  tags: readonly TagFacts[],
+  placed: readonly (PlacedRule<TagRule> | undefined)[],
+  pace: Pace,
+): Promise<readonly number[]> {
+  const groups = new Map<number, { readonly order: TagRule['order']; readonly members: number[] }>();
+  for (const [index, one] of placed.entries()) {
+    if (one?.rule.keepNewest === undefined) continue;
+    const group = groups.get(one.place) ?? { order: one.rule.order, members: [] };
+    group.members.push(index);
+    groups.set(one.place, group);
+    if (pace.step()) await pace.rest();
   }
-  const ranks = new Map<TagFacts, number>();
-  for (const { rule, tags } of groups.values()) {
-    for (const [index, tag] of newestFirst(tags, rule.order).entries()) ranks.set(tag, index + 1);
+  const ranks = tags.map(() => 1);
+  for (const { order, members } of groups.values()) {
+    const ordered = await newestFirst(tags, members, order, pace);
+    for (const [rank, index] of ordered.entries()) ranks[index] = rank + 1;
   }
   return ranks;
 }
 
-function newestFirst(tags: readonly TagFacts[], order: TagRule['order']): readonly TagFacts[] {
-  const byTime = tags.toSorted((a, b) => b.pushedAt - a.pushedAt || (a.name < b.name ? -1 : 1));
-  if (order === 'pushed') return byTime;
-  const versions = new Map(tags.map((tag) => [tag, parseVersion(tag.name)]));
+async function newestFirst(
+  tags: readonly TagFacts[],
+  members: readonly number[],
+  order: TagRule['order'],
+  pace: Pace,
+): Promise<readonly number[]> {
+  const byTime = (a: number, b: number) => compareTimes(tags[b], tags[a]);
+  if (order === 'pushed') return sorted(members, byTime, pace);
+  const versions = new Map<number, Version | undefined>();
+  for (const index of members) {
+    versions.set(index, parseVersion(tags[index]?.name ?? ''));
+    if (pace.step()) await pace.rest();
+  }
   // What is no version comes behind all that are; of equal ones the one pushed last comes first.
-  return byTime.toSorted((a, b) => {
+  const byVersion = (a: number, b: number) => {
     const [first, second] = [versions.get(a), versions.get(b)];
-    if (first !== undefined && second !== undefined) return compareVersions(second, first);
-    return Number(first === undefined) - Number(second === undefined);
-  });
+    if (first !== undefined && second !== undefined) return compareVersions(second, first) || byTime(a, b);
+    return Number(first === undefined) - Number(second === undefined) || byTime(a, b);
+  };
+  return sorted(members, byVersion, pace);
+}
+
+// A store that was copied without its times: 10 comes after 9.
+const { compare: compareNames } = new Intl.Collator('en', { numeric: true });
+
+function compareTimes(a: TagFacts | undefined, b: TagFacts | undefined): number {
+  return (a?.pushedAt ?? 0) - (b?.pushedAt ?? 0) || compareNames(a?.name ?? '', b?.name ?? '');
 }

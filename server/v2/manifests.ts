@@ -16,9 +16,10 @@ const MAX_TAGS = 256;
 export async function getManifest(services: Services, exchange: Exchange<ManifestParams>): Promise<Reply> {
   const { name, 'tag-or-digest': reference } = exchange.params;
   const { manifests, pulls } = services.registry;
-  const manifest = await manifests.get(name, reference);
+  const isQuestion = exchange.method === 'HEAD' && reference.digest !== undefined;
+  const manifest = isQuestion ? await manifests.promise(name, reference.digest) : await manifests.get(name, reference);
   // Whoever asks by a tag whether it has moved runs it; by a digest, others ask whether they have to push it.
-  if (exchange.method === 'GET' || reference.tag !== undefined) pulls.note(name, manifest.digest);
+  if (!isQuestion) pulls.note(name, manifest.digest);
   const headers = {
     'Content-Type': manifest.mediaType,
     'Content-Length': manifest.size,
@@ -65,7 +66,7 @@ export async function deleteManifest(services: Services, exchange: Exchange<Mani
   const { manifests, tags } = services.registry;
   const precondition = preconditionOf(exchange.headers);
   if (reference.tag === undefined) await manifests.delete(name, reference.digest, exchange.rights, { precondition });
-  else await tags.delete(name, reference.tag, precondition);
+  else await tags.delete(name, reference.tag, { precondition });
   return { status: 202 };
 }
 

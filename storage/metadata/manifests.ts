@@ -236,6 +236,34 @@ export class ManifestRecords {
     await dropKept(tx, id, now);
   }
 
+  /** It was pushed again: whoever is about to remove it has to see that. */
+  async pushAgain(tx: Transaction, id: number, now: number): Promise<void> {
+    const sql = 'UPDATE manifest SET pushed_at = ?, untagged_since = NULL, left_at = NULL WHERE id = ?';
+    await tx.run(sql, now, id);
+  }
+
+  /** When a client was told last that it need not push it; undefined for never. */
+  async promisedAt(repository: RepositoryName, digest: Digest): Promise<number | undefined> {
+    const row = await this.#database.get(
+      `SELECT m.promised_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE r.name = ? AND m.digest = ?`,
+      repository,
+      digest,
+    );
+    return row === undefined || row['promised_at'] === null ? undefined : Number(row['promised_at']);
+  }
+
+  /** @returns false when it is gone */
+  async promise(tx: Transaction, repository: RepositoryName, digest: Digest, now: number): Promise<boolean> {
+    const changed = await tx.run(
+      `UPDATE manifest SET promised_at = ? WHERE digest = ? AND state = 'committed'
+       AND repository_id = (SELECT id FROM repository WHERE name = ?)`,
+      now,
+      digest,
+      repository,
+    );
+    return changed > 0;
+  }
+
   /**
    * Removes the row with its references. Tags must be gone before.
    *

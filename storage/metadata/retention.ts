@@ -1,6 +1,6 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/names.ts';
-import type { Database, Row, Transaction } from './database.ts';
+import type { Database, Row, Transaction, Value } from './database.ts';
 
 /** A tag, with what its manifest says of its life. Times are milliseconds since 1970. */
 export interface TagFacts {
@@ -22,6 +22,22 @@ export interface ManifestFacts {
   readonly pushedAt: number;
   /** Since when it was seen with nothing that keeps it. */
   readonly untaggedSince: number | undefined;
+  /** When a client was told last that it is there, and need not push it. */
+  readonly promisedAt: number | undefined;
+  /** What it belonged to was let go: it is to follow. */
+  readonly hasLeft: boolean;
+  /** Is being pushed. */
+  readonly isPending: boolean;
+}
+
+/** A manifest at the moment in which it is to be removed. */
+export interface GoingManifest {
+  readonly pushedAt: number;
+  readonly promisedAt: number | undefined;
+  /** Its subject, or a manifest that lists it, is in the repository. */
+  readonly isKept: boolean;
+  /** Its tags, and when each was pushed. */
+  readonly tags: readonly { readonly name: Tag; readonly pushedAt: number }[];
 }
 
 /** One line of an image index. */
@@ -69,11 +85,11 @@ export class RetentionRecords {
     }));
   }
 
-  /** Committed manifests behind `after`, at most `limit`, in the order of their digests. */
+  /** Manifests behind `after`, at most `limit`, in the order of their digests; those of pushes under way as well. */
   async manifests(repositoryId: number, after: string, limit: number): Promise<readonly ManifestFacts[]> {
     const rows = await this.#database.all(
-      `SELECT id, digest, subject, pushed_at, untagged_since FROM manifest
-       WHERE repository_id = ? AND state = 'committed' AND digest > ? ORDER BY digest LIMIT ?`,
+      `SELECT id, digest, subject, pushed_at, untagged_since, promised_at, left_at, state FROM manifest
+       WHERE repository_id = ? AND digest > ? ORDER BY digest LIMIT ?`,
       repositoryId,
       after,
       limit,
@@ -84,35 +100,84 @@ export class RetentionRecords {
       subject: optionalText(row['subject']) as Digest | undefined,
       pushedAt: Number(row['pushed_at']),
       untaggedSince: optionalNumber(row['untagged_since']),
+      promisedAt: optionalNumber(row['promised_at']),
+      hasLeft: row['left_at'] !== null,
+      isPending: row['state'] === 'pending',
     }));
   }
 
-  /** What the indexes among the manifests of these ids list; those of pushes under way as well. */
+  /**
+   * What the manifests of these ids list and the repository has. Of one that another program stored, and that nobody here
+   * understands, everything that it names.
+   */
   async children(manifestIds: readonly number[]): Promise<readonly ChildFact[]> {
     const rows = await this.#database.all(
-      `SELECT manifest_id, digest FROM manifest_reference
-       WHERE kind = 'manifest' AND manifest_id IN (${manifestIds.map(() => '?').join(', ')})`,
+      `SELECT e.manifest_id, e.digest FROM manifest_reference e
+       JOIN manifest c ON c.repository_id = e.repository_id AND c.digest = e.digest
+       WHERE e.kind <> 'subject' AND e.manifest_id IN (${manifestIds.map(() => '?').join(', ')})`,
       ...manifestIds,
     );
     return rows.map((row) => ({ parentId: Number(row['manifest_id']), child: row['digest'] as Digest }));
   }
 
-  /** Whether an index of the repository lists the manifest, also one that is being pushed. */
-  async isListed(tx: Transaction, repositoryId: number, digest: Digest): Promise<boolean> {
+  /** Undefined when it is gone. */
+  async going(tx: Transaction, repositoryId: number, digest: Digest): Promise<GoingManifest | undefined> {
     const row = await tx.get(
-      `SELECT 1 FROM manifest_reference WHERE repository_id = ? AND digest = ? AND kind = 'manifest' LIMIT 1`,
+      `SELECT m.id, m.pushed_at, m.promised_at,
+         EXISTS (SELECT 1 FROM manifest_reference e
+                 WHERE e.repository_id = m.repository_id AND e.digest = m.digest AND e.kind <> 'subject')
+         OR EXISTS (SELECT 1 FROM manifest s WHERE s.repository_id = m.repository_id AND s.digest = m.subject) AS is_kept
+       FROM manifest m WHERE m.repository_id = ? AND m.digest = ?`,
       repositoryId,
+      digest,
+    );
+    if (row === undefined) return undefined;
+    const tags = await tx.all('SELECT name, updated_at FROM tag WHERE manifest_id = ?', Number(row['id']));
+    return {
+      pushedAt: Number(row['pushed_at']),
+      promisedAt: optionalNumber(row['promised_at']),
+      isKept: Boolean(row['is_kept']),
+      tags: tags.map((tag) => ({ name: tag['name'] as Tag, pushedAt: Number(tag['updated_at']) })),
+    };
+  }
+
+  /** Whether the repository has another manifest than `digest` whose digest begins so. */
+  async hasAnother(tx: Transaction, repositoryId: number, begin: string, digest: Digest): Promise<boolean> {
+    const row = await tx.get(
+      'SELECT 1 FROM manifest WHERE repository_id = ? AND digest >= ? AND digest < ? AND digest <> ? LIMIT 1',
+      repositoryId,
+      begin,
+      // Behind all digits.
+      `${begin}g`,
       digest,
     );
     return row !== undefined;
   }
 
-  /** Writes down since when these are seen with nothing that keeps them; undefined: something does. */
-  async stamp(manifestIds: readonly number[], since: number | undefined): Promise<void> {
+  /** When the tag was pushed; undefined when it is gone. */
+  async tagPushedAt(tx: Transaction, repositoryId: number, tag: Tag): Promise<number | undefined> {
+    const row = await tx.get('SELECT updated_at FROM tag WHERE repository_id = ? AND name = ?', repositoryId, tag);
+    return row && Number(row['updated_at']);
+  }
+
+  /** Writes down since when these are seen with nothing that keeps them. */
+  async loosened(manifestIds: readonly number[], since: number): Promise<void> {
+    await this.#each(manifestIds, 'UPDATE manifest SET untagged_since = ? WHERE id = ?', [since]);
+  }
+
+  /** Something keeps these again. */
+  async kept(manifestIds: readonly number[]): Promise<void> {
+    await this.#each(manifestIds, 'UPDATE manifest SET untagged_since = NULL, left_at = NULL WHERE id = ?', []);
+  }
+
+  /** These are to go with what they belong to, or after it. */
+  async left(manifestIds: readonly number[], since: number): Promise<void> {
+    await this.#each(manifestIds, 'UPDATE manifest SET left_at = ? WHERE id = ?', [since]);
+  }
+
+  async #each(manifestIds: readonly number[], sql: string, values: readonly Value[]): Promise<void> {
     await this.#database.write('relaxed', async (tx) => {
-      for (const id of manifestIds) {
-        await tx.run('UPDATE manifest SET untagged_since = ? WHERE id = ?', since ?? null, id);
-      }
+      for (const id of manifestIds) await tx.run(sql, ...values, id);
     });
   }
 
@@ -160,7 +225,7 @@ export class RetentionRecords {
   }
 
   /** How many manifests are or name this content, in all repositories, and its size in bytes. */
-  async useOf(digest: Digest): Promise<{ readonly count: number; readonly size: number }> {
+  async useOf(digest: Digest): Promise<{ readonly all: number; readonly size: number }> {
     const row = await this.#database.get(
       `SELECT (SELECT count(DISTINCT manifest_id) FROM manifest_reference WHERE digest = ? AND kind <> 'subject')
          + (SELECT count(*) FROM manifest WHERE digest = ?) AS n,
@@ -169,7 +234,7 @@ export class RetentionRecords {
       digest,
       digest,
     );
-    return { count: Number(row?.['n'] ?? 0), size: Number(row?.['size'] ?? 0) };
+    return { all: Number(row?.['n'] ?? 0), size: Number(row?.['size'] ?? 0) };
   }
 
   /** Remembers pulls of manifests: what each is, and when. */

@@ -4,6 +4,15 @@ import type { Database, Transaction } from './database.ts';
 import { addUsage } from './usage.ts';
 import { rememberTag, type TagChangeCause } from './tag-history.ts';
 
+/** A manifest that has a tag again was never without one, for who goes by how long. */
+async function keepAgain(tx: Transaction, manifestId: number): Promise<void> {
+  await tx.run(
+    `UPDATE manifest SET untagged_since = NULL, left_at = NULL
+     WHERE id = ? AND (untagged_since IS NOT NULL OR left_at IS NOT NULL)`,
+    manifestId,
+  );
+}
+
 export class TagRecords {
   readonly #database: Database;
 
@@ -49,6 +58,8 @@ export class TagRecords {
       manifestId: number;
       digest: Digest;
       now: number;
+      /** Where that was not now. */
+      pushedAt?: number;
       cause?: TagChangeCause;
     },
   ): Promise<void> {
@@ -61,10 +72,16 @@ export class TagRecords {
       change.repositoryId,
       change.tag,
       change.manifestId,
-      change.now,
+      change.pushedAt ?? change.now,
     );
     if (previous === undefined) await addUsage(tx, change.repositoryId, { bytes: 0, tags: 1 });
+    await keepAgain(tx, change.manifestId);
     await rememberTag(tx, { ...change, previous });
+  }
+
+  /** The tag was pushed again, with what it had: for who goes by when that was. */
+  async pushAgain(tx: Transaction, repositoryId: number, tag: Tag, now: number): Promise<void> {
+    await tx.run('UPDATE tag SET updated_at = ? WHERE repository_id = ? AND name = ?', now, repositoryId, tag);
   }
 
   /** Removes the tag and keeps where it pointed. */

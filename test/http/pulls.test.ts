@@ -22,8 +22,11 @@ describeService('pulls', {}, (setup) => {
       await registry.pulls.flush();
       const id = (await metadata.repositories.find(name(repository)))?.id ?? assert.fail();
       const [tag] = await metadata.retention.tags(id, '', 1);
+      const [manifest] = await metadata.retention.manifests(id, '', 1);
       if (isPull) assert.ok((tag?.pulledAt ?? 0) >= before);
       else assert.equal(tag?.pulledAt, undefined);
+      // Who does not pull may rely on it for what he pushes next.
+      assert.equal((manifest?.promisedAt ?? 0) >= before, !isPull);
     });
   }
 });

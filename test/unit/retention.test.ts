@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { parseDigest } from '../../oci/digest.ts';
 import { parseTag } from '../../oci/names.ts';
-import { attachedTo } from '../../registry/retention/attached.ts';
+import { attachableOf, attachedTo } from '../../registry/retention/attached.ts';
 import { expiryOf } from '../../registry/retention/expiry-label.ts';
+import { Pace } from '../../registry/retention/pace.ts';
 import { RulesOf, type TagRule } from '../../registry/retention/rules.ts';
 import { judgeTags } from '../../registry/retention/tag-verdicts.ts';
 import { compareVersions, parseVersion } from '../../registry/retention/version.ts';
@@ -24,16 +26,15 @@ function tagFacts(name: string, facts: Partial<TagFacts> = {}): TagFacts {
 }
 
 /** Which of the tags go, by rules for all repositories. */
-function going(tags: readonly TagFacts[], ...rules: readonly Partial<TagRule>[]): readonly string[] {
-  return judge(tags, rules)
-    .filter(({ goes }) => goes)
-    .map(({ name }) => name);
+async function going(tags: readonly TagFacts[], ...rules: readonly Partial<TagRule>[]): Promise<readonly string[]> {
+  const verdicts = await judge(tags, rules);
+  return verdicts.filter(({ goes }) => goes).map(({ name }) => name);
 }
 
 function judge(tags: readonly TagFacts[], rules: readonly Partial<TagRule>[], readsLabels = true) {
   const full = rules.map((rule) => ({ repositories: ['**'], tags: ['*'], order: 'pushed' as const, ...rule }));
   const rulesOf = new RulesOf({ tags: full, untagged: [], expiryLabels: true }, 'team/app');
-  return judgeTags(tags, rulesOf, { now: NOW, readsLabels });
+  return judgeTags(tags, rulesOf, { now: NOW, readsLabels }, new Pace(async () => {}));
 }
 
 function days(...ages: readonly number[]): readonly TagFacts[] {
@@ -106,7 +107,8 @@ describe('tags that are attached by their name', () => {
     for (const tag of [`sha256-${hex}`, `sha256-${hex}.sig`, `sha256-${hex}.att`, `sha256-${hex}.sbom`]) {
       assert.equal(attachedTo(tag), `sha256:${hex}`);
     }
-    assert.equal(attachedTo(`sha512-${'b'.repeat(128)}`), `sha512:${'b'.repeat(128)}`);
+    assert.equal(attachedTo(`sha512-${hex}`), attachableOf(parseDigest(`sha512:${hex.repeat(2)}`)));
+    assert.equal(attachedTo(`sha256-${hex}`), attachableOf(parseDigest(`sha256:${hex}`)));
   });
 
   it('are no others', () => {
@@ -117,45 +119,52 @@ describe('tags that are attached by their name', () => {
 });
 
 describe('rules for tags', () => {
-  it('keep the newest by push', () => assert.deepEqual(going(days(5, 1, 9, 3), { keepNewest: 2 }), ['t5', 't9']));
+  it('keep the newest by push', async () =>
+    assert.deepEqual(await going(days(5, 1, 9, 3), { keepNewest: 2 }), ['t5', 't9']));
 
-  it('keep the newest by version, whatever was pushed last', () => {
+  it('keep the newest by version, whatever was pushed last', async () => {
     const tags = ['1.2', '1.10', 'latest', '1.9', 'nightly'].map((name) => tagFacts(name));
-    assert.deepEqual(going(tags, { keepNewest: 2, order: 'semver' }), ['1.2', 'latest', 'nightly']);
+    assert.deepEqual(await going(tags, { keepNewest: 2, order: 'semver' }), ['1.2', 'latest', 'nightly']);
   });
 
-  it('let expire, and no moment earlier', () => {
-    assert.deepEqual(going(days(5, 1, 9), { expireAfterMs: 5 * DAY_MS }), ['t9']);
-    assert.deepEqual(going(days(5, 1, 9), { expireAfterMs: 5 * DAY_MS - 1 }), ['t5', 't9']);
+  it('let expire, and no moment earlier', async () => {
+    assert.deepEqual(await going(days(5, 1, 9), { expireAfterMs: 5 * DAY_MS }), ['t9']);
+    assert.deepEqual(await going(days(5, 1, 9), { expireAfterMs: 5 * DAY_MS - 1 }), ['t5', 't9']);
   });
 
-  it('keep what was pulled within a time', () => {
+  it('keep what was pulled within a time', async () => {
     const tags = [
-      tagFacts('used', { pulledAt: NOW - 2 * DAY_MS }),
-      tagFacts('unused', { pulledAt: NOW - 4 * DAY_MS }),
-      tagFacts('never'),
+      tagFacts('used', { pushedAt: 0, pulledAt: NOW - 2 * DAY_MS }),
+      tagFacts('unused', { pushedAt: 0, pulledAt: NOW - 4 * DAY_MS }),
+      tagFacts('never', { pushedAt: 0 }),
+      tagFacts('new', { pushedAt: NOW - 2 * DAY_MS }),
     ];
-    assert.deepEqual(going(tags, { keepPulledWithinMs: 3 * DAY_MS }), ['unused', 'never']);
+    assert.deepEqual(await going(tags, { keepPulledWithinMs: 3 * DAY_MS }), ['unused', 'never']);
   });
 
-  it('keep what one of several reasons keeps, until it expires', () => {
+  it('keep the highest number of those pushed at the same time', async () => {
+    const tags = ['b-9', 'b-10', 'b-8'].map((name) => tagFacts(name));
+    assert.deepEqual(await going(tags, { keepNewest: 1 }), ['b-9', 'b-8']);
+  });
+
+  it('keep what one of several reasons keeps, until it expires', async () => {
     const rule = { keepNewest: 1, keepPulledWithinMs: DAY_MS, expireAfterMs: 5 * DAY_MS };
     const tags = [...days(1, 3, 7), tagFacts('pulled', { pushedAt: NOW - 9 * DAY_MS, pulledAt: NOW })];
-    assert.deepEqual(going(tags, rule), ['t7']);
+    assert.deepEqual(await going(tags, rule), ['t7']);
   });
 
-  it('are asked in their order: the first that fits decides', () => {
+  it('are asked in their order: the first that fits decides', async () => {
     const tags = ['v1', 'v2', 'pr-1', 'pr-2', 'latest'].map((name) => tagFacts(name));
-    const gone = going(tags, { tags: ['v*'], keepNewest: 10 }, { tags: ['pr-*', 'v*'], keepNewest: 0 });
+    const gone = await going(tags, { tags: ['v*'], keepNewest: 10 }, { tags: ['pr-*', 'v*'], keepNewest: 0 });
     assert.deepEqual(gone, ['pr-1', 'pr-2']);
   });
 
-  it('count for their repositories only', () => {
-    assert.deepEqual(going(days(9), { repositories: ['other/**'], keepNewest: 0 }), []);
+  it('count for their repositories only', async () => {
+    assert.deepEqual(await going(days(9), { repositories: ['other/**'], keepNewest: 0 }), []);
   });
 
-  it('say which of them it was', () => {
-    const verdicts = judge(days(9, 1), [{ tags: ['x'], keepNewest: 1 }, { keepNewest: 1 }]);
+  it('say which of them it was', async () => {
+    const verdicts = await judge(days(9, 1), [{ tags: ['x'], keepNewest: 1 }, { keepNewest: 1 }]);
     assert.deepEqual(
       verdicts.map(({ because }) => because),
       ['rule 2: number 2, 1 are kept', 'rule 2: number 1 of the newest 1'],
@@ -166,18 +175,18 @@ describe('rules for tags', () => {
 describe('labels and rules', () => {
   const expired = tagFacts('expired', { expiresAfterMs: DAY_MS / 2 });
 
-  it('let go what no rule fits and has expired by its label', () => {
-    assert.deepEqual(going([expired, tagFacts('young', { expiresAfterMs: 2 * DAY_MS })]), ['expired']);
+  it('let go what no rule fits and has expired by its label', async () => {
+    assert.deepEqual(await going([expired, tagFacts('young', { expiresAfterMs: 2 * DAY_MS })]), ['expired']);
   });
 
-  it('keep what a rule keeps', () => assert.deepEqual(going([expired], { keepNewest: 1 }), []));
+  it('keep what a rule keeps', async () => assert.deepEqual(await going([expired], { keepNewest: 1 }), []));
 
-  it('let go earlier than a rule would', () =>
-    assert.deepEqual(going([expired], { expireAfterMs: 9 * DAY_MS }), ['expired']));
+  it('let go earlier than a rule would', async () =>
+    assert.deepEqual(await going([expired], { expireAfterMs: 9 * DAY_MS }), ['expired']));
 
-  it('count only where they are to be read', () => {
+  it('count only where they are to be read', async () => {
     assert.deepEqual(
-      judge([expired], [], false).map(({ goes }) => goes),
+      (await judge([expired], [], false)).map(({ goes }) => goes),
       [false],
     );
   });

@@ -9,7 +9,8 @@ import type { ColumnTypes } from '../database.ts';
  * - `tag_history.cause`: why the tag moved or went, where it was no push or deletion of this tag: see `TagChangeCause`
  * - `manifest.pulled_at`: when somebody pulled it last, to within minutes; `manifest.untagged_since`: since when it was
  *   seen without a tag, an index or a subject that keeps it; `manifest.expires_after`: how many milliseconds it is
- *   to stay by its labels or annotations
+ *   to stay by its labels or annotations; `manifest.promised_at`: when a client was told last that it is there, and need
+ *   not push it; `manifest.left_at`: since when it is to go because the retention let go what it belonged to
  * - `repository.bytes`: what its blobs and manifests take, each digest counted once; `repository.tag_count`: how many tags
  *   it has
  * - `intent.bytes`, `intent.tags`: what the change will add to these when it comes to its end
@@ -22,6 +23,8 @@ export function addSpace(types: ColumnTypes): readonly string[] {
     `ALTER TABLE manifest ADD COLUMN pulled_at ${types.integer}`,
     `ALTER TABLE manifest ADD COLUMN untagged_since ${types.integer}`,
     `ALTER TABLE manifest ADD COLUMN expires_after ${types.integer}`,
+    `ALTER TABLE manifest ADD COLUMN promised_at ${types.integer}`,
+    `ALTER TABLE manifest ADD COLUMN left_at ${types.integer}`,
     `CREATE INDEX manifest_by_expiry ON manifest (repository_id) WHERE expires_after IS NOT NULL`,
     `ALTER TABLE repository ADD COLUMN bytes ${types.integer} NOT NULL DEFAULT 0`,
     `ALTER TABLE repository ADD COLUMN tag_count ${types.integer} NOT NULL DEFAULT 0`,
