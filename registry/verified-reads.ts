@@ -11,6 +11,9 @@ import { suspect } from './stored-bytes.ts';
 const FLUSH_EVERY_MS = 60_000;
 const SEEN_IN_A_PULL = 'its bytes have another digest, as was seen when they were pulled';
 
+// Linux takes the time of a write from a clock that ticks every 1 to 10 ms: what was written after the hash may look older.
+const CLOCK_MARGIN_MS = 20;
+
 /** Which blobs are hashed while they are sent, and what follows from it. */
 export class VerifiedReads {
   readonly #context: Context;
@@ -26,7 +29,7 @@ export class VerifiedReads {
   isWanted({ verifiedAt }: Pick<BlobRecord, 'verifiedAt'>, { modifiedAt }: BlobStat): boolean {
     const { settings, now } = this.#context;
     if (settings.verifyReads !== 'stale') return settings.verifyReads === 'always';
-    if (verifiedAt === undefined || verifiedAt < modifiedAt.getTime()) return true;
+    if (verifiedAt === undefined || verifiedAt < modifiedAt.getTime() + CLOCK_MARGIN_MS) return true;
     return verifiedAt + (settings.scrubEveryMs ?? Infinity) < now();
   }
 
