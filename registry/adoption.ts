@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
+import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName, Tag } from '../oci/names.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
@@ -11,6 +11,7 @@ import { subjectsOf } from './subjects.ts';
 import { Tree } from './tree.ts';
 
 const PAGE = 100;
+const GIVE_WAY_MS = 20;
 
 /** A few objects were compared; so many of them were not as the tree has them. */
 export interface BatchCompared {
@@ -33,6 +34,8 @@ export class Adoption {
   readonly #comparison: Comparison;
   #wholeTreeVerified = false;
   #enumeration: Promise<void> | undefined;
+  /** How many comparisons of everything run. */
+  #thorough = 0;
 
   constructor(context: Context) {
     this.#context = context;
@@ -133,6 +136,11 @@ export class Adoption {
   async wholeTree(pause: () => Promise<void>): Promise<{ repositories: number; failed: number }> {
     await this.enumerated();
     return this.#eachRepository(async (name) => {
+      // What that has compared, is not compared again; and both would wait for each other's locks at every step.
+      while (this.#thorough > 0) {
+        await delay(GIVE_WAY_MS);
+        await pause();
+      }
       await this.repository(name, pause);
       await pause();
     });
@@ -146,12 +154,17 @@ export class Adoption {
   async everything(
     pause: (progress: BatchCompared | { readonly repositoriesLeft: number }) => Promise<void>,
   ): Promise<{ repositories: number; failed: number }> {
-    let left = await this.#enumerate();
-    return this.#eachRepository(async (name) => {
-      await this.everythingOf(name, pause);
-      left = Math.max(0, left - 1);
-      await pause({ repositoriesLeft: left });
-    });
+    this.#thorough += 1;
+    try {
+      let left = await this.#enumerate();
+      return await this.#eachRepository(async (name) => {
+        await this.everythingOf(name, pause);
+        left = Math.max(0, left - 1);
+        await pause({ repositoriesLeft: left });
+      });
+    } finally {
+      this.#thorough -= 1;
+    }
   }
 
   async #eachRepository(

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { StorageError, type BlobDriver, type Key } from '../../storage/blobs/driver.ts';
 import { blobKey, layersPrefix, layerLinkKey, revisionLinkKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
@@ -110,4 +111,36 @@ test('the blobs of a repository are listed page by page', async () => {
     after = page.at(-1)?.id ?? after;
   }
   assert.deepEqual(found, pushed);
+});
+
+/** How many links of layers are read until a new index has them all, with a rebuild beside the comparison or without. */
+async function readsOf(isRebuilding: boolean): Promise<number> {
+  await using directory = await temporaryDirectory();
+  for (let number = 0; number < 200; number++) {
+    const digest = digestOfText(String(number));
+    await plant(directory.path, blobKey(digest), String(number));
+    await plant(directory.path, layerLinkKey(name(`team/app-${number % 20}`), digest), digest);
+  }
+  let reads = 0;
+  const wrap = (driver: BlobDriver): BlobDriver => {
+    const read = driver.readSmall.bind(driver);
+    driver.readSmall = async (key, maxBytes) => {
+      reads += key.includes('/_layers/') ? 1 : 0;
+      return read(key, maxBytes);
+    };
+    return driver;
+  };
+  await using opened = await openTestRegistry({ root: directory.path, wrap });
+  const { maintenance } = opened.registry;
+  const [{ repositories, failed }] = await Promise.all([
+    maintenance.verifyTree(nextTurn),
+    ...(isRebuilding ? [maintenance.rebuildIndex(() => nextTurn())] : []),
+  ]);
+  assert.deepEqual({ repositories, failed }, { repositories: 20, failed: 0 });
+  return reads;
+}
+
+test('a rebuild and the comparison after a start do not both compare everything', async () => {
+  const [alone, both] = [await readsOf(false), await readsOf(true)];
+  assert.ok(alone >= 200 && both < alone * 1.3, `${alone} links read by one, ${both} by both`);
 });
