@@ -11,9 +11,7 @@ export interface Fault {
   readonly detail?: string;
   /** Changes the tree first; the index follows what is there then. */
   readonly fixTree?: () => Promise<void>;
-  /** Changes rows that do not follow from that. */
-  readonly fixRows?: (tx: Transaction) => Promise<void>;
-  /** Instead of both, without the locks of the repository. @returns whether it is put right */
+  /** Instead, without the locks of the repository. @returns whether it is put right */
   readonly fixBytes?: () => Promise<boolean>;
   /** Nothing can put it right. */
   readonly isFinal?: boolean;
@@ -44,10 +42,7 @@ export async function settle(
     await fault.fixTree?.();
     const observations: readonly Observation[] = await observe(adoption.tree, name, subject);
     const run = await adoption.runForNew(name);
-    await held.finish('durable', async (tx) => {
-      await applyObservations(context, tx, name, run, observations);
-      await fault.fixRows?.(tx);
-    });
+    await held.finish('durable', (tx) => applyObservations(context, tx, name, run, observations));
     return { fault, isRepaired: true };
   });
   if (seen.fault === undefined) return;

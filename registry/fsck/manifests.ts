@@ -2,7 +2,6 @@ import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/names.ts';
 import type { ManifestRow } from '../../storage/metadata/check.ts';
 import type { NewManifest } from '../../storage/metadata/manifests.ts';
-import type { Transaction } from '../../storage/metadata/database.ts';
 import { blobKey, linkBytes, revisionLinkKey } from '../../storage/layout.ts';
 import { rightBytes } from '../quarantine.ts';
 import { suspect } from '../stored-bytes.ts';
@@ -27,7 +26,7 @@ export async function judgeManifest(scope: Scope, name: RepositoryName, digest: 
   }
   if (row === undefined || row.state === 'pending') return { kind: 'manifest-unknown-to-index' };
   if (row.state === 'quarantined') return { kind: 'manifest-row-differs', detail: 'it is whole in the store again' };
-  return differs(scope, name, row, stored);
+  return differs(row, stored);
 }
 
 async function withoutBytes(
@@ -49,15 +48,11 @@ async function withoutBytes(
   return { kind: isThere ? 'manifest-corrupt' : 'manifest-missing', detail, fixBytes };
 }
 
-function differs({ context }: Scope, name: RepositoryName, row: ManifestRow, stored: NewManifest): Fault | undefined {
-  const { metadata } = context;
-  const fixRows = async (tx: Transaction) => {
-    const repositoryId = await metadata.repositories.id(tx, name);
-    if (repositoryId !== undefined) await metadata.check.rewriteManifest(tx, row.id, repositoryId, stored);
-  };
-  if (edgesOf(row) !== edgesOf(stored)) return { kind: 'edges-differ', fixRows };
+/** The index says what the bytes say as soon as they were looked at with the locks held. */
+function differs(row: ManifestRow, stored: NewManifest): Fault | undefined {
+  if (edgesOf(row) !== edgesOf(stored)) return { kind: 'edges-differ' };
   const wrong = differences(row, stored);
-  return wrong.length === 0 ? undefined : { kind: 'manifest-row-differs', detail: wrong.join(', '), fixRows };
+  return wrong.length === 0 ? undefined : { kind: 'manifest-row-differs', detail: wrong.join(', ') };
 }
 
 function edgesOf({ references }: NewManifest): string {

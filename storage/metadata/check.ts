@@ -56,31 +56,6 @@ export class CheckRecords {
     return manifestRowOf(row, await this.#database.all(sql, Number(row['id'])));
   }
 
-  /** Makes the row and its references say what the bytes of the manifest say; its state stays. */
-  async rewriteManifest(tx: Transaction, id: number, repositoryId: number, manifest: NewManifest): Promise<void> {
-    await tx.run(
-      `UPDATE manifest SET size = ?, media_type = ?, artifact_type = ?, subject = ?, annotations = ?, bytes = ? WHERE id = ?`,
-      manifest.size,
-      manifest.mediaType,
-      manifest.artifactType ?? null,
-      manifest.subject ?? null,
-      manifest.annotations === undefined ? null : JSON.stringify(manifest.annotations),
-      manifest.bytes ?? null,
-      id,
-    );
-    await tx.run('DELETE FROM manifest_reference WHERE manifest_id = ?', id);
-    for (const { kind, digest } of manifest.references) {
-      await tx.run(
-        `INSERT INTO manifest_reference (manifest_id, repository_id, kind, digest) VALUES (?, ?, ?, ?)
-         ON CONFLICT DO NOTHING`,
-        id,
-        repositoryId,
-        kind,
-        digest,
-      );
-    }
-  }
-
   /** Rows of repositories that are not there, behind `after` in the tables' order; undefined at the end. */
   async orphanedRows(after: OrphanedRows | undefined): Promise<OrphanedRows | undefined> {
     const tables = OF_REPOSITORY.slice(after === undefined ? 0 : OF_REPOSITORY.indexOf(after.table));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import type { FindingKind } from '../../registry/fsck/finding.ts';
-import { manifestPush, pushBlob, type OpenedRegistry } from '../harness/registry.ts';
+import { digestOfText, manifestPush, pushBlob, type OpenedRegistry } from '../harness/registry.ts';
 import { APP, CheckedStore, fsck, kindsOf, OTHER, V1 } from './fscked.ts';
 
 /** A damage, what a check calls it, and what is left of it after a repair: images that lost bytes. */
@@ -215,6 +215,26 @@ describe('a check of a store', () => {
         { repositories: 2, manifests: 3, tags: 3, layers: 6, blobs: 5 },
       );
     }
+  });
+
+  it('forgets what was read from a manifest row that was wrong: how long it is to stay, and what only it needed', async () => {
+    await using store = await CheckedStore.create();
+    const stray = digestOfText('what the row names and the manifest does not');
+    store.execute(`UPDATE manifest SET expires_after = 1 WHERE digest = '${store.sample.manifest}'`);
+    store.execute(
+      `INSERT INTO manifest_reference (manifest_id, repository_id, kind, digest)
+       SELECT id, repository_id, 'layer', '${stray}' FROM manifest WHERE digest = '${store.sample.manifest}'`,
+    );
+    await using opened = await store.open();
+    assert.deepEqual(kindsOf(await fsck(opened)), ['edges-differ']);
+    await fsck(opened, { isRepairing: true });
+    const { metadata } = opened;
+    const id = (await metadata.repositories.find(APP))?.id ?? assert.fail();
+    const tags = await metadata.retention.tags(id, '', 10);
+    const tag = tags.find(({ digest }) => digest === store.sample.manifest) ?? assert.fail();
+    assert.equal(tag.expiresAfterMs, undefined);
+    const queued = await metadata.collection.due(Date.now() + 1000, undefined, 1000);
+    assert.ok(queued.some(({ digest }) => digest === stray));
   });
 
   for (const [title, { damage, found, lost = [] }] of Object.entries(DRILLS)) {
