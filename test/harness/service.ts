@@ -34,7 +34,9 @@ export interface TestServiceOptions {
 
 /** Starts a service as `server/main.ts` starts one, without background jobs and without taking hold of signals. */
 export async function startService(options: TestServiceOptions = {}): Promise<TestService> {
-  const directory = options.root === undefined ? await temporaryDirectory() : undefined;
+  // Taken back where the start fails.
+  await using starting = new AsyncDisposableStack();
+  const directory = options.root === undefined ? starting.use(await temporaryDirectory()) : undefined;
   const root = options.root ?? directory?.path ?? '';
   const config = await readConfig({
     flags: { address: '127.0.0.1:0', root, workers: '1' },
@@ -52,6 +54,7 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
   const port = await service.listen();
   let drained: Promise<void> | undefined;
   const drain = () => (drained ??= service.drain());
+  const kept = starting.move();
   return {
     url: `http://127.0.0.1:${port}`,
     port,
@@ -63,7 +66,7 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
       await drain();
       aggregator.close();
       metrics.close();
-      await directory?.[Symbol.asyncDispose]();
+      await kept.disposeAsync();
     },
   };
 }
