@@ -56,11 +56,11 @@ export async function runTaskOf(
 async function runHere(config: Config, kind: string, argument: TaskReport, progress: Progress): Promise<TaskReport> {
   let isCanceled = false;
   const cancel = () => (isCanceled = true);
-  return withStoreAlone(config, async (opened, log) => {
+  return withStoreAlone(config, async (opened) => {
     process.once('SIGINT', cancel);
     try {
       const record = { kind, argument: JSON.stringify(argument), isCanceled: false };
-      const { result, fault } = await runTask(taskList(config, opened, log, false)[kind], record, {
+      const { result, fault } = await runTask(taskList(config, opened, false)[kind], record, {
         tell: async (text) => {
           progress.show(JSON.parse(text) as TaskReport);
           return isCanceled;

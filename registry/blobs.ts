@@ -125,7 +125,7 @@ export class Blobs {
   async openWhole(name: RepositoryName, blob: KnownBlob): Promise<BlobReader> {
     // Before it is opened: what lies there afterwards may be something else.
     const seen = await this.#context.driver.stat(blobKey(blob.digest));
-    if (seen === undefined || !this.#reads.isWanted(blob, seen)) return this.open(name, blob);
+    if (seen === undefined || !this.#reads.isWanted(blob.digest, blob, seen)) return this.open(name, blob);
     if (blob.size <= HASHED_FIRST_MAX_BYTES) {
       const became = await this.#reads.check(blob.digest, blob.verifiedAt);
       if (became !== 'right') throw damageOf(name, blob, became);

@@ -1,4 +1,4 @@
-import { runFsck, type FsckParts, type FsckRequest } from './fsck/fsck.ts';
+import type { FsckParts, FsckRequest } from './fsck/fsck.ts';
 import type { FsckReport } from './fsck/report.ts';
 import { Scrubber, scrubStatusOf, type ScrubStatus } from './scrub.ts';
 import type { VerifiedReads } from './verified-reads.ts';
@@ -27,6 +27,8 @@ export class Integrity {
 
   /** Holds the tree against the index, and puts right what is asked to be put right. */
   async fsck(request: FsckRequest): Promise<FsckReport> {
+    // Loaded for who asks: a process that serves needs none of it.
+    const { runFsck } = await import('./fsck/fsck.ts');
     return runFsck(this.#parts, request);
   }
 

@@ -5,7 +5,7 @@ import { ComparisonFailures } from './comparison-failures.ts';
 import type { Context } from './context.ts';
 import { giveUpUnsettled } from './intents.ts';
 import { OrphanedStages, type Stage } from './orphaned-stages.ts';
-import { rebuildIndex, type Rebuilt } from './rebuild.ts';
+import type { Rebuilt } from './rebuild.ts';
 import { UnknownBytes, type Searched } from './unknown-bytes.ts';
 import { UploadHolds } from './upload-holds.ts';
 
@@ -35,6 +35,7 @@ export class Maintenance {
 
   /** Makes the whole index anew from the tree; see `rebuildIndex`. The tree counts as compared in this run then. */
   async rebuildIndex(pause: (done: Rebuilt) => Promise<void>): Promise<Rebuilt> {
+    const { rebuildIndex } = await import('./rebuild.ts');
     return rebuildIndex(this.#context, { adoption: this.#adoption, unknownBytes: this.#unknownBytes }, pause);
   }
 

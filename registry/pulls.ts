@@ -17,7 +17,9 @@ interface Pull {
 /** When manifests were pulled last: noted in memory, written down from time to time. */
 export class Pulls {
   readonly #context: Pick<Context, 'metadata' | 'now' | 'log'>;
-  #noted = new Map<string, Pull>();
+  /** Milliseconds since 1970, by repository and digest. */
+  #noted = new Map<RepositoryName, Map<Digest, number>>();
+  #count = 0;
 
   constructor(context: Pick<Context, 'metadata' | 'now' | 'log'>) {
     this.#context = context;
@@ -25,16 +27,24 @@ export class Pulls {
 
   /** Somebody pulled a manifest of the repository. Costs next to nothing, and never fails. */
   note(repository: RepositoryName, digest: Digest): void {
-    const key = `${repository}@${digest}`;
-    if (this.#noted.size >= NOTED_MAX && !this.#noted.has(key)) return;
-    this.#noted.set(key, { repository, digest, at: this.#context.now() });
+    let ofRepository = this.#noted.get(repository);
+    if (ofRepository?.has(digest) !== true) {
+      if (this.#count >= NOTED_MAX) return;
+      this.#count += 1;
+      ofRepository ??= new Map();
+      this.#noted.set(repository, ofRepository);
+    }
+    ofRepository.set(digest, this.#context.now());
   }
 
   /** Writes down what was noted. A disk that is full, or an index that is away, loses nothing but that. */
   async flush(): Promise<void> {
-    if (this.#noted.size === 0) return;
-    const pulls = [...this.#noted.values()];
+    if (this.#count === 0) return;
+    const pulls: readonly Pull[] = [...this.#noted].flatMap(([repository, digests]) =>
+      [...digests].map(([digest, at]) => ({ repository, digest, at })),
+    );
     this.#noted = new Map();
+    this.#count = 0;
     const { metadata, log } = this.#context;
     try {
       for (let start = 0; start < pulls.length; start += BATCH) {

@@ -7,7 +7,6 @@ import type { HistoryPage } from '../storage/metadata/tag-history.ts';
 import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
 import { NO_PRECONDITION, type Precondition } from './precondition.ts';
-import { Outdated, Restoration } from './restoration.ts';
 import type { Rights } from './rights.ts';
 import { historyOf, type TagHistory } from './tag-history.ts';
 
@@ -69,6 +68,8 @@ export class Undo {
    *   `DENIED` (412)
    */
   async restore(request: Restore): Promise<Restored> {
+    // Loaded for who asks.
+    const { Outdated } = await import('./restoration.ts');
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.#restore(request);
@@ -88,6 +89,7 @@ export class Undo {
     if (digest !== undefined && !(await this.#context.metadata.tagHistory.includes(name, tag, digest))) {
       throw wasNeverThere(name, tag, digest);
     }
+    const { Restoration } = await import('./restoration.ts');
     const restoration = new Restoration(this.#context, this.#adoption, name);
     return restoration.tag({ tag, target, isUnnamed: digest === undefined, rights, precondition });
   }

@@ -17,7 +17,8 @@ const CLOCK_MARGIN_MS = 20;
 /** Which blobs are hashed while they are sent, and what follows from it. */
 export class VerifiedReads {
   readonly #context: Context;
-  readonly #found = new Map<Digest, Verification>();
+  /** Found right by this process, and when it was begun, until it is written down: the next pull need not look again. */
+  readonly #found = new Map<Digest, Verification & { readonly at: number }>();
   readonly #suspected = new Map<Digest, Promise<void>>();
   #flushedAt = -Infinity;
 
@@ -26,9 +27,10 @@ export class VerifiedReads {
   }
 
   /** Somebody may have written to the file since: a disk that rots does not tell, other programs do. */
-  isWanted({ verifiedAt }: Pick<BlobRecord, 'verifiedAt'>, { modifiedAt }: BlobStat): boolean {
+  isWanted(digest: Digest, known: Pick<BlobRecord, 'verifiedAt'>, { modifiedAt }: BlobStat): boolean {
     const { settings, now } = this.#context;
     if (settings.verifyReads !== 'stale') return settings.verifyReads === 'always';
+    const verifiedAt = this.#found.get(digest)?.at ?? known.verifiedAt;
     if (verifiedAt === undefined || verifiedAt < modifiedAt.getTime() + CLOCK_MARGIN_MS) return true;
     return verifiedAt + (settings.scrubEveryMs ?? Infinity) < now();
   }
@@ -39,15 +41,17 @@ export class VerifiedReads {
    * @returns what became of its bytes
    */
   async check(digest: Digest, before: number | undefined): Promise<Handled | 'right'> {
+    const at = this.#context.now();
     const became = await suspect(this.#context, digest, SEEN_IN_A_PULL);
-    if (became === 'right') this.#found.set(digest, { digest, before });
+    if (became === 'right') this.#found.set(digest, { digest, before, at });
     return became;
   }
 
   /** @param seen what the store said of the file before it was opened */
   wrap(reader: BlobReader, digest: Digest, before: number | undefined, seen: BlobStat): BlobReader {
+    const at = this.#context.now();
     return new VerifyingReader(reader, digest, (isRight) => {
-      if (isRight) this.#found.set(digest, { digest, before });
+      if (isRight) this.#found.set(digest, { digest, before, at });
       else this.#inBackground(digest, () => handleDamage(this.#context, damageOf(digest, seen)));
     });
   }

@@ -70,7 +70,7 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
     );
   }
   const scrubbing = startScrubbing(config, registry, log);
-  const tasks = new TaskRunner(opened.metadata, taskList(config, opened, log, true), log);
+  const tasks = new TaskRunner(opened.metadata, taskList(config, opened, true), log);
   return { stop: async () => void (await Promise.all([scrubbing.stop(), tasks.stop(), runner.stop()])) };
 }
 

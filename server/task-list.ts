@@ -1,33 +1,24 @@
 import type { Config } from '../config/config.ts';
 import type { OpenRegistry } from './open-registry.ts';
-import type { Log } from './observe/log.ts';
-import { collectTask } from './task-collect.ts';
-import { rebuildTask } from './task-rebuild.ts';
-import { previewTask } from './task-preview.ts';
-import { recoverTask } from './task-recover.ts';
-import { retainTask } from './task-retain.ts';
-import { restoreTagTask } from './task-restore-tag.ts';
-import { fsckTask } from './task-fsck.ts';
 import type { Task } from './tasks.ts';
 
 /**
- * The tasks that can be asked for, by the word that stands in the index.
+ * The tasks that can be asked for, by the word that stands in the index. Each is loaded when it is asked for.
  *
  * @param isServing requests are answered beside them: what is in no hurry takes its time
  */
-export function taskList(
-  config: Config,
-  opened: OpenRegistry,
-  _log: Log,
-  isServing: boolean,
-): Readonly<Record<string, Task>> {
+export function taskList(config: Config, opened: OpenRegistry, isServing: boolean): Readonly<Record<string, Task>> {
   return {
-    collect: collectTask(config, opened, isServing),
-    fsck: fsckTask(config, opened),
-    rebuild: rebuildTask(opened),
-    recover: recoverTask(config, opened),
-    retain: retainTask(config, opened),
-    'retention-preview': previewTask(opened),
-    'restore-tag': restoreTagTask(config, opened),
+    collect: loaded(async () => (await import('./task-collect.ts')).collectTask(config, opened, isServing)),
+    fsck: loaded(async () => (await import('./task-fsck.ts')).fsckTask(config, opened)),
+    rebuild: loaded(async () => (await import('./task-rebuild.ts')).rebuildTask(opened)),
+    recover: loaded(async () => (await import('./task-recover.ts')).recoverTask(config, opened)),
+    retain: loaded(async () => (await import('./task-retain.ts')).retainTask(config, opened)),
+    'retention-preview': loaded(async () => (await import('./task-preview.ts')).previewTask(opened)),
+    'restore-tag': loaded(async () => (await import('./task-restore-tag.ts')).restoreTagTask(config, opened)),
   };
+}
+
+function loaded(load: () => Promise<Task>): Task {
+  return async (argument, run) => (await load())(argument, run);
 }

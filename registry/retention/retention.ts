@@ -7,10 +7,9 @@ import type { Context } from '../context.ts';
 import { createGlob } from '../glob.ts';
 import type { Manifests } from '../manifests.ts';
 import type { Tags } from '../tags.ts';
-import { decide, type Decision } from './decision.ts';
-import { ExpiryReader } from './expiry-reader.ts';
+import type { Decision } from './decision.ts';
 import { FreedBytes } from './freed-bytes.ts';
-import { Removal, type Retained } from './removal.ts';
+import type { Retained } from './removal.ts';
 import { RulesOf } from './rules.ts';
 
 const NAMES_PAGE = 1_000;
@@ -29,14 +28,12 @@ export class Retention {
   readonly #adoption: Adoption;
   readonly #tags: Tags;
   readonly #manifests: Manifests;
-  readonly #expiries: ExpiryReader;
 
   constructor(context: Context, parts: { adoption: Adoption; tags: Tags; manifests: Manifests }) {
     this.#context = context;
     this.#adoption = parts.adoption;
     this.#tags = parts.tags;
     this.#manifests = parts.manifests;
-    this.#expiries = new ExpiryReader(context);
   }
 
   /**
@@ -46,7 +43,7 @@ export class Retention {
    * @param pattern as in the rules; `**` is all
    */
   async *preview(pattern = '**', pause: () => Promise<void> = nextTurn): AsyncGenerator<RepositoryPreview> {
-    await this.#expiries.readNew(pause);
+    await this.#readExpiries(pause);
     const fits = createGlob(pattern);
     for await (const repository of this.#repositories()) {
       if (!fits(repository, undefined)) continue;
@@ -74,7 +71,9 @@ export class Retention {
    */
   async run(pause: () => Promise<boolean>): Promise<Retained> {
     const breathe = async () => void (await pause());
-    await this.#expiries.readNew(breathe);
+    await this.#readExpiries(breathe);
+    // As the rest: loaded for who asks, which in most processes is nobody.
+    const { Removal } = await import('./removal.ts');
     const removal = new Removal(this.#context, { tags: this.#tags, manifests: this.#manifests }, pause);
     for await (const repository of this.#repositories()) {
       if (!(await pause())) break;
@@ -84,6 +83,11 @@ export class Retention {
       if (!(await removal.carryOut(repository, decision))) break;
     }
     return removal.done;
+  }
+
+  async #readExpiries(pause: () => Promise<void>): Promise<void> {
+    const { ExpiryReader } = await import('./expiry-reader.ts');
+    await new ExpiryReader(this.#context).readNew(pause);
   }
 
   async *#repositories(): AsyncGenerator<RepositoryName> {
@@ -110,6 +114,7 @@ export class Retention {
     const tags = await this.#tagsOf(id, pause);
     const promisedSince = now() - settings.collectionGraceMs;
     const moment = { now: now(), readsLabels: retention.expiryLabels, promisedSince };
+    const { decide } = await import('./decision.ts');
     return decide({ tags, manifests, children }, rules, moment, pause);
   }
 

@@ -1,9 +1,9 @@
 import { RegistryError } from '../../oci/errors.ts';
 import type { Adoption } from '../adoption.ts';
 import type { Context } from '../context.ts';
-import { measureSpace, type Space } from './measure.ts';
+import type { Space } from './measure.ts';
 import { createPause } from './pages.ts';
-import { matchingRepositories, Selection, type Selected } from './selection.ts';
+import type { Selected } from './selection.ts';
 
 const RETRY_AFTER_SECONDS = '10';
 
@@ -35,6 +35,7 @@ export class Spaces {
    */
   async measureMatching(patterns: readonly string[]): Promise<Space & { readonly repositories: number }> {
     await this.#adoption.enumerated();
+    const { matchingRepositories } = await import('./selection.ts');
     const names = await matchingRepositories(this.#context.metadata.space, patterns, createPause());
     const space = await this.#measure(
       names.map((repository) => ({ repository })),
@@ -49,6 +50,8 @@ export class Spaces {
       const isKnown = (await this.#adoption.isWholeTreeVerified()) && (await metadata.collection.isWholeTreeKnown(run));
       if (!isKnown) throw isNotKnown();
     }
+    // Loaded for who asks.
+    const [{ measureSpace }, { Selection }] = await Promise.all([import('./measure.ts'), import('./selection.ts')]);
     const pause = createPause();
     const selection = new Selection();
     for (const each of selected) {

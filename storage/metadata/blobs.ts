@@ -2,7 +2,7 @@ import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/names.ts';
 import { queueBlob } from './collection.ts';
 import type { Database, Row, Transaction } from './database.ts';
-import { counting, resizeBlob } from './usage.ts';
+import { counting, countLink, resizeBlob } from './usage.ts';
 import { handlingKey } from './integrity.ts';
 
 export interface BlobRecord {
@@ -121,15 +121,9 @@ export class BlobRecords {
   }
 
   async #insertLink(tx: Transaction, repositoryId: number, blobId: number, now: number): Promise<void> {
-    const digest = (await tx.get('SELECT digest FROM blob WHERE id = ?', blobId))?.['digest'] as Digest;
-    await counting(tx, repositoryId, digest, () =>
-      tx.run(
-        'INSERT INTO repository_blob (repository_id, blob_id, linked_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
-        repositoryId,
-        blobId,
-        now,
-      ),
-    );
+    const sql =
+      'INSERT INTO repository_blob (repository_id, blob_id, linked_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING';
+    if ((await tx.run(sql, repositoryId, blobId, now)) > 0) await countLink(tx, repositoryId, blobId);
   }
 
   /** `link` for what lies in the tree: looked at as garbage unless a manifest of the repository is known to need it. */

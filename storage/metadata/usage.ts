@@ -42,6 +42,17 @@ export async function counting<T>(
   return result;
 }
 
+/** The repository has just got a blob: counts it, unless it counts a manifest of the same digest already. */
+export async function countLink(tx: Transaction, repositoryId: number, blobId: number): Promise<void> {
+  const row = await tx.get(
+    `SELECT b.size FROM blob b WHERE b.id = ?
+       AND NOT EXISTS (SELECT 1 FROM manifest m WHERE m.repository_id = ? AND m.digest = b.digest)`,
+    blobId,
+    repositoryId,
+  );
+  await addUsage(tx, repositoryId, { bytes: Number(row?.['size'] ?? 0), tags: 0 });
+}
+
 /** @param more negative for what is there no more */
 export async function addUsage(tx: Transaction, repositoryId: number, { bytes, tags }: Usage): Promise<void> {
   if (bytes === 0 && tags === 0) return;
