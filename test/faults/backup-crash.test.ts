@@ -38,6 +38,17 @@ async function killed(args: readonly string[], afterMs: number): Promise<boolean
   return isRunning;
 }
 
+/** Starts and kills a command so many times. Those that end sooner than they are killed make the next wait shorter. */
+async function killedAgainAndAgain(args: readonly string[], random: Random, longestMs: number): Promise<number> {
+  let kills = 0;
+  let longest = longestMs;
+  for (let i = 0; i < KILLS; i++) {
+    if (await killed(args, random.integer(50, Math.round(longest)))) kills += 1;
+    else longest *= 0.8;
+  }
+  return kills;
+}
+
 async function entrepot(...args: readonly string[]): Promise<Record<string, unknown>> {
   const { code, stdout, stderr } = await runEntrepot([...args, '--json'], { timeoutMs: 120_000 });
   assert.equal(code, 0, stderr + stdout);
@@ -55,29 +66,24 @@ describe('a backup and a restore that are killed', () => {
     await pushAll(server, first, 0);
     const { seconds } = await entrepot('backup', at('trial'), '--root', at('root'));
     const longestMs = Number(seconds) * 1000 + 300;
-    let kills = 0;
-    for (let i = 0; i < KILLS; i++) {
-      if (await killed(['backup', at('copy'), '--root', at('root')], random.integer(50, longestMs))) kills += 1;
-    }
-    await entrepot('backup', at('copy'), '--root', at('root'));
-    const backup = await BackupDirectory.open(at('copy'));
-    for (const id of await backup.snapshots()) assert.deepEqual((await pullBackup(at('copy'), id)).faults, [], id);
-    const older = await backup.find(undefined);
+    // All are kept: those that end before they are killed must not take the older ones away.
+    const backup = ['backup', at('copy'), '--root', at('root'), '--keep', '100'];
+    let kills = await killedAgainAndAgain(backup, random, longestMs);
+    await entrepot(...backup);
+    const copies = await BackupDirectory.open(at('copy'));
+    for (const id of await copies.snapshots()) assert.deepEqual((await pullBackup(at('copy'), id)).faults, [], id);
+    const older = await copies.find(undefined);
 
     const second = images(IMAGES, IMAGES / 2);
     await pushAll(server, second, IMAGES);
-    for (let i = 0; i < KILLS; i++) {
-      if (await killed(['backup', at('copy'), '--root', at('root')], random.integer(50, longestMs))) kills += 1;
-    }
+    kills += await killedAgainAndAgain(backup, random, longestMs);
     assert.deepEqual((await pullBackup(at('copy'), older)).faults, []);
     const made = await entrepot('backup', at('copy'), '--root', at('root'), '--keep', '2');
     assert.equal(made['tags'], IMAGES * 1.5);
     assert.deepEqual((await pullBackup(at('copy'))).faults, []);
     assert.deepEqual(await readdir(path.join(at('copy'), '.meta', 'tmp')), []);
 
-    for (let i = 0; i < KILLS; i++) {
-      if (await killed(['restore', at('copy'), '--root', at('new')], random.integer(50, longestMs))) kills += 1;
-    }
+    kills += await killedAgainAndAgain(['restore', at('copy'), '--root', at('new')], random, longestMs);
     // One may have come to its end before it was killed: then there is nothing to go on with.
     const { code, stdout, stderr } = await runEntrepot(['restore', at('copy'), '--root', at('new')], {
       timeoutMs: 60_000,
