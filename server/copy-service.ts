@@ -68,7 +68,7 @@ function leavingDamage(driver: BlobDriver): BlobDriver {
     delete: (keys) => driver.delete(keys),
     setAside: async () => {},
     list: (prefix) => driver.list(prefix),
-    stage: (key) => driver.stage(key),
+    stage: (key, target) => driver.stage(key, target),
     resume: (key) => driver.resume(key),
     flush: () => driver.flush(),
     close: () => driver.close(),

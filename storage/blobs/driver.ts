@@ -76,13 +76,18 @@ export interface StagedWrite {
   /** Bytes taken so far, those of earlier processes included. */
   readonly size: number;
   /**
-   * Appends the chunks in order. When it resolves the bytes survive the death of this process, though not yet a power
-   * cut. After an error the state is that of `resume`: `size` is what the store holds.
+   * Appends the chunks in order; they belong to the stage from then on. After an error the state is that of `resume`:
+   * `size` is what the store holds.
    *
    * One call at a time.
    */
   append(chunks: readonly Uint8Array[]): Promise<void>;
-  /** What was taken so far, from its first byte: to hash it again. */
+  /**
+   * When it resolves the bytes survive the death of this process, though not yet a power cut, and `resume` finds them
+   * in any other. A store that keeps every appended byte at once has nothing to do.
+   */
+  save(): Promise<void>;
+  /** What was taken so far, from its first byte: to hash it again. No more bytes can be appended then. */
   read(): Promise<BlobReader>;
   /**
    * Puts the bytes on the disk. `commit` does it as well, and makes them found after a power cut; calling this earlier
@@ -100,7 +105,7 @@ export interface StagedWrite {
   commit(key: Key, links: readonly SmallWrite[]): Promise<void>;
   /** Removes the staged bytes. Calling it twice, or after `commit`, does nothing. */
   abort(): Promise<void>;
-  /** Lets go of what this process holds (a descriptor) and leaves the bytes for `resume`. */
+  /** Lets go of what this process holds (a descriptor, memory) and leaves what was saved for `resume`. */
   detach(): Promise<void>;
 }
 
@@ -132,8 +137,8 @@ export interface BlobDriver {
   writeAll(writes: readonly SmallWrite[], last?: readonly SmallWrite[]): Promise<void>;
 
   /**
-   * Removes the object at `key` and everything below it, durably. Nothing there is no error. Of several keys the
-   * earlier are gone before the later.
+   * Removes the objects at the keys and everything below them, durably. Nothing there is no error. After an error any of
+   * them may be left.
    */
   delete(keys: readonly Key[]): Promise<void>;
 
@@ -146,10 +151,15 @@ export interface BlobDriver {
   /** The names directly below `prefix`, sorted by their bytes. An absent prefix is empty. */
   list(prefix: Key): AsyncIterable<ListEntry>;
 
-  /** Opens a new stage at `key`, a prefix of its own. Nothing need exist in the store before the first `append`. */
-  stage(key: Key): Promise<StagedWrite>;
+  /**
+   * Opens a new stage at `key`, a prefix of its own. Nothing need exist in the store before the first `append`.
+   *
+   * @param target where `commit` will move the bytes, when that is known: some stores need not move them then. Such a
+   *   stage cannot be read or taken up by `resume`
+   */
+  stage(key: Key, target?: Key): Promise<StagedWrite>;
 
-  /** Takes up the stage at `key` with all the bytes that the store still has; undefined when nothing is there. */
+  /** Takes up the stage at `key` with all the bytes that were saved, or more; undefined when nothing is there. */
   resume(key: Key): Promise<StagedWrite | undefined>;
 
   /**

@@ -23,6 +23,7 @@ export type MeasuredOperation =
   | 'stage'
   | 'resume'
   | 'append'
+  | 'save'
   | 'readStaged'
   | 'sync'
   | 'commit'
@@ -119,8 +120,8 @@ class MeasuredDriver implements BlobDriver {
     return this.#watch.iterate('list', this.#driver.list(prefix));
   }
 
-  async stage(key: Key) {
-    return new MeasuredStage(await this.#watch.time('stage', () => this.#driver.stage(key)), this.#watch);
+  async stage(key: Key, target?: Key) {
+    return new MeasuredStage(await this.#watch.time('stage', () => this.#driver.stage(key, target)), this.#watch);
   }
 
   async resume(key: Key) {
@@ -185,6 +186,10 @@ class MeasuredStage implements StagedWrite {
 
   append(chunks: readonly Uint8Array[]) {
     return this.#watch.time('append', () => this.#stage.append(chunks));
+  }
+
+  save() {
+    return this.#watch.time('save', () => this.#stage.save());
   }
 
   async read() {

@@ -115,6 +115,10 @@ class MemoryStage implements StagedWrite {
     put(this.#objects, dataKey(this.#key), Buffer.concat([this.#bytes, ...chunks]));
   }
 
+  async save(): Promise<void> {
+    this.#refuseEnded();
+  }
+
   async read(): Promise<BlobReader> {
     this.#refuseEnded();
     return new BytesReader(this.#bytes);

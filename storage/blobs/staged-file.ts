@@ -59,6 +59,11 @@ export class StagedFile implements StagedWrite {
     }
   }
 
+  /** The kernel has them, whatever becomes of this process. */
+  async save(): Promise<void> {
+    this.#refuseEnded();
+  }
+
   async read(): Promise<BlobReader> {
     this.#refuseEnded();
     if (this.#size === 0) return new BytesReader(new Uint8Array());

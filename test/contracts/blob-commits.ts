@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type { BlobDriver, StagedWrite } from '../../storage/blobs/driver.ts';
-import { assertFails, assertSameBytes, bytesAt, keyOf, namesBelow, smallWrite, textAt } from './blob-bytes.ts';
+import { assertFails, assertSameBytes, bytesAt, drain, keyOf, namesBelow, smallWrite, textAt } from './blob-bytes.ts';
 import type { DriverUnderTest } from './blob-driver.ts';
 
 const BLOB = 'blobs/sha256/ab/abcd/data';
@@ -51,6 +51,45 @@ export function describeCommits({ driver, another }: DriverUnderTest): void {
       assertSameBytes(await bytesAt(driver(), BLOB), bytes);
     });
 
+    it('commits 20 MiB that several processes appended, whichever of them saved what', async () => {
+      const bytes = randomBytes(20 * MIB);
+      const cuts = [0, 9 * MIB, 9 * MIB + 7, 15 * MIB, 20 * MIB];
+      for (const [index, at] of cuts.slice(0, -1).entries()) {
+        const here = await another();
+        const stage = (await here.resume(keyOf('r/_uploads/1'))) ?? (await here.stage(keyOf('r/_uploads/1')));
+        assert.equal(stage.size, at);
+        await stage.append([bytes.subarray(at, cuts[index + 1])]);
+        await stage.save();
+        await stage.detach();
+      }
+      const stage = await driver().resume(keyOf('r/_uploads/1'));
+      assertSameBytes(await drain(await stage?.read()), bytes);
+      await stage?.commit(keyOf(BLOB), [smallWrite(LINK, 'x')]);
+      assertSameBytes(await bytesAt(driver(), BLOB), bytes);
+      assert.deepEqual(await namesBelow(driver(), 'r/_uploads'), []);
+    });
+
+    for (const size of [0, 5000, 20 * MIB]) {
+      it(`commits ${size} bytes of a stage that knew where they go`, async () => {
+        const bytes = randomBytes(size);
+        const stage = await driver().stage(keyOf('r/_uploads/1'), keyOf(BLOB));
+        for (let at = 0; at < size; at += MIB) await stage.append([bytes.subarray(at, at + MIB)]);
+        assert.equal(await driver().stat(keyOf(BLOB)), undefined);
+        await stage.commit(keyOf(BLOB), [smallWrite(LINK, 'x')]);
+        assertSameBytes(await bytesAt(await another(), BLOB), bytes);
+        assert.equal(await textAt(driver(), LINK), 'x');
+        assert.deepEqual(await namesBelow(driver(), 'r/_uploads'), []);
+      });
+
+      it(`leaves nothing of ${size} bytes that were on their way to their place, and aborted`, async () => {
+        const stage = await driver().stage(keyOf('r/_uploads/1'), keyOf(BLOB));
+        await stage.append([randomBytes(size)]);
+        await stage.abort();
+        assert.equal(await driver().stat(keyOf(BLOB)), undefined);
+        assert.deepEqual(await namesBelow(driver(), 'r/_uploads'), []);
+      });
+    }
+
     it('replaces what is there', async () => {
       await (await staged(driver(), '1', randomBytes(100_000))).commit(keyOf(BLOB), [smallWrite(LINK, 'one')]);
       await (await staged(driver(), '2', Buffer.from('new'))).commit(keyOf(BLOB), [smallWrite(LINK, 'two')]);
@@ -60,6 +99,7 @@ export function describeCommits({ driver, another }: DriverUnderTest): void {
 
     it('commits what several processes appended', async () => {
       const stage = await staged(driver(), '1', Buffer.from('one '));
+      await stage.save();
       await stage.detach();
       const resumed = await (await another()).resume(keyOf('r/_uploads/1'));
       await resumed?.append([Buffer.from('two')]);
@@ -115,6 +155,7 @@ export function describeCommits({ driver, another }: DriverUnderTest): void {
 
     it('fails with not-found when the stage vanished, and the key stays as it was', async () => {
       const stage = await staged(driver(), '1', Buffer.from('bytes'));
+      await stage.save();
       await (await (await another()).resume(keyOf('r/_uploads/1')))?.abort();
       await assertFails(stage.commit(keyOf(BLOB), [smallWrite(LINK, 'x')]), 'not-found');
       assert.equal(await driver().stat(keyOf(BLOB)), undefined);

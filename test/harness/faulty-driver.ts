@@ -130,10 +130,10 @@ class FaultyDriver implements BlobDriver, FaultLog {
     return this.#saboteur.iterate('list', () => this.#driver.list(prefix));
   }
 
-  async stage(key: Key) {
+  async stage(key: Key, target?: Key) {
     const stage = await this.#saboteur.run(
       'stage',
-      () => this.#driver.stage(key),
+      () => this.#driver.stage(key, target),
       (lost) => lost.detach(),
     );
     return new FaultyStage(stage, this.#saboteur);
@@ -201,6 +201,10 @@ class FaultyStage implements StagedWrite {
 
   append(chunks: readonly Uint8Array[]) {
     return this.#saboteur.run('append', () => this.#stage.append(chunks));
+  }
+
+  save() {
+    return this.#saboteur.run('save', () => this.#stage.save());
   }
 
   async read() {

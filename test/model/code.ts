@@ -75,6 +75,7 @@ export class Watcher {
         return staged.size;
       },
       append: (chunks) => staged.append(chunks),
+      save: () => staged.save(),
       read: () => staged.read(),
       sync: () => staged.sync(),
       commit: async (key, links) => {
@@ -96,7 +97,7 @@ export class Watcher {
         for (const key of keys) await this.#after(() => driver.delete([key]));
       },
       setAside: (key, aside) => this.#after(() => driver.setAside(key, aside)),
-      stage: async (key) => watched(await driver.stage(key)),
+      stage: async (key, target) => watched(await driver.stage(key, target)),
       resume: async (key) => {
         const staged = await driver.resume(key);
         return staged && watched(staged);

@@ -1,0 +1,99 @@
+import {
+  StorageError,
+  type BlobDriver,
+  type BlobStat,
+  type ByteRange,
+  type Key,
+  type ListEntry,
+  type ObjectReader,
+  type SmallWrite,
+  type StagedWrite,
+} from './driver.ts';
+import { Bucket } from './s3/bucket.ts';
+import { createClient } from './s3/client.ts';
+import { copyObject } from './s3/copy.ts';
+import { removeBelow } from './s3/deletion.ts';
+import { listBelow } from './s3/listing.ts';
+import { FIRST_PART_BYTES } from './s3/multipart.ts';
+import { ObjectStream } from './s3/object-stream.ts';
+import type { S3Options } from './s3/options.ts';
+import { PartMemory } from './s3/part-memory.ts';
+import { resumeStage, S3Stage } from './s3/stage.ts';
+
+/** Keys are those of objects in a bucket, below a prefix. Any number of processes may hold drivers of the same. */
+export function openS3Driver(options: S3Options): BlobDriver {
+  return new S3Driver(
+    new Bucket(createClient(options), options),
+    new PartMemory(options.partMemoryBytes, FIRST_PART_BYTES),
+  );
+}
+
+class S3Driver implements BlobDriver {
+  readonly #bucket: Bucket;
+  readonly #memory: PartMemory;
+
+  constructor(bucket: Bucket, memory: PartMemory) {
+    this.#bucket = bucket;
+    this.#memory = memory;
+  }
+
+  stat(key: Key): Promise<BlobStat | undefined> {
+    return this.#bucket.stat(key);
+  }
+
+  async read(key: Key, range?: ByteRange): Promise<ObjectReader | undefined> {
+    const found = await this.#bucket.get(key, range);
+    if (found === undefined) return undefined;
+    const size = range === undefined ? found.size : range.end - range.start + 1;
+    return new ObjectStream(`GET ${key}`, found.body, found.object, size);
+  }
+
+  async readSmall(key: Key, maxBytes: number): Promise<Uint8Array | undefined> {
+    const reader = await this.read(key);
+    if (reader === undefined) return undefined;
+    try {
+      if (reader.size > maxBytes) {
+        throw new StorageError('too-large', `${key}: ${reader.size} bytes where at most ${maxBytes} were expected`);
+      }
+      const bytes = Buffer.alloc(reader.size);
+      for (let at = 0; at < bytes.length;) at += await reader.fill(bytes.subarray(at));
+      return bytes;
+    } finally {
+      await reader.close();
+    }
+  }
+
+  async writeAll(writes: readonly SmallWrite[], last: readonly SmallWrite[] = []): Promise<void> {
+    for (const { key, bytes } of [...writes, ...last]) await this.#bucket.put(key, bytes);
+  }
+
+  async delete(keys: readonly Key[]): Promise<void> {
+    if (keys.length > 0) await removeBelow(this.#bucket, keys);
+  }
+
+  async setAside(key: Key, aside: Key): Promise<void> {
+    const stat = await this.#bucket.stat(key);
+    if (stat === undefined) return;
+    await copyObject(this.#bucket, key, aside, stat.size);
+    await this.#bucket.remove([key]);
+  }
+
+  list(prefix: Key): AsyncIterable<ListEntry> {
+    return listBelow(this.#bucket, prefix);
+  }
+
+  async stage(key: Key, target?: Key): Promise<StagedWrite> {
+    return new S3Stage({ bucket: this.#bucket, memory: this.#memory, stage: key, target });
+  }
+
+  resume(key: Key): Promise<StagedWrite | undefined> {
+    return resumeStage({ bucket: this.#bucket, memory: this.#memory, stage: key });
+  }
+
+  /** What was answered is durable. */
+  async flush(): Promise<void> {}
+
+  async close(): Promise<void> {
+    this.#bucket.close();
+  }
+}

@@ -1,0 +1,47 @@
+import { StorageError, type StorageFailure } from '../driver.ts';
+
+/** What is known of an error of the SDK, whichever way it came about. */
+interface Told {
+  readonly name: string;
+  readonly status: number | undefined;
+}
+
+function toldBy(error: unknown): Told {
+  if (!(error instanceof Error)) return { name: String(error), status: undefined };
+  const metadata = '$metadata' in error ? (error.$metadata as { httpStatusCode?: number } | undefined) : undefined;
+  return { name: error.name, status: metadata?.httpStatusCode };
+}
+
+/** Whether the server said that nothing lies at the key. A missing bucket is no missing object. */
+export function isAbsent(error: unknown): boolean {
+  const { name, status } = toldBy(error);
+  return (
+    name === 'NoSuchKey' || name === 'NotFound' || (status === 404 && name !== 'NoSuchBucket' && !isUploadGone(error))
+  );
+}
+
+/** The multipart upload was completed or aborted, by us, by somebody else or by a rule of the bucket. */
+export function isUploadGone(error: unknown): boolean {
+  return toldBy(error).name === 'NoSuchUpload';
+}
+
+/** RFC 9110 section 15.5.17: the object ends before the range begins. */
+export function isBeyondEnd(error: unknown): boolean {
+  const { name, status } = toldBy(error);
+  return name === 'InvalidRange' || status === 416;
+}
+
+/** The error of the seam for a failed request; one that is of the seam already stays as it is. */
+export function storageErrorOf(what: string, error: unknown): StorageError {
+  if (error instanceof StorageError) return error;
+  const { name, status } = toldBy(error);
+  const reason = error instanceof Error && error.message !== '' ? `${name}: ${error.message}` : name;
+  return new StorageError(failureOf({ name, status }), `${what}: ${reason}`, error);
+}
+
+function failureOf({ name, status }: Told): StorageFailure {
+  if (name === 'NoSuchUpload') return 'not-found';
+  // What is said where an object is missing that was to be copied, and where a quota of the bucket is used up.
+  if (name === 'NoSuchKey') return 'not-found';
+  return status === 507 || name === 'QuotaExceeded' || name === 'XMinioStorageFull' ? 'full' : 'unavailable';
+}

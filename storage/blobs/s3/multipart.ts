@@ -1,0 +1,102 @@
+import { settleAll } from '../failure.ts';
+import type { Bucket, Part } from './bucket.ts';
+
+const MIB = 1024 * 1024;
+export const FIRST_PART_BYTES = 8 * MIB;
+/** Smaller ones are taken as the last part only. */
+export const SMALLEST_PART_BYTES = 5 * MIB;
+// Of 10,000 parts at most: so 496 GiB fit, and most objects have parts of one size, which some servers ask for.
+const PARTS_OF_ONE_SIZE = 2000;
+const IN_FLIGHT = 3;
+
+/** A multipart upload to one key. Its parts go to the server several at a time. */
+export class Multipart {
+  readonly #bucket: Bucket;
+  readonly #key: string;
+  readonly id: string;
+  /** Those that the server has, without a gap. */
+  readonly #parts: Part[];
+  readonly #inFlight = new Set<Promise<void>>();
+  #begun: number;
+  /** In bytes, those on their way included. */
+  #size: number;
+
+  constructor(bucket: Bucket, key: string, id: string, parts: readonly Part[] = []) {
+    this.#bucket = bucket;
+    this.#key = key;
+    this.id = id;
+    this.#parts = parts.slice(0, lengthWithoutGap(parts));
+    this.#begun = this.#parts.length;
+    this.#size = sizeOf(this.#parts);
+  }
+
+  static async create(bucket: Bucket, key: string): Promise<Multipart> {
+    return new Multipart(bucket, key, await bucket.createMultipart(key));
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** How large the next part should be, in bytes. */
+  get partBytes(): number {
+    return FIRST_PART_BYTES * 2 ** Math.floor(this.#begun / PARTS_OF_ONE_SIZE);
+  }
+
+  /**
+   * Begins to send the next part, once not too many are on their way. What goes wrong with it is thrown by `settle`.
+   *
+   * @param done called when the bytes are needed no more
+   */
+  async send(bytes: Uint8Array, done: () => void): Promise<void> {
+    if (this.#inFlight.size >= IN_FLIGHT) await Promise.race(this.#inFlight).catch(() => undefined);
+    const number = ++this.#begun;
+    this.#size += bytes.length;
+    const sending = this.#bucket
+      .putPart(this.#key, this.id, number, bytes)
+      .then((part) => void this.#parts.push(part))
+      .finally(done);
+    // A failed one stays, for `settle`.
+    sending.then(
+      () => this.#inFlight.delete(sending),
+      () => undefined,
+    );
+    this.#inFlight.add(sending);
+  }
+
+  /**
+   * Waits until the server has all parts.
+   *
+   * @throws StorageError of the first that failed; then `size` is what the server has without a gap
+   */
+  async settle(): Promise<void> {
+    try {
+      await settleAll([...this.#inFlight]);
+    } finally {
+      this.#inFlight.clear();
+      this.#parts.sort((a, b) => a.number - b.number);
+      this.#parts.length = lengthWithoutGap(this.#parts);
+      this.#begun = this.#parts.length;
+      this.#size = sizeOf(this.#parts);
+    }
+  }
+
+  async complete(): Promise<void> {
+    await this.settle();
+    await this.#bucket.complete(this.#key, this.id, this.#parts);
+  }
+
+  async abort(): Promise<void> {
+    await this.settle().catch(() => undefined);
+    await this.#bucket.abortMultipart(this.#key, this.id);
+  }
+}
+
+function lengthWithoutGap(parts: readonly Part[]): number {
+  const gap = parts.findIndex(({ number }, index) => number !== index + 1);
+  return gap === -1 ? parts.length : gap;
+}
+
+function sizeOf(parts: readonly Part[]): number {
+  return parts.reduce((sum, { size }) => sum + size, 0);
+}

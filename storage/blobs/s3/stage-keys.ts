@@ -1,0 +1,45 @@
+/*
+ * What a stage consists of, below its key:
+ *
+ *   multipart.<id>   says which multipart upload to `data` has its parts; empty
+ *   tail.<offset>    the bytes behind the parts, from that offset on; of no use once a part has them
+ *   data             everything, once the multipart upload was completed
+ *
+ * The list of parts, not a record of ours, says how far a stage got: a rule of the bucket may take a multipart upload away
+ * that nobody worked on for some days.
+ */
+
+export function stagedDataKey(stage: string): string {
+  return `${stage}/data`;
+}
+
+export function markerKey(stage: string, upload: string): string {
+  return `${stage}/multipart.${Buffer.from(upload).toString('base64url')}`;
+}
+
+export function tailKey(stage: string, offset: number): string {
+  return `${stage}/tail.${offset}`;
+}
+
+/** What the objects of a stage say. */
+export interface StageListing {
+  readonly upload: string | undefined;
+  /** Size by offset, both in bytes. */
+  readonly tails: ReadonlyMap<number, number>;
+  /** In bytes; undefined when it is not complete. */
+  readonly dataSize: number | undefined;
+}
+
+export function readListing(stage: string, objects: readonly { key: string; size: number }[]): StageListing {
+  const tails = new Map<number, number>();
+  let upload: string | undefined;
+  let dataSize: number | undefined;
+  for (const { key, size } of objects) {
+    const name = key.slice(stage.length + 1);
+    const [kind, value = ''] = name.split('.', 2);
+    if (name === 'data') dataSize = size;
+    else if (kind === 'multipart') upload = Buffer.from(value, 'base64url').toString();
+    else if (kind === 'tail') tails.set(Number(value), size);
+  }
+  return { upload, tails, dataSize };
+}

@@ -1,0 +1,270 @@
+import { BytesReader } from '../bytes-reader.ts';
+import { StorageError, type BlobReader, type Key, type SmallWrite, type StagedWrite } from '../driver.ts';
+import type { Bucket } from './bucket.ts';
+import { copyObject } from './copy.ts';
+import { FIRST_PART_BYTES, Multipart, SMALLEST_PART_BYTES } from './multipart.ts';
+import { ObjectStream } from './object-stream.ts';
+import type { PartMemory, Share } from './part-memory.ts';
+import { markerKey, readListing, stagedDataKey, tailKey } from './stage-keys.ts';
+
+export interface StageParts {
+  readonly bucket: Bucket;
+  readonly memory: PartMemory;
+  readonly stage: string;
+  /** Where `commit` will move the bytes: they are sent there at once, and nothing has to be copied. */
+  readonly target: string | undefined;
+}
+
+/** Takes up the stage; undefined when the server has nothing of it. */
+export async function resumeStage(parts: Omit<StageParts, 'target'>): Promise<S3Stage | undefined> {
+  const { bucket, stage } = parts;
+  const { objects } = await bucket.list({ prefix: `${stage}/` });
+  const { upload, tails, dataSize } = readListing(stage, objects);
+  const state = { ...parts, target: undefined, objects: objects.map(({ key }) => key) };
+  if (dataSize !== undefined) return new S3Stage(state, { sealedBytes: dataSize });
+  const found = upload === undefined ? [] : await bucket.parts(stagedDataKey(stage), upload);
+  // The server forgot the parts: what is left is no beginning of anything.
+  if (found === undefined) return undefined;
+  const multipart = upload === undefined ? undefined : new Multipart(bucket, stagedDataKey(stage), upload, found);
+  const tailBytes = tails.get(multipart?.size ?? 0);
+  if (multipart === undefined && tailBytes === undefined) return undefined;
+  return new S3Stage(state, { multipart, tailBytes });
+}
+
+/**
+ * Bytes on their way into the bucket: parts of a multipart upload, then a tail that is an object of its own once it was
+ * saved, then what is in memory only.
+ */
+export class S3Stage implements StagedWrite {
+  readonly #parts: StageParts;
+  /** The objects of this stage that the server may have. */
+  readonly #objects: Set<string>;
+  #multipart: Multipart | undefined;
+  /** Saved behind the parts, in bytes; 0 when the tail has been taken into memory, or there is none. */
+  #tailBytes: number;
+  /** All in one object, in bytes: no more can come. */
+  #sealedBytes: number | undefined;
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+  #share: Share | undefined;
+  #work: Promise<unknown> = Promise.resolve();
+  #ended: StorageError | undefined;
+  #removed = false;
+
+  constructor(
+    { objects = [], ...parts }: StageParts & { readonly objects?: readonly string[] },
+    found: { multipart?: Multipart | undefined; tailBytes?: number | undefined; sealedBytes?: number } = {},
+  ) {
+    this.#parts = parts;
+    this.#objects = new Set(objects);
+    this.#multipart = found.multipart;
+    this.#tailBytes = found.tailBytes ?? 0;
+    this.#sealedBytes = found.sealedBytes;
+  }
+
+  get size(): number {
+    return this.#sealedBytes ?? this.#partsBytes + this.#tailBytes + this.#pendingBytes;
+  }
+
+  append(chunks: readonly Uint8Array[]): Promise<void> {
+    return this.#exclusive(async () => {
+      for (const chunk of chunks) if (chunk.length > 0) await this.#take(chunk);
+    });
+  }
+
+  save(): Promise<void> {
+    return this.#exclusive(async () => {
+      if (this.#pendingBytes >= SMALLEST_PART_BYTES && this.#multipart !== undefined) await this.#sendPart();
+      await this.#multipart?.settle();
+      if (this.#pendingBytes === 0) return;
+      const key = tailKey(this.#parts.stage, this.#partsBytes);
+      this.#objects.add(key);
+      await this.#parts.bucket.put(key, Buffer.concat(this.#pending));
+      this.#tailBytes = this.#pendingBytes;
+      this.#dropPending();
+    });
+  }
+
+  async sync(): Promise<void> {
+    this.#refuseEnded();
+  }
+
+  read(): Promise<BlobReader> {
+    return this.#exclusive(async () => {
+      const { bucket, stage, target } = this.#parts;
+      if (this.#multipart !== undefined) {
+        if (target !== undefined) throw new StorageError('unavailable', `${target}: parts cannot be read`);
+        await this.#seal(this.#multipart);
+      }
+      if (this.#sealedBytes === undefined && this.#tailBytes === 0)
+        return new BytesReader(Buffer.concat(this.#pending));
+      const key = this.#sealedBytes === undefined ? this.#tailKey : stagedDataKey(stage);
+      const found = await bucket.get(key);
+      if (found === undefined) throw new StorageError('not-found', `${key}: gone`);
+      return new ObjectStream(`GET ${key}`, found.body, found.object, this.size);
+    });
+  }
+
+  commit(key: Key, links: readonly SmallWrite[]): Promise<void> {
+    return this.#exclusive(async () => {
+      const { bucket, target } = this.#parts;
+      if (target !== undefined && target !== key) throw new StorageError('unavailable', `${target} is not ${key}`);
+      try {
+        await this.#place(key);
+        for (const link of links) await bucket.put(link.key, link.bytes);
+      } catch (error) {
+        this.#ended ??= new StorageError('unavailable', `${this.#parts.stage}: the commit to ${key} failed`, error);
+        throw error;
+      }
+      this.#end(new StorageError('not-found', `${this.#parts.stage}: committed to ${key}`));
+      this.#dropPending();
+      // What is left is found as an abandoned upload some day.
+      await this.#removeObjects().catch(() => undefined);
+      this.#removed = true;
+    });
+  }
+
+  async abort(): Promise<void> {
+    if (this.#removed) return;
+    this.#end(new StorageError('not-found', `${this.#parts.stage}: aborted`));
+    await this.#work;
+    await this.#multipart?.abort();
+    this.#multipart = undefined;
+    await this.#removeObjects();
+    this.#dropPending();
+    this.#removed = true;
+  }
+
+  async detach(): Promise<void> {
+    this.#end(new StorageError('unavailable', `${this.#parts.stage}: detached`));
+    await this.#work;
+    await this.#multipart?.settle().catch(() => undefined);
+    this.#dropPending();
+  }
+
+  get #partsBytes(): number {
+    return this.#multipart?.size ?? 0;
+  }
+
+  get #tailKey(): string {
+    return tailKey(this.#parts.stage, this.#partsBytes);
+  }
+
+  async #take(chunk: Uint8Array): Promise<void> {
+    if (this.#sealedBytes !== undefined) throw new StorageError('not-found', `${this.#parts.stage}: complete already`);
+    await this.#loadTail();
+    let rest = chunk;
+    while (rest.length > 0) {
+      this.#share ??= await this.#parts.memory.take();
+      const room = (this.#multipart?.partBytes ?? FIRST_PART_BYTES) - this.#pendingBytes;
+      const piece = rest.subarray(0, Math.max(room, 0));
+      this.#pending.push(piece);
+      this.#pendingBytes += piece.length;
+      rest = rest.subarray(piece.length);
+      if (piece.length >= room) await this.#sendPart();
+    }
+  }
+
+  /** Back into memory: a part has to be sent as a whole. */
+  async #loadTail(): Promise<void> {
+    if (this.#tailBytes === 0) return;
+    this.#share ??= await this.#parts.memory.take();
+    const key = this.#tailKey;
+    const found = await this.#parts.bucket.get(key);
+    if (found === undefined) throw new StorageError('not-found', `${key}: gone`);
+    const bytes = Buffer.alloc(this.#tailBytes);
+    const reader = new ObjectStream(`GET ${key}`, found.body, found.object, bytes.length);
+    for (let at = 0; at < bytes.length;) at += await reader.fill(bytes.subarray(at));
+    await reader.close();
+    this.#pending = [bytes];
+    this.#pendingBytes = bytes.length;
+    this.#tailBytes = 0;
+  }
+
+  async #sendPart(): Promise<void> {
+    const multipart = (this.#multipart ??= await this.#create());
+    const bytes = Buffer.concat(this.#pending);
+    const share = this.#share;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    this.#share = undefined;
+    await multipart.send(bytes, () => share?.giveBack());
+  }
+
+  async #create(): Promise<Multipart> {
+    const { bucket, stage, target } = this.#parts;
+    if (target !== undefined) return Multipart.create(bucket, target);
+    const multipart = await Multipart.create(bucket, stagedDataKey(stage));
+    const marker = markerKey(stage, multipart.id);
+    this.#objects.add(marker);
+    await bucket.put(marker, new Uint8Array());
+    return multipart;
+  }
+
+  /** Makes one object of the parts and what comes behind them. */
+  async #seal(multipart: Multipart): Promise<void> {
+    await this.#loadTail();
+    if (this.#pendingBytes > 0) await this.#sendPart();
+    await multipart.settle();
+    const { size } = multipart;
+    const key = this.#parts.target ?? stagedDataKey(this.#parts.stage);
+    this.#objects.add(stagedDataKey(this.#parts.stage));
+    await this.#complete(multipart, key, size);
+    this.#multipart = undefined;
+    this.#sealedBytes = size;
+  }
+
+  async #complete(multipart: Multipart, key: string, size: number): Promise<void> {
+    try {
+      await multipart.complete();
+    } catch (error) {
+      // Its answer may have been lost, and it been asked again. Only at a key of our own does the object tell.
+      const isOurs = this.#parts.target === undefined && error instanceof StorageError && error.failure === 'not-found';
+      if (!isOurs || (await this.#parts.bucket.stat(key))?.size !== size) throw error;
+    }
+  }
+
+  async #place(key: string): Promise<void> {
+    const { bucket, stage, target } = this.#parts;
+    if (this.#multipart !== undefined) await this.#seal(this.#multipart);
+    if (this.#sealedBytes !== undefined) {
+      if (target === undefined) await copyObject(bucket, stagedDataKey(stage), key, this.#sealedBytes);
+    } else if (this.#tailBytes > 0) await bucket.copy(this.#tailKey, key);
+    else await bucket.put(key, Buffer.concat(this.#pending));
+  }
+
+  async #removeObjects(): Promise<void> {
+    if (this.#objects.size > 0) await this.#parts.bucket.remove([...this.#objects]);
+    this.#objects.clear();
+  }
+
+  /** One call at a time; a failure leaves the stage to be taken up anew. */
+  async #exclusive<T>(work: () => Promise<T>): Promise<T> {
+    this.#refuseEnded();
+    const running = this.#work.then(() => {
+      this.#refuseEnded();
+      return work();
+    });
+    this.#work = running.catch(async (error: unknown) => {
+      this.#ended ??= new StorageError('unavailable', `${this.#parts.stage}: broken`, error);
+      await this.#multipart?.settle().catch(() => undefined);
+      this.#dropPending();
+    });
+    return running;
+  }
+
+  #end(reason: StorageError): void {
+    this.#ended ??= reason;
+  }
+
+  #dropPending(): void {
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    this.#share?.giveBack();
+    this.#share = undefined;
+  }
+
+  #refuseEnded(): void {
+    if (this.#ended) throw this.#ended;
+  }
+}
