@@ -64,7 +64,8 @@ export async function commitBlob(context: Context, adoption: Adoption, push: Blo
 }
 
 async function hasVerified({ driver, metadata }: Context, { digest, size }: Blob): Promise<boolean> {
-  // In this order: the row of a file that lies there again is told to forget before it does.
+  if ((await metadata.blobs.verifiedSize(digest)) !== size) return false;
+  // Then again: the row of a file that lies there again is told to forget before it does.
   const found = await driver.stat(blobKey(digest));
   if ((await metadata.blobs.verifiedSize(digest)) !== size) return false;
   if (found?.size === size) return true;

@@ -1,7 +1,7 @@
-import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
+import { algorithmOf, type Digest, type DigestAlgorithm } from '../oci/digest.ts';
 import type { UploadId } from '../oci/names.ts';
 import type { StagedWrite } from '../storage/blobs/driver.ts';
-import { uploadKey } from '../storage/layout.ts';
+import { blobKey, uploadKey } from '../storage/layout.ts';
 import type { UploadRecord } from '../storage/metadata/uploads.ts';
 import type { Context } from './context.ts';
 import { digestOfReader } from './hashing.ts';
@@ -70,10 +70,12 @@ export class LiveUpload {
     this.#state = 'closed';
   }
 
-  /** The digest will be asked for in this algorithm: nothing has been hashed yet, so it can be this one at once. */
-  expect(algorithm: DigestAlgorithm): void {
-    if (this.size === 0 && this.#running?.algorithm !== algorithm)
-      this.#running = new UploadDigest(algorithm, this.#thread);
+  /** What it will be is known before its first byte: it can be hashed, and put into its place, at once. */
+  expect(digest: Digest): void {
+    if (this.size > 0) return;
+    this.staged.aim(blobKey(digest));
+    const algorithm = algorithmOf(digest);
+    if (this.#running?.algorithm !== algorithm) this.#running = new UploadDigest(algorithm, this.#thread);
   }
 
   async append(chunks: readonly Uint8Array[]): Promise<void> {
@@ -84,6 +86,18 @@ export class LiveUpload {
       this.fail();
       throw error;
     }
+  }
+
+  /** What came of it survives this process; `size` says how much that is. */
+  async save(): Promise<void> {
+    const before = this.size;
+    try {
+      await this.staged.save();
+    } catch (error) {
+      this.fail();
+      throw error;
+    }
+    if (this.size !== before) this.fail();
   }
 
   /** Undefined when it is not known without reading everything again. */

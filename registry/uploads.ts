@@ -102,7 +102,7 @@ export class Uploads {
     return this.#holding(name, id, async (live) => {
       checkClaim(id, claim, live.size);
       const room = await roomFor(this.#context, { name, size: live.size, claim, digest });
-      live.expect(algorithmOf(digest));
+      live.expect(digest);
       await this.#receive(live, claim, body, room);
       const blob = await this.#commit(name, digest, live, id);
       live.close();
@@ -117,6 +117,7 @@ export class Uploads {
     const staged = await this.#context.driver.stage(uploadKey(name, newUploadId()));
     const record = { algorithm: algorithmOf(digest), digestSoFar: undefined, holds: 0 };
     const live = new LiveUpload(staged, record, this.#hashThread);
+    live.expect(digest);
     try {
       await this.#receive(live, claim, body, room);
       return await this.#commit(name, digest, live, undefined);
@@ -279,6 +280,7 @@ export class Uploads {
   }
 
   async #release({ id, size, updatedAt }: UploadRecord, live: LiveUpload): Promise<void> {
+    if (!live.isBroken) await live.save().catch(() => undefined);
     if (live.isBroken) {
       this.#live.forget(id);
       await live.staged.detach();

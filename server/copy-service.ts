@@ -68,7 +68,7 @@ function leavingDamage(driver: BlobDriver): BlobDriver {
     delete: (keys) => driver.delete(keys),
     setAside: async () => {},
     list: (prefix) => driver.list(prefix),
-    stage: (key, target) => driver.stage(key, target),
+    stage: (key) => driver.stage(key),
     resume: (key) => driver.resume(key),
     flush: () => driver.flush(),
     close: () => driver.close(),

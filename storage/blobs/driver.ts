@@ -76,6 +76,11 @@ export interface StagedWrite {
   /** Bytes taken so far, those of earlier processes included. */
   readonly size: number;
   /**
+   * Says where `commit` will move the bytes, before the first of them: some stores need not move them then. What is on
+   * its way there may be impossible to read and to take up by `resume`.
+   */
+  aim(target: Key): void;
+  /**
    * Appends the chunks in order; they belong to the stage from then on. After an error the state is that of `resume`:
    * `size` is what the store holds.
    *
@@ -84,7 +89,8 @@ export interface StagedWrite {
   append(chunks: readonly Uint8Array[]): Promise<void>;
   /**
    * When it resolves the bytes survive the death of this process, though not yet a power cut, and `resume` finds them
-   * in any other. A store that keeps every appended byte at once has nothing to do.
+   * in any other. A store that keeps every appended byte at once has nothing to do. `size` is less afterwards where a
+   * store cannot keep what is on its way to its target.
    */
   save(): Promise<void>;
   /** What was taken so far, from its first byte: to hash it again. No more bytes can be appended then. */
@@ -151,13 +157,8 @@ export interface BlobDriver {
   /** The names directly below `prefix`, sorted by their bytes. An absent prefix is empty. */
   list(prefix: Key): AsyncIterable<ListEntry>;
 
-  /**
-   * Opens a new stage at `key`, a prefix of its own. Nothing need exist in the store before the first `append`.
-   *
-   * @param target where `commit` will move the bytes, when that is known: some stores need not move them then. Such a
-   *   stage cannot be read or taken up by `resume`
-   */
-  stage(key: Key, target?: Key): Promise<StagedWrite>;
+  /** Opens a new stage at `key`, a prefix of its own. Nothing need exist in the store before the first `append`. */
+  stage(key: Key): Promise<StagedWrite>;
 
   /** Takes up the stage at `key` with all the bytes that were saved, or more; undefined when nothing is there. */
   resume(key: Key): Promise<StagedWrite | undefined>;

@@ -120,8 +120,8 @@ class MeasuredDriver implements BlobDriver {
     return this.#watch.iterate('list', this.#driver.list(prefix));
   }
 
-  async stage(key: Key, target?: Key) {
-    return new MeasuredStage(await this.#watch.time('stage', () => this.#driver.stage(key, target)), this.#watch);
+  async stage(key: Key) {
+    return new MeasuredStage(await this.#watch.time('stage', () => this.#driver.stage(key)), this.#watch);
   }
 
   async resume(key: Key) {
@@ -182,6 +182,10 @@ class MeasuredStage implements StagedWrite {
 
   get size() {
     return this.#stage.size;
+  }
+
+  aim(target: Key) {
+    this.#stage.aim(target);
   }
 
   append(chunks: readonly Uint8Array[]) {

@@ -109,6 +109,9 @@ class MemoryStage implements StagedWrite {
     return this.#bytes.length;
   }
 
+  /** A rename costs nothing. */
+  aim(): void {}
+
   async append(chunks: readonly Uint8Array[]): Promise<void> {
     this.#refuseEnded();
     this.#exists = true;

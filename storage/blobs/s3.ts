@@ -82,8 +82,8 @@ class S3Driver implements BlobDriver {
     return listBelow(this.#bucket, prefix);
   }
 
-  async stage(key: Key, target?: Key): Promise<StagedWrite> {
-    return new S3Stage({ bucket: this.#bucket, memory: this.#memory, stage: key, target });
+  async stage(key: Key): Promise<StagedWrite> {
+    return new S3Stage({ bucket: this.#bucket, memory: this.#memory, stage: key });
   }
 
   resume(key: Key): Promise<StagedWrite | undefined> {

@@ -48,6 +48,9 @@ export class StagedFile implements StagedWrite {
     return this.#size;
   }
 
+  /** A rename costs nothing. */
+  aim(): void {}
+
   async append(chunks: readonly Uint8Array[]): Promise<void> {
     const file = await this.#open();
     try {

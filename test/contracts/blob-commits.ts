@@ -72,7 +72,8 @@ export function describeCommits({ driver, another }: DriverUnderTest): void {
     for (const size of [0, 5000, 20 * MIB]) {
       it(`commits ${size} bytes of a stage that knew where they go`, async () => {
         const bytes = randomBytes(size);
-        const stage = await driver().stage(keyOf('r/_uploads/1'), keyOf(BLOB));
+        const stage = await driver().stage(keyOf('r/_uploads/1'));
+        stage.aim(keyOf(BLOB));
         for (let at = 0; at < size; at += MIB) await stage.append([bytes.subarray(at, at + MIB)]);
         assert.equal(await driver().stat(keyOf(BLOB)), undefined);
         await stage.commit(keyOf(BLOB), [smallWrite(LINK, 'x')]);
@@ -81,8 +82,9 @@ export function describeCommits({ driver, another }: DriverUnderTest): void {
         assert.deepEqual(await namesBelow(driver(), 'r/_uploads'), []);
       });
 
-      it(`leaves nothing of ${size} bytes that were on their way to their place, and aborted`, async () => {
-        const stage = await driver().stage(keyOf('r/_uploads/1'), keyOf(BLOB));
+      it(`leaves nothing of ${size} bytes that were on their way to their place when it is aborted`, async () => {
+        const stage = await driver().stage(keyOf('r/_uploads/1'));
+        stage.aim(keyOf(BLOB));
         await stage.append([randomBytes(size)]);
         await stage.abort();
         assert.equal(await driver().stat(keyOf(BLOB)), undefined);

@@ -130,10 +130,10 @@ class FaultyDriver implements BlobDriver, FaultLog {
     return this.#saboteur.iterate('list', () => this.#driver.list(prefix));
   }
 
-  async stage(key: Key, target?: Key) {
+  async stage(key: Key) {
     const stage = await this.#saboteur.run(
       'stage',
-      () => this.#driver.stage(key, target),
+      () => this.#driver.stage(key),
       (lost) => lost.detach(),
     );
     return new FaultyStage(stage, this.#saboteur);
@@ -197,6 +197,10 @@ class FaultyStage implements StagedWrite {
 
   get size() {
     return this.#stage.size;
+  }
+
+  aim(target: Key) {
+    this.#stage.aim(target);
   }
 
   append(chunks: readonly Uint8Array[]) {

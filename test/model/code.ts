@@ -74,6 +74,7 @@ export class Watcher {
       get size() {
         return staged.size;
       },
+      aim: (target) => staged.aim(target),
       append: (chunks) => staged.append(chunks),
       save: () => staged.save(),
       read: () => staged.read(),
@@ -97,7 +98,7 @@ export class Watcher {
         for (const key of keys) await this.#after(() => driver.delete([key]));
       },
       setAside: (key, aside) => this.#after(() => driver.setAside(key, aside)),
-      stage: async (key, target) => watched(await driver.stage(key, target)),
+      stage: async (key) => watched(await driver.stage(key)),
       resume: async (key) => {
         const staged = await driver.resume(key);
         return staged && watched(staged);

@@ -11,16 +11,14 @@ export interface StageParts {
   readonly bucket: Bucket;
   readonly memory: PartMemory;
   readonly stage: string;
-  /** Where `commit` will move the bytes: they are sent there at once, and nothing has to be copied. */
-  readonly target: string | undefined;
 }
 
 /** Takes up the stage; undefined when the server has nothing of it. */
-export async function resumeStage(parts: Omit<StageParts, 'target'>): Promise<S3Stage | undefined> {
+export async function resumeStage(parts: StageParts): Promise<S3Stage | undefined> {
   const { bucket, stage } = parts;
   const { objects } = await bucket.list({ prefix: `${stage}/` });
   const { upload, tails, dataSize } = readListing(stage, objects);
-  const state = { ...parts, target: undefined, objects: objects.map(({ key }) => key) };
+  const state = { ...parts, objects: objects.map(({ key }) => key) };
   if (dataSize !== undefined) return new S3Stage(state, { sealedBytes: dataSize });
   const found = upload === undefined ? [] : await bucket.parts(stagedDataKey(stage), upload);
   // The server forgot the parts: what is left is no beginning of anything.
@@ -39,6 +37,8 @@ export class S3Stage implements StagedWrite {
   readonly #parts: StageParts;
   /** The objects of this stage that the server may have. */
   readonly #objects: Set<string>;
+  /** Where everything goes at once, so that nothing has to be copied. */
+  #target: string | undefined;
   #multipart: Multipart | undefined;
   /** Saved behind the parts, in bytes; 0 when the tail has been taken into memory, or there is none. */
   #tailBytes: number;
@@ -66,6 +66,10 @@ export class S3Stage implements StagedWrite {
     return this.#sealedBytes ?? this.#partsBytes + this.#tailBytes + this.#pendingBytes;
   }
 
+  aim(target: Key): void {
+    if (this.size === 0 && this.#objects.size === 0) this.#target = target;
+  }
+
   append(chunks: readonly Uint8Array[]): Promise<void> {
     return this.#exclusive(async () => {
       for (const chunk of chunks) if (chunk.length > 0) await this.#take(chunk);
@@ -74,6 +78,7 @@ export class S3Stage implements StagedWrite {
 
   save(): Promise<void> {
     return this.#exclusive(async () => {
+      if (this.#target !== undefined) return this.#forget();
       if (this.#pendingBytes >= SMALLEST_PART_BYTES && this.#multipart !== undefined) await this.#sendPart();
       await this.#multipart?.settle();
       if (this.#pendingBytes === 0) return;
@@ -91,7 +96,8 @@ export class S3Stage implements StagedWrite {
 
   read(): Promise<BlobReader> {
     return this.#exclusive(async () => {
-      const { bucket, stage, target } = this.#parts;
+      const { bucket, stage } = this.#parts;
+      const target = this.#target;
       if (this.#multipart !== undefined) {
         if (target !== undefined) throw new StorageError('unavailable', `${target}: parts cannot be read`);
         await this.#seal(this.#multipart);
@@ -107,7 +113,8 @@ export class S3Stage implements StagedWrite {
 
   commit(key: Key, links: readonly SmallWrite[]): Promise<void> {
     return this.#exclusive(async () => {
-      const { bucket, target } = this.#parts;
+      const { bucket } = this.#parts;
+      const target = this.#target;
       if (target !== undefined && target !== key) throw new StorageError('unavailable', `${target} is not ${key}`);
       try {
         await this.#place(key);
@@ -165,6 +172,13 @@ export class S3Stage implements StagedWrite {
     }
   }
 
+  /** Nobody could find parts on their way to somebody else's key. */
+  async #forget(): Promise<void> {
+    this.#dropPending();
+    await this.#multipart?.abort();
+    this.#multipart = undefined;
+  }
+
   /** Back into memory: a part has to be sent as a whole. */
   async #loadTail(): Promise<void> {
     if (this.#tailBytes === 0) return;
@@ -192,7 +206,8 @@ export class S3Stage implements StagedWrite {
   }
 
   async #create(): Promise<Multipart> {
-    const { bucket, stage, target } = this.#parts;
+    const { bucket, stage } = this.#parts;
+    const target = this.#target;
     if (target !== undefined) return Multipart.create(bucket, target);
     const multipart = await Multipart.create(bucket, stagedDataKey(stage));
     const marker = markerKey(stage, multipart.id);
@@ -207,7 +222,7 @@ export class S3Stage implements StagedWrite {
     if (this.#pendingBytes > 0) await this.#sendPart();
     await multipart.settle();
     const { size } = multipart;
-    const key = this.#parts.target ?? stagedDataKey(this.#parts.stage);
+    const key = this.#target ?? stagedDataKey(this.#parts.stage);
     this.#objects.add(stagedDataKey(this.#parts.stage));
     await this.#complete(multipart, key, size);
     this.#multipart = undefined;
@@ -219,13 +234,14 @@ export class S3Stage implements StagedWrite {
       await multipart.complete();
     } catch (error) {
       // Its answer may have been lost, and it been asked again. Only at a key of our own does the object tell.
-      const isOurs = this.#parts.target === undefined && error instanceof StorageError && error.failure === 'not-found';
+      const isOurs = this.#target === undefined && error instanceof StorageError && error.failure === 'not-found';
       if (!isOurs || (await this.#parts.bucket.stat(key))?.size !== size) throw error;
     }
   }
 
   async #place(key: string): Promise<void> {
-    const { bucket, stage, target } = this.#parts;
+    const { bucket, stage } = this.#parts;
+    const target = this.#target;
     if (this.#multipart !== undefined) await this.#seal(this.#multipart);
     if (this.#sealedBytes !== undefined) {
       if (target === undefined) await copyObject(bucket, stagedDataKey(stage), key, this.#sealedBytes);
