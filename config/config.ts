@@ -64,11 +64,32 @@ export interface MinimumRate {
 }
 
 export interface StorageConfig {
-  readonly driver: 'filesystem' | 'memory';
+  readonly driver: 'filesystem' | 's3' | 'memory';
+  /** There with the driver of its name. */
+  readonly s3?: S3Config;
   /** Per worker. */
   readonly cacheBytes: number;
   /** Per worker. */
   readonly transferMemoryBytes: number;
+}
+
+export interface S3Config {
+  readonly bucket: string;
+  /** Empty, or with a slash at its end and none before. */
+  readonly prefix: string;
+  readonly region: string;
+  readonly endpoint?: string;
+  readonly pathStyle: boolean;
+  /** Absent: those that the tools of AWS find. */
+  readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
+  /** File in PEM form. */
+  readonly authorities?: string;
+  /** Absent: as the bucket says. */
+  readonly encryption?: 'AES256' | 'aws:kms';
+  readonly kmsKeyId?: string;
+  readonly storageClass?: string;
+  /** Per worker. */
+  readonly partMemoryBytes: number;
 }
 
 export interface UploadsConfig {

@@ -1,5 +1,11 @@
 import { parseAddress } from './address.ts';
 import type { ListenAddress } from './config.ts';
+import {
+  bucketWithoutDriver,
+  driverWithoutBucket,
+  halfCredentials,
+  keyWithoutEncryption,
+} from './contradictions-storage.ts';
 import { closingKeys } from './derive-access.ts';
 import { EXPOSED, isExposed } from './exposure.ts';
 import { shown, type ConfigFault } from './fault.ts';
@@ -17,16 +23,18 @@ export interface ReadOptions {
   readonly allowExposed?: boolean;
 }
 
-type Broken = Pick<Contradiction, 'keys'> & Pick<ConfigFault, 'wrong' | 'instead'>;
+export type Broken = Pick<Contradiction, 'keys'> & Pick<ConfigFault, 'wrong' | 'instead'>;
 type Rule = (settings: Settings) => Broken | undefined;
 
 const ACCESS: readonly Rule[] = [unknownGroup, limitedAdmin, unknownTrust, sameTrust, trustWithoutRules, halfIssuer];
+const STORAGE: readonly Rule[] = [bucketWithoutDriver, driverWithoutBucket, halfCredentials, keyWithoutEncryption];
 const RULES: readonly Rule[] = [
   halfTls,
   authoritiesWithoutTls,
   workersWithoutStorage,
   sameAddress,
   openAndClosed,
+  ...STORAGE,
   ...ACCESS,
 ];
 

@@ -10,6 +10,7 @@ import type {
   ListenAddress,
   QuotaConfig,
   RetentionConfig,
+  S3Config,
   TlsConfig,
 } from './config.ts';
 import { parseDuration, parseRate, parseSize } from './quantity.ts';
@@ -32,6 +33,7 @@ export function deriveConfig(settings: Settings, cwd: string): Config {
       driver: storage.driver,
       cacheBytes: bytes(storage.cache),
       transferMemoryBytes: bytes(storage.transferMemory),
+      ...s3Config(storage, cwd),
     },
     uploads: { expireAfterMs: milliseconds(uploads.expireAfter), maxSessions: uploads.maxSessions },
     limits: limitsConfig(limits),
@@ -48,6 +50,28 @@ export function deriveConfig(settings: Settings, cwd: string): Config {
     metrics: metrics.address === undefined ? {} : { address: listenAddress(metrics.address) },
     access: accessConfig(settings, cwd),
   });
+}
+
+function s3Config({ driver, s3 }: Settings['storage'], cwd: string): { readonly s3?: S3Config } {
+  if (driver !== 's3') return {};
+  const { bucket = '', region, pathStyle, accessKeyId, secretAccessKey, encryption } = s3;
+  const prefix = s3.prefix.replaceAll(/^\/|\/$/g, '');
+  return {
+    s3: {
+      bucket,
+      prefix: prefix === '' ? '' : `${prefix}/`,
+      region,
+      pathStyle,
+      partMemoryBytes: bytes(s3.partMemory),
+      ...(s3.endpoint !== undefined && { endpoint: new URL(s3.endpoint).origin }),
+      ...(accessKeyId !== undefined &&
+        secretAccessKey !== undefined && { credentials: { accessKeyId, secretAccessKey } }),
+      ...(s3.authorities !== undefined && { authorities: path.resolve(cwd, s3.authorities) }),
+      ...(encryption !== 'none' && { encryption }),
+      ...(s3.kmsKeyId !== undefined && { kmsKeyId: s3.kmsKeyId }),
+      ...(s3.storageClass !== undefined && { storageClass: s3.storageClass }),
+    },
+  };
 }
 
 function workersOf({ workers, storage }: Settings): number {

@@ -17,6 +17,7 @@ import {
 } from './field.ts';
 import { access } from './schema-access.ts';
 import { collection, integrity, quota, retention } from './schema-space.ts';
+import { storage } from './schema-storage.ts';
 
 /*
  * Every key there is: its name, its values, its default and its meaning. The documentation, the JSON Schema and the
@@ -63,18 +64,6 @@ const http = z.strictObject(
       '120s',
     ),
     sendfile: flag('Whether large blobs go out inside the kernel where it can (Linux, no TLS).').default(true),
-  },
-  SECTION,
-);
-
-const storage = z.strictObject(
-  {
-    driver: choice('Where blobs and manifests lie; memory forgets everything at the end.', [
-      'filesystem',
-      'memory',
-    ]).default('filesystem'),
-    cache: size('Memory for small manifests and blobs, per worker.', '0', '64GiB').default('64MiB'),
-    transferMemory: size('Memory for blobs on their way to clients, per worker.', '1MiB', '64GiB').default('64MiB'),
   },
   SECTION,
 );

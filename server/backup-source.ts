@@ -6,9 +6,9 @@ import type { Config } from '../config/config.ts';
 import { placeFile, type Companion } from '../registry/backup/backup-directory.ts';
 import { BackupFault } from '../registry/backup/backup-fault.ts';
 import type { BlobDriver } from '../storage/blobs/driver.ts';
-import { openFilesystemDriver } from '../storage/blobs/filesystem.ts';
 import { copySqlite } from '../storage/metadata/copy-sqlite.ts';
 import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
+import { openDriver } from './open-registry.ts';
 import { withStoreAlone } from './offline.ts';
 import { RootIsTaken } from './root-lock.ts';
 
@@ -41,7 +41,7 @@ export async function withBackupSource<T>(
   const metadata = await openSqliteMetadata(path.join(config.root, '.meta', 'index.db'));
   opened.defer(() => metadata.close());
   await untilCompared(metadata, signal, waiting);
-  const driver = await openFilesystemDriver({ root: config.root });
+  const driver = await openDriver(config);
   opened.defer(() => driver.close());
   return await use({ metadata, driver, epoch: (await metadata.state.get('epoch')) ?? '' });
 }

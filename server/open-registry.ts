@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Config } from '../config/config.ts';
+import type { Config, S3Config } from '../config/config.ts';
 import { ContentCache } from '../registry/content-cache.ts';
 import type { Context } from '../registry/context.ts';
 import { createQuotas } from '../registry/quota.ts';
@@ -71,8 +72,23 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
   return { registry: createRegistry(context), driver, metadata };
 }
 
-async function openDriver(config: Config): Promise<BlobDriver> {
-  return config.storage.driver === 'memory' ? createMemoryDriver() : openFilesystemDriver({ root: config.root });
+/** The driver of the store that `config` names. */
+export async function openDriver({ storage: { driver, s3 }, root }: Config): Promise<BlobDriver> {
+  if (driver === 'memory') return createMemoryDriver();
+  return s3 === undefined ? openFilesystemDriver({ root }) : openBucket(s3);
+}
+
+/** Loaded when somebody has one: the SDK of AWS takes a while. */
+async function openBucket(s3: S3Config): Promise<BlobDriver> {
+  const { openS3Driver } = await import('../storage/blobs/s3.ts');
+  const { pathStyle, encryption, kmsKeyId, authorities } = s3;
+  return openS3Driver({
+    ...s3,
+    isPathStyle: pathStyle,
+    encryption:
+      encryption === 'aws:kms' ? { algorithm: encryption, keyId: kmsKeyId } : encryption && { algorithm: encryption },
+    authorities: authorities === undefined ? undefined : await readFile(authorities, 'utf8'),
+  });
 }
 
 async function openMetadata(config: Config, { worker }: Identity, { log, metrics }: OpenParts): Promise<Metadata> {

@@ -81,8 +81,8 @@ export interface StagedWrite {
    */
   aim(target: Key): void;
   /**
-   * Appends the chunks in order; they belong to the stage from then on. After an error the state is that of `resume`:
-   * `size` is what the store holds.
+   * Appends the chunks in order; their memory may be used for something else once it resolves. After an error the state
+   * is that of `resume`: `size` is what the store holds.
    *
    * One call at a time.
    */

@@ -29,6 +29,20 @@ export function describeStages({ driver, another }: DriverUnderTest): void {
       await stage.abort();
     });
 
+    it('keeps bytes of its own', async () => {
+      const stage = await driver().stage(STAGE);
+      const chunk = Buffer.from('before');
+      await stage.append([chunk]);
+      chunk.write('AFTER!');
+      // As when a chunk is handed over to a thread.
+      const other = new Uint8Array(1000).fill(1);
+      await stage.append([other]);
+      structuredClone(other.buffer, { transfer: [other.buffer] });
+      assert.equal(stage.size, 1006);
+      assertSameBytes(await drain(await stage.read()), Buffer.concat([Buffer.from('before'), Buffer.alloc(1000, 1)]));
+      await stage.abort();
+    });
+
     it('takes more chunks in one call than the system takes in one writev', async () => {
       const stage = await driver().stage(STAGE);
       const chunks = Array.from({ length: 3000 }, (_, index) => Buffer.from(`chunk ${index};`));

@@ -20,7 +20,8 @@ export function createClient(options: S3Options): S3Client {
     region,
     forcePathStyle: options.isPathStyle,
     ...(endpoint === undefined ? {} : { endpoint }),
-    ...(credentials === undefined ? {} : { credentials }),
+    // A copy: the SDK writes to it.
+    ...(credentials === undefined ? {} : { credentials: { ...credentials } }),
     // Servers that are not AWS know the new checksums badly or not at all.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',

@@ -2,6 +2,7 @@ import { BytesReader } from '../bytes-reader.ts';
 import { StorageError, type BlobReader, type Key, type SmallWrite, type StagedWrite } from '../driver.ts';
 import type { Bucket } from './bucket.ts';
 import { copyObject } from './copy.ts';
+import { GatheredBytes } from './gathered-bytes.ts';
 import { FIRST_PART_BYTES, Multipart, SMALLEST_PART_BYTES } from './multipart.ts';
 import { ObjectStream } from './object-stream.ts';
 import type { PartMemory, Share } from './part-memory.ts';
@@ -44,8 +45,7 @@ export class S3Stage implements StagedWrite {
   #tailBytes: number;
   /** All in one object, in bytes: no more can come. */
   #sealedBytes: number | undefined;
-  #pending: Uint8Array[] = [];
-  #pendingBytes = 0;
+  readonly #pending = new GatheredBytes();
   #share: Share | undefined;
   #work: Promise<unknown> = Promise.resolve();
   #ended: StorageError | undefined;
@@ -63,7 +63,7 @@ export class S3Stage implements StagedWrite {
   }
 
   get size(): number {
-    return this.#sealedBytes ?? this.#partsBytes + this.#tailBytes + this.#pendingBytes;
+    return this.#sealedBytes ?? this.#partsBytes + this.#tailBytes + this.#pending.length;
   }
 
   aim(target: Key): void {
@@ -79,13 +79,13 @@ export class S3Stage implements StagedWrite {
   save(): Promise<void> {
     return this.#exclusive(async () => {
       if (this.#target !== undefined) return this.#forget();
-      if (this.#pendingBytes >= SMALLEST_PART_BYTES && this.#multipart !== undefined) await this.#sendPart();
+      if (this.#pending.length >= SMALLEST_PART_BYTES && this.#multipart !== undefined) await this.#sendPart();
       await this.#multipart?.settle();
-      if (this.#pendingBytes === 0) return;
+      if (this.#pending.length === 0) return;
       const key = tailKey(this.#parts.stage, this.#partsBytes);
       this.#objects.add(key);
-      await this.#parts.bucket.put(key, Buffer.concat(this.#pending));
-      this.#tailBytes = this.#pendingBytes;
+      await this.#parts.bucket.put(key, this.#pending.bytes);
+      this.#tailBytes = this.#pending.length;
       this.#dropPending();
     });
   }
@@ -102,8 +102,7 @@ export class S3Stage implements StagedWrite {
         if (target !== undefined) throw new StorageError('unavailable', `${target}: parts cannot be read`);
         await this.#seal(this.#multipart);
       }
-      if (this.#sealedBytes === undefined && this.#tailBytes === 0)
-        return new BytesReader(Buffer.concat(this.#pending));
+      if (this.#sealedBytes === undefined && this.#tailBytes === 0) return new BytesReader(this.#pending.bytes);
       const key = this.#sealedBytes === undefined ? this.#tailKey : stagedDataKey(stage);
       const found = await bucket.get(key);
       if (found === undefined) throw new StorageError('not-found', `${key}: gone`);
@@ -163,12 +162,12 @@ export class S3Stage implements StagedWrite {
     let rest = chunk;
     while (rest.length > 0) {
       this.#share ??= await this.#parts.memory.take();
-      const room = (this.#multipart?.partBytes ?? FIRST_PART_BYTES) - this.#pendingBytes;
-      const piece = rest.subarray(0, Math.max(room, 0));
-      this.#pending.push(piece);
-      this.#pendingBytes += piece.length;
+      const partBytes = this.#multipart?.partBytes ?? FIRST_PART_BYTES;
+      const room = partBytes - this.#pending.length;
+      const piece = rest.subarray(0, room);
+      this.#pending.add(piece, partBytes);
       rest = rest.subarray(piece.length);
-      if (piece.length >= room) await this.#sendPart();
+      if (piece.length === room) await this.#sendPart();
     }
   }
 
@@ -190,17 +189,14 @@ export class S3Stage implements StagedWrite {
     const reader = new ObjectStream(`GET ${key}`, found.body, found.object, bytes.length);
     for (let at = 0; at < bytes.length;) at += await reader.fill(bytes.subarray(at));
     await reader.close();
-    this.#pending = [bytes];
-    this.#pendingBytes = bytes.length;
+    this.#pending.add(bytes, bytes.length);
     this.#tailBytes = 0;
   }
 
   async #sendPart(): Promise<void> {
     const multipart = (this.#multipart ??= await this.#create());
-    const bytes = Buffer.concat(this.#pending);
+    const bytes = this.#pending.take();
     const share = this.#share;
-    this.#pending = [];
-    this.#pendingBytes = 0;
     this.#share = undefined;
     await multipart.send(bytes, () => share?.giveBack());
   }
@@ -219,7 +215,7 @@ export class S3Stage implements StagedWrite {
   /** Makes one object of the parts and what comes behind them. */
   async #seal(multipart: Multipart): Promise<void> {
     await this.#loadTail();
-    if (this.#pendingBytes > 0) await this.#sendPart();
+    if (this.#pending.length > 0) await this.#sendPart();
     await multipart.settle();
     const { size } = multipart;
     const key = this.#target ?? stagedDataKey(this.#parts.stage);
@@ -246,7 +242,7 @@ export class S3Stage implements StagedWrite {
     if (this.#sealedBytes !== undefined) {
       if (target === undefined) await copyObject(bucket, stagedDataKey(stage), key, this.#sealedBytes);
     } else if (this.#tailBytes > 0) await bucket.copy(this.#tailKey, key);
-    else await bucket.put(key, Buffer.concat(this.#pending));
+    else await bucket.put(key, this.#pending.bytes);
   }
 
   async #removeObjects(): Promise<void> {
@@ -274,8 +270,7 @@ export class S3Stage implements StagedWrite {
   }
 
   #dropPending(): void {
-    this.#pending = [];
-    this.#pendingBytes = 0;
+    this.#pending.take();
     this.#share?.giveBack();
     this.#share = undefined;
   }
