@@ -11,6 +11,7 @@ export class ObjectStream implements ObjectReader {
   readonly #chunks: AsyncIterator<Uint8Array>;
   #chunk: Uint8Array = new Uint8Array();
   #left: number;
+  #filling: Promise<unknown> = Promise.resolve();
 
   /** @param size how many bytes were asked for, when the body may have fewer */
   constructor(what: string, body: Readable, object: BlobStat, size: number) {
@@ -22,7 +23,13 @@ export class ObjectStream implements ObjectReader {
     this.#left = size;
   }
 
-  async fill(buffer: Uint8Array): Promise<number> {
+  fill(buffer: Uint8Array): Promise<number> {
+    const filling = this.#fill(buffer);
+    this.#filling = filling.catch(() => undefined);
+    return filling;
+  }
+
+  async #fill(buffer: Uint8Array): Promise<number> {
     let filled = 0;
     const wanted = Math.min(buffer.length, this.#left);
     while (filled < wanted) {
@@ -52,6 +59,7 @@ export class ObjectStream implements ObjectReader {
   }
 
   async close(): Promise<void> {
+    await this.#filling;
     // Read to its end, its connection serves the next request.
     if (!this.#body.readableEnded) this.#body.destroy();
   }
