@@ -48,9 +48,12 @@ export const storage = z.strictObject(
   SECTION,
 );
 
+function isPrefix(text: string): boolean {
+  return text === '' || /^\/?(?:[\w-][\w.-]*(?:\/|$))+$/.test(text);
+}
+
 function pathPrefix(meaning: string) {
   const expected = 'names with slashes between them, such as registries/one, or an empty text';
-  const isPrefix = (text: string) => text === '' || /^\/?(?:[\w-][\w.-]*(?:\/|$))+$/.test(text);
   return z
     .string(expected)
     .max(300, expected)
@@ -58,9 +61,12 @@ function pathPrefix(meaning: string) {
     .meta({ description: `${meaning} Write ${expected}.` });
 }
 
+function isServer(text: string): boolean {
+  return isUrl(text) && URL.parse(text)?.pathname === '/';
+}
+
 function serverUrl(meaning: string) {
   const expected = 'an http:// or https:// address without a path';
-  const isServer = (text: string) => isUrl(text) && ['', '/'].includes(URL.parse(text)?.pathname ?? 'none');
   return z
     .string(expected)
     .refine(isServer, expected)

@@ -137,8 +137,16 @@ export class Maintenance {
     return this.#orphans.expire();
   }
 
+  /** Removes what calls left in the store that a crash cut short, once none of them can be under way. */
+  async removeAbandoned(): Promise<number> {
+    const { driver, settings, now } = this.#context;
+    return driver.removeAbandoned(new Date(now() - settings.uploadExpiryMs));
+  }
+
   async #removeStage(name: Parameters<typeof uploadKey>[0], id: Parameters<typeof uploadKey>[1]): Promise<void> {
-    const staged = await this.#context.driver.resume(uploadKey(name, id));
-    await staged?.abort();
+    const { driver } = this.#context;
+    const staged = await driver.resume(uploadKey(name, id));
+    if (staged === undefined) await driver.delete([uploadKey(name, id)]);
+    else await staged.abort();
   }
 }

@@ -71,6 +71,7 @@ function leavingDamage(driver: BlobDriver): BlobDriver {
     stage: (key) => driver.stage(key),
     resume: (key) => driver.resume(key),
     flush: () => driver.flush(),
+    removeAbandoned: async () => 0,
     close: () => driver.close(),
   };
 }

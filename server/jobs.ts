@@ -55,6 +55,9 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   runner.every(6 * HOUR_MS, 'remove orphaned stages', () =>
     removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages()),
   );
+  runner.every(6 * HOUR_MS, 'remove abandoned writes', () =>
+    removed(log, 'writes that were never finished were removed', maintenance.removeAbandoned()),
+  );
   runner.every(HOUR_MS, 'look for bytes that no row knows', async () => {
     if (await maintenance.mayHaveUnknownBytes()) await findUnknownBytes(registry, runner, log);
   });

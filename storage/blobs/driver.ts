@@ -169,6 +169,14 @@ export interface BlobDriver {
    */
   flush(): Promise<void>;
 
+  /**
+   * Removes what calls left in the store that were begun before `before` and never came to an end, as far as that can be
+   * told beside other processes. Stages that `resume` finds stay.
+   *
+   * @returns how many things were removed
+   */
+  removeAbandoned(before: Date): Promise<number>;
+
   /** Lets go of everything the driver holds. */
   close(): Promise<void>;
 }

@@ -121,6 +121,11 @@ class FilesystemDriver implements BlobDriver {
     }
   }
 
+  /** Whose a temporary file is cannot be told while others write: `removeLeftovers` removes them before. */
+  async removeAbandoned(): Promise<number> {
+    return 0;
+  }
+
   async close(): Promise<void> {}
 }
 

@@ -29,7 +29,8 @@ export type MeasuredOperation =
   | 'commit'
   | 'abort'
   | 'detach'
-  | 'flush';
+  | 'flush'
+  | 'removeAbandoned';
 
 /** Hears of every call when it ends; `ok` is whether it resolved. Must not throw. */
 export type ObserveOperation = (operation: MeasuredOperation, seconds: number, ok: boolean) => void;
@@ -131,6 +132,10 @@ class MeasuredDriver implements BlobDriver {
 
   flush() {
     return this.#watch.time('flush', () => this.#driver.flush());
+  }
+
+  removeAbandoned(before: Date) {
+    return this.#watch.time('removeAbandoned', () => this.#driver.removeAbandoned(before));
   }
 
   close() {

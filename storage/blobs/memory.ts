@@ -90,6 +90,10 @@ class MemoryDriver implements BlobDriver {
 
   async flush(): Promise<void> {}
 
+  async removeAbandoned(): Promise<number> {
+    return 0;
+  }
+
   async close(): Promise<void> {}
 }
 

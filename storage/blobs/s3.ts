@@ -9,6 +9,7 @@ import {
   type SmallWrite,
   type StagedWrite,
 } from './driver.ts';
+import { abortAbandoned } from './s3/abandoned.ts';
 import { Bucket } from './s3/bucket.ts';
 import { createClient } from './s3/client.ts';
 import { copyObject } from './s3/copy.ts';
@@ -37,8 +38,9 @@ class S3Driver implements BlobDriver {
     this.#memory = memory;
   }
 
-  stat(key: Key): Promise<BlobStat | undefined> {
-    return this.#bucket.stat(key);
+  async stat(key: Key): Promise<BlobStat | undefined> {
+    const stat = await this.#bucket.stat(key);
+    return stat && { size: stat.size, modifiedAt: stat.modifiedAt };
   }
 
   async read(key: Key, range?: ByteRange): Promise<ObjectReader | undefined> {
@@ -92,6 +94,10 @@ class S3Driver implements BlobDriver {
 
   /** What was answered is durable. */
   async flush(): Promise<void> {}
+
+  removeAbandoned(before: Date): Promise<number> {
+    return abortAbandoned(this.#bucket, before);
+  }
 
   async close(): Promise<void> {
     this.#bucket.close();

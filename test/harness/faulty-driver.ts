@@ -152,6 +152,10 @@ class FaultyDriver implements BlobDriver, FaultLog {
     return this.#saboteur.run('flush', () => this.#driver.flush());
   }
 
+  removeAbandoned(before: Date) {
+    return this.#saboteur.run('removeAbandoned', () => this.#driver.removeAbandoned(before));
+  }
+
   close() {
     return this.#driver.close();
   }

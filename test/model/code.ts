@@ -91,6 +91,7 @@ export class Watcher {
       read: (key, range) => driver.read(key, range),
       readSmall: (key, maxBytes) => driver.readSmall(key, maxBytes),
       list: (prefix) => driver.list(prefix),
+      removeAbandoned: (before) => driver.removeAbandoned(before),
       flush: () => driver.flush(),
       close: () => driver.close(),
       writeAll,

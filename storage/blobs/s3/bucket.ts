@@ -8,10 +8,13 @@ import {
   GetObjectCommand,
   HeadObjectCommand,
   ListObjectsV2Command,
+  ListMultipartUploadsCommand,
   ListPartsCommand,
   PutObjectCommand,
   UploadPartCommand,
   UploadPartCopyCommand,
+  type ListMultipartUploadsCommandInput,
+  type ListMultipartUploadsCommandOutput,
   type S3Client,
   type StorageClass,
 } from '@aws-sdk/client-s3';
@@ -27,6 +30,12 @@ export interface Part {
   readonly etag: string;
   /** In bytes. */
   readonly size: number;
+}
+
+/** What the server says of an object. */
+export interface ObjectStat extends BlobStat {
+  /** Quotes and all. */
+  readonly etag: string | undefined;
 }
 
 /** One page of a listing. */
@@ -51,6 +60,13 @@ export interface ListQuery {
   readonly after?: string | undefined;
   /** The `next` of the page before. */
   readonly from?: string | undefined;
+}
+
+/** A multipart upload under way. */
+export interface BegunUpload {
+  readonly key: string;
+  readonly id: string;
+  readonly begunAt: Date;
 }
 
 /** Bytes on their way, and the object that they are of. */
@@ -78,10 +94,10 @@ export class Bucket {
     this.#stored = storedAs(options);
   }
 
-  async stat(key: string): Promise<BlobStat | undefined> {
+  async stat(key: string): Promise<ObjectStat | undefined> {
     return this.#unlessAbsent(`HEAD ${key}`, async () => {
       const head = await this.#client.send(new HeadObjectCommand(this.#at(key)));
-      return { size: head.ContentLength ?? 0, modifiedAt: head.LastModified ?? new Date(0) };
+      return { size: lengthOf(key, head), modifiedAt: head.LastModified ?? new Date(0), etag: head.ETag };
     });
   }
 
@@ -99,7 +115,7 @@ export class Bucket {
   async #get(key: string, range: ByteRange | undefined): Promise<Fetched> {
     const ranged = range === undefined ? {} : { Range: `bytes=${range.start}-${range.end}` };
     const got = await this.#client.send(new GetObjectCommand({ ...this.#at(key), ...ranged }));
-    const size = got.ContentLength ?? 0;
+    const size = lengthOf(key, got);
     const total = /\/(\d+)$/.exec(got.ContentRange ?? '')?.[1];
     const object = { size: total === undefined ? size : Number(total), modifiedAt: got.LastModified ?? new Date(0) };
     return { body: got.Body as Readable, size, object };
@@ -147,6 +163,21 @@ export class Bucket {
       prefixes: (page.CommonPrefixes ?? []).map(({ Prefix = '' }) => this.#own(Prefix)),
       next: page.IsTruncated === true ? page.NextContinuationToken : undefined,
     };
+  }
+
+  /** Every multipart upload below the prefix that was neither completed nor aborted. */
+  async *multiparts(): AsyncGenerator<BegunUpload> {
+    let place: { readonly KeyMarker?: string; readonly UploadIdMarker?: string } | undefined = {};
+    while (place !== undefined) {
+      const query: ListMultipartUploadsCommandInput = { Bucket: this.#name, Prefix: this.#prefix, ...place };
+      const page: ListMultipartUploadsCommandOutput = await this.#do('UPLOADS', () =>
+        this.#client.send(new ListMultipartUploadsCommand(query)),
+      );
+      for (const { Key = '', UploadId = '', Initiated } of page.Uploads ?? []) {
+        yield { key: this.#own(Key), id: UploadId, begunAt: Initiated ?? new Date() };
+      }
+      place = page.IsTruncated === true ? nextUploads(page.NextKeyMarker, page.NextUploadIdMarker) : undefined;
+    }
   }
 
   /** @returns the id of the new multipart upload */
@@ -252,6 +283,15 @@ export class Bucket {
       throw storageErrorOf(what, error);
     }
   }
+}
+
+function nextUploads(key: string | undefined, id: string | undefined) {
+  return key === undefined ? undefined : { KeyMarker: key, ...(id !== undefined && { UploadIdMarker: id }) };
+}
+
+function lengthOf(key: string, { ContentLength }: { readonly ContentLength?: number | undefined }): number {
+  if (ContentLength !== undefined) return ContentLength;
+  throw new StorageError('unavailable', `${key}: the server does not say how long it is`);
 }
 
 // As Distribution stores everything.

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { settleAll } from '../failure.ts';
 import type { Bucket, Part } from './bucket.ts';
 
@@ -84,6 +85,12 @@ export class Multipart {
   async complete(): Promise<void> {
     await this.settle();
     await this.#bucket.complete(this.#key, this.id, this.#parts);
+  }
+
+  /** The ETag of what the parts make, where the server makes it as AWS does. */
+  get etag(): string {
+    const parts = this.#parts.map(({ etag }) => Buffer.from(etag.replaceAll('"', ''), 'hex'));
+    return `"${createHash('md5').update(Buffer.concat(parts)).digest('hex')}-${parts.length}"`;
   }
 
   async abort(): Promise<void> {

@@ -13,6 +13,11 @@ export function stagedDataKey(stage: string): string {
   return `${stage}/data`;
 }
 
+/** The stage whose parts make `key`; undefined when they make something else. */
+export function stageOf(key: string): string | undefined {
+  return /^(.*\/_uploads\/[^/]+)\/data$/.exec(key)?.[1];
+}
+
 export function markerKey(stage: string, upload: string): string {
   return `${stage}/multipart.${Buffer.from(upload).toString('base64url')}`;
 }

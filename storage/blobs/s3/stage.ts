@@ -229,10 +229,18 @@ export class S3Stage implements StagedWrite {
     try {
       await multipart.complete();
     } catch (error) {
-      // Its answer may have been lost, and it been asked again. Only at a key of our own does the object tell.
-      const isOurs = this.#target === undefined && error instanceof StorageError && error.failure === 'not-found';
-      if (!isOurs || (await this.#parts.bucket.stat(key))?.size !== size) throw error;
+      if (!(error instanceof StorageError) || error.failure !== 'not-found') throw error;
+      if (await this.#isThere(multipart, key, size)) return;
+      if (this.#target === undefined) throw error;
+      throw new StorageError('unavailable', `${key}: nobody knows whether it was completed`, error);
     }
+  }
+
+  /** The answer may have been lost, and the request been sent again: then it is complete. */
+  async #isThere(multipart: Multipart, key: string, size: number): Promise<boolean> {
+    const stat = await this.#parts.bucket.stat(key);
+    // At a key that others write to as well only the parts tell whose it is.
+    return stat?.size === size && (this.#target === undefined || stat.etag === multipart.etag);
   }
 
   async #place(key: string): Promise<void> {

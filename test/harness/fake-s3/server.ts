@@ -1,0 +1,126 @@
+import { once } from 'node:events';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { S3Options } from '../../../storage/blobs/s3/options.ts';
+import { answer, operationOf, refused, type Answered, type Asked, type Operation } from './answers.ts';
+import { FakeObjects, Refusal } from './objects.ts';
+
+/**
+ * What goes wrong with a request:
+ *
+ * - `reset`: the connection ends, and nothing was done
+ * - `lost`: it was done, and the connection ends before the answer
+ * - `truncated`: half of the body of the answer comes, then the connection ends
+ * - `slow-down`: 503, as AWS throttles
+ * - `internal`: 500
+ * - `denied`: 403
+ * - `wrong-etag`: of a part, another ETag is answered than the server keeps
+ */
+export type S3Fault = 'reset' | 'lost' | 'truncated' | 'slow-down' | 'internal' | 'denied' | 'wrong-etag';
+
+/** Decides for each request, in their order. */
+export type PlanFaults = (operation: Operation, key: string) => S3Fault | undefined;
+
+/**
+ * An S3 server for faults: it keeps one bucket in memory, asks for no signature, and does what it is told wrong. The
+ * contracts of the driver hold for it as for the real servers in `test/scale`.
+ */
+export interface FakeS3 extends AsyncDisposable {
+  readonly options: S3Options;
+  readonly objects: FakeObjects;
+  /** Every request so far. */
+  readonly requests: readonly { readonly operation: Operation; readonly key: string }[];
+  plan(faults: PlanFaults | undefined): void;
+}
+
+const BUCKET = 'registry';
+
+export async function startFakeS3(): Promise<FakeS3> {
+  const objects = new FakeObjects();
+  const requests: { operation: Operation; key: string }[] = [];
+  let faults: PlanFaults | undefined;
+  const server = createServer((request, response) => {
+    void serve(request, response).catch(() => request.destroy());
+  });
+  const serve = async (request: IncomingMessage, response: ServerResponse) => {
+    const asked = await readRequest(request);
+    if (asked instanceof Refusal) return send(response, refused(asked));
+    requests.push({ operation: asked.operation, key: asked.key });
+    const fault = faults?.(asked.operation, asked.key);
+    respond(objects, asked, response, fault);
+  };
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    objects,
+    requests,
+    plan: (planned) => {
+      faults = planned;
+    },
+    options: {
+      bucket: BUCKET,
+      prefix: '',
+      region: 'us-east-1',
+      endpoint: `http://127.0.0.1:${port}`,
+      isPathStyle: true,
+      credentials: { accessKeyId: 'fake', secretAccessKey: 'fake-secret' },
+      partMemoryBytes: 64 * 1024 * 1024,
+    },
+    [Symbol.asyncDispose]: async () => {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+async function readRequest(request: IncomingMessage): Promise<Asked | Refusal> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
+  const { pathname, searchParams } = new URL(request.url ?? '/', 'http://fake');
+  const [bucket = '', ...rest] = decodeURIComponent(pathname).slice(1).split('/');
+  if (bucket !== BUCKET) return new Refusal(404, 'NoSuchBucket');
+  const key = rest.join('/');
+  const { headers, method = '' } = request;
+  try {
+    const operation = operationOf(method, key, searchParams, headers['x-amz-copy-source'] !== undefined);
+    return { operation, bucket, key, query: searchParams, headers, body: Buffer.concat(chunks) };
+  } catch (error) {
+    if (error instanceof Refusal) return error;
+    throw error;
+  }
+}
+
+function respond(objects: FakeObjects, asked: Asked, response: ServerResponse, fault: S3Fault | undefined): void {
+  if (fault === 'reset') return void response.destroy();
+  if (fault === 'slow-down') return send(response, refused(new Refusal(503, 'SlowDown')));
+  if (fault === 'internal') return send(response, refused(new Refusal(500, 'InternalError')));
+  if (fault === 'denied') return send(response, refused(new Refusal(403, 'AccessDenied')));
+  const answered = answerOf(objects, asked);
+  if (fault === 'lost') return void response.destroy();
+  if (fault === 'truncated') return sendHalf(response, answered);
+  if (fault === 'wrong-etag') return send(response, { ...answered, headers: { ETag: '"0123456789abcdef"' } });
+  send(response, answered);
+}
+
+function answerOf(objects: FakeObjects, asked: Asked): Answered {
+  try {
+    return answer(objects, asked);
+  } catch (error) {
+    if (error instanceof Refusal) return refused(error);
+    throw error;
+  }
+}
+
+function send(response: ServerResponse, { status, headers, body }: Answered): void {
+  const length = body === undefined ? {} : { 'Content-Length': Buffer.byteLength(body) };
+  response.writeHead(status, { ...length, ...headers });
+  response.end(body);
+}
+
+function sendHalf(response: ServerResponse, { status, headers, body = '' }: Answered): void {
+  const bytes = Buffer.from(body);
+  response.writeHead(status, { ...headers, 'Content-Length': bytes.length });
+  response.write(bytes.subarray(0, bytes.length / 2), () => response.destroy());
+}
