@@ -156,6 +156,10 @@ export class LiveUploads {
 
   async #open(record: UploadRecord): Promise<LiveUpload | undefined> {
     const key = uploadKey(record.repository, record.id);
+    // Nobody had it before: there is nothing to look for.
+    if (record.holds === 1 && record.size === 0) {
+      return new LiveUpload(await this.#context.driver.stage(key), record, this.#thread);
+    }
     const resumed = await this.#context.driver.resume(key);
     if (resumed === undefined && record.size > 0) return undefined;
     return new LiveUpload(resumed ?? (await this.#context.driver.stage(key)), record, this.#thread);

@@ -14,7 +14,8 @@ gcc libc6-dev e2fsprogs'
 PROGRAMS='crane github.com/google/go-containerregistry/cmd/crane@v0.22.1
 oras oras.land/oras/cmd/oras@v1.3.6
 regctl github.com/regclient/regclient/cmd/regctl@v0.11.7
-registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2'
+registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2
+versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0'
 
 # Also in tools.ts, which looks for the programs there.
 BIN="${ENTREPOT_TEST_BIN:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/entrepot-test/bin}"
@@ -60,7 +61,7 @@ built_version() {
 
 install_programs() {
   if ! command -v go >/dev/null; then
-    echo 'not installed, needs Go: crane, oras, regctl, registry' >&2
+    echo 'not installed, needs Go: crane, oras, regctl, registry, versitygw' >&2
     return 0
   fi
   mkdir -p "$BIN"

@@ -32,6 +32,7 @@ const SUITES: readonly Suite[] = [
   heavy('adoption', 8),
   heavy('clients', 12),
   heavy('faults', 20),
+  heavy('scale', 20),
 ];
 
 /** What a user asked for does not exist. */

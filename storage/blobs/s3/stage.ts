@@ -219,7 +219,7 @@ export class S3Stage implements StagedWrite {
     await multipart.settle();
     const { size } = multipart;
     const key = this.#target ?? stagedDataKey(this.#parts.stage);
-    this.#objects.add(stagedDataKey(this.#parts.stage));
+    if (this.#target === undefined) this.#objects.add(key);
     await this.#complete(multipart, key, size);
     this.#multipart = undefined;
     this.#sealedBytes = size;
