@@ -154,7 +154,10 @@ export interface BlobDriver {
    */
   setAside(key: Key, aside: Key): Promise<void>;
 
-  /** The names directly below `prefix`, sorted by their bytes. An absent prefix is empty. */
+  /**
+   * The names directly below `prefix`, sorted by their bytes. An absent prefix is empty. One below which everything was
+   * deleted may be named for a while.
+   */
   list(prefix: Key): AsyncIterable<ListEntry>;
 
   /** Opens a new stage at `key`, a prefix of its own. Nothing need exist in the store before the first `append`. */

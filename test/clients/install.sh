@@ -17,6 +17,8 @@ regctl github.com/regclient/regclient/cmd/regctl@v0.11.7
 registry github.com/distribution/distribution/v3/cmd/registry@v3.1.2
 versitygw github.com/versity/versitygw/cmd/versitygw@v1.8.0'
 
+SEAWEEDFS=v0.0.0-20261109003541-7506e5f91cd6
+
 # Also in tools.ts, which looks for the programs there.
 BIN="${ENTREPOT_TEST_BIN:-${XDG_CACHE_HOME:-${HOME:?}/.cache}/entrepot-test/bin}"
 POLICY=/usr/sbin/policy-rc.d
@@ -71,5 +73,20 @@ install_programs() {
   done
 }
 
+# Its go.mod replaces modules, which `go install` refuses: so it is built as what a module of ours depends on.
+install_seaweedfs() {
+  source=github.com/seaweedfs/seaweedfs
+  command -v go >/dev/null || return 0
+  [ "$(go version -m "$BIN/weed" 2>/dev/null | awk -v name="$source" '$2 == name { print $3 }')" = "$SEAWEEDFS" ] && return 0
+  module=$(mktemp -d)
+  (
+    cd "$module" || exit 1
+    go mod init weed && go get "$source@$SEAWEEDFS" "$source/weed@$SEAWEEDFS" &&
+      CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$BIN/weed" "$source/weed"
+  ) || echo 'not installed: weed' >&2
+  rm -rf "$module"
+}
+
 install_packages
 install_programs
+install_seaweedfs

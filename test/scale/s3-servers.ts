@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { CreateBucketCommand } from '@aws-sdk/client-s3';
+import { createClient } from '../../storage/blobs/s3/client.ts';
 import type { S3Options } from '../../storage/blobs/s3/options.ts';
 import { missingTools, tool } from '../clients/tools.ts';
 import { freePort, temporaryDirectory } from '../harness/process.ts';
@@ -38,6 +40,59 @@ export const versitygw: S3Program = {
       return ['--port', address, '--access', ACCESS, '--secret', SECRET, '--quiet', '--keep-alive', 'posix', directory];
     }),
 };
+
+/** https://github.com/seaweedfs/seaweedfs: master, volume server, filer and S3 in one process. */
+export const seaweedfs: S3Program = {
+  name: 'SeaweedFS',
+  missing: missingTools('weed'),
+  start: async () => {
+    const server = await startProgram('weed', async (directory, port) => {
+      const identity = { name: 'test', credentials: [{ accessKey: ACCESS, secretKey: SECRET }], actions: ['Admin'] };
+      const config = path.join(directory, 's3.json');
+      await writeFile(config, JSON.stringify({ identities: [identity] }));
+      const [master, volume, filer] = [await freePort(), await freePort(), await freePort()];
+      return [
+        'server',
+        `-dir=${directory}`,
+        '-ip=127.0.0.1',
+        '-ip.bind=127.0.0.1',
+        '-filer',
+        '-s3',
+        // By default each of them takes another port, 10,000 above its own, for its RPC.
+        ...ports('master', master, await freePort()),
+        ...ports('volume', volume, await freePort()),
+        ...ports('filer', filer, await freePort()),
+        ...ports('s3', port, await freePort()),
+        `-s3.config=${config}`,
+        // Files of volumes are set aside as a whole.
+        '-master.volumeSizeLimitMB=128',
+        '-volume.max=50',
+      ];
+    });
+    await createBucket(server.options);
+    return server;
+  },
+};
+
+function ports(role: string, port: number, rpc: number): readonly string[] {
+  return [`-${role}.port=${port}`, `-${role}.port.grpc=${rpc}`];
+}
+
+/** The first attempts fail while the parts of the server find each other. */
+async function createBucket(options: S3Options): Promise<void> {
+  const client = createClient(options);
+  const deadline = performance.now() + START_MS;
+  for (;;) {
+    try {
+      await client.send(new CreateBucketCommand({ Bucket: BUCKET }));
+      break;
+    } catch (error) {
+      if (performance.now() > deadline) throw error;
+      await delay(200);
+    }
+  }
+  client.destroy();
+}
 
 async function startProgram(
   name: string,
