@@ -66,7 +66,7 @@ export class Requests {
     try {
       return await this.#breaker.run(() => this.#within(limitMs, send));
     } catch (error) {
-      throw storageErrorOf(what, error);
+      throw storageErrorOf(`s3://${this.#bucket}: ${what}`, error);
     }
   }
 
@@ -76,7 +76,7 @@ export class Requests {
       return await this.#breaker.run(() => this.#within(LIMITS.small, send));
     } catch (error) {
       if (isAbsent(error)) return undefined;
-      throw storageErrorOf(what, error);
+      throw storageErrorOf(`s3://${this.#bucket}: ${what}`, error);
     }
   }
 
