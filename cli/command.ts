@@ -111,6 +111,7 @@ const EXPECTED = new Set([
   'UsageError',
   'CommandFault',
   'TaskFailed',
+  'BucketUnfit',
   'RootIsTaken',
   'RootUnusable',
   'RootIsUnfit',

@@ -7,7 +7,7 @@ import { Ledger } from '../faults/ledger.ts';
 import { assertClearlyUnavailable, pull, push, trialImage, tryPush } from '../faults/trial.ts';
 import { startFakeS3, type S3Fault } from '../harness/fake-s3/server.ts';
 import { startEntrepot, temporaryDirectory } from '../harness/process.ts';
-import { s3Environment } from './s3-environment.ts';
+import { s3Environment } from '../harness/s3-environment.ts';
 
 // After which the server is asked again.
 const PAUSE_MS = 3_200;

@@ -10,7 +10,7 @@ import { deleteManifest, pushManifest } from '../faults/manifest-push.ts';
 import { Random } from '../faults/random.ts';
 import { startEntrepot, temporaryDirectory, type RunningServer } from '../harness/process.ts';
 import { startCountingProxy, type CountingProxy } from './counting-proxy.ts';
-import { s3Environment } from './s3-environment.ts';
+import { s3Environment } from '../harness/s3-environment.ts';
 import { versitygw, type S3Server } from './s3-servers.ts';
 
 const MIB = 1024 * 1024;
