@@ -203,6 +203,12 @@ export const KINDS = {
     users: 'nothing: they keep the collection from removing what nobody needs',
     repair: 'the rows are removed',
   },
+  'counter-wrong': {
+    level: 'difference',
+    what: 'what is counted for quotas is not what the rows come to',
+    users: 'a quota refuses pushes too early or too late',
+    repair: 'it is counted anew',
+  },
   'stage-orphan': {
     level: 'difference',
     what: 'bytes of an upload that no session knows any more',

@@ -1,6 +1,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import { isTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Key } from '../../storage/blobs/driver.ts';
+import { isSameUsage } from '../../storage/metadata/usage.ts';
 import {
   digestFromNames,
   layerLinkKey,
@@ -46,20 +47,37 @@ export class RepositoryCheck {
   }
 
   async run(): Promise<void> {
-    const { report, context, isRepairing } = this.#scope;
+    const { report, isRepairing } = this.#scope;
     report.looked.repositories += 1;
     await this.#known();
     const layers = await this.#layers();
     const manifests = await this.#manifests();
     await this.#tags();
     await this.#incomplete(layers, manifests);
-    if (!isRepairing || this.#silent !== GONE) return;
-    const { metadata, now } = context;
+    // After its rows were put right, for these are what is counted.
+    await this.#counter();
+    if (isRepairing && this.#silent === GONE) await this.#forget();
+  }
+
+  /** The row of a repository that is gone. */
+  async #forget(): Promise<void> {
+    const { metadata, now } = this.#scope.context;
     await metadata.write('durable', async (tx) => {
       const isChanged = await metadata.intents.isAny(tx, this.#name);
       if (isChanged || !(await metadata.repositories.isEmpty(tx, this.#name))) return;
       await metadata.repositories.remove(tx, this.#name, { now: now(), isKept: false });
     });
+  }
+
+  /** No change under way is taken for a fault: whoever changes a row counts it in the same transaction. */
+  async #counter(): Promise<void> {
+    const { context, report, isRepairing } = this.#scope;
+    const { repositories } = context.metadata;
+    const { counted, right } = await repositories.counts(this.#name);
+    if (isSameUsage(counted, right)) return;
+    if (isRepairing) await repositories.recount(this.#name);
+    const detail = `${counted.bytes} bytes and ${counted.tags} tags, where ${right.bytes} and ${right.tags} are right`;
+    report.add('counter-wrong', { repository: this.#name, detail }, isRepairing);
   }
 
   /** Whether both know the repository at all. */

@@ -3,7 +3,7 @@ import { queueRepository } from './collection.ts';
 import type { Database, Queries, Row, Transaction } from './database.ts';
 import { keepRepository } from './deletions.ts';
 import { rememberRepository } from './tag-history.ts';
-import { addUsage, forgetUsage, recountedUsage, type Usage } from './usage.ts';
+import { addUsage, countsOf, forgetUsage, NOTHING_USED, type Counts, type Usage } from './usage.ts';
 
 export interface RepositoryRecord {
   /** Never given to another, also not of the same name. */
@@ -116,15 +116,19 @@ export class RepositoryRecords {
     return { bytes: Number(row?.['bytes'] ?? 0), tags: Number(row?.['tag_count'] ?? 0) };
   }
 
-  /** Counts anew what the repository uses, from its rows. @returns what was counted before, and what is right */
-  async recount(name: RepositoryName): Promise<{ readonly before: Usage; readonly after: Usage }> {
-    return this.#database.write('relaxed', async (tx) => {
-      const before = await this.usage(name, tx);
+  /** What it counts, and what its rows come to: the same, since both change in the same transactions. */
+  async counts(name: RepositoryName): Promise<Counts> {
+    const id = (await this.find(name))?.id;
+    return id === undefined ? { counted: NOTHING_USED, right: NOTHING_USED } : countsOf(this.#database, id);
+  }
+
+  /** Counts anew what the repository uses, from its rows. */
+  async recount(name: RepositoryName): Promise<void> {
+    await this.#database.write('relaxed', async (tx) => {
       const id = await this.id(tx, name);
-      if (id === undefined) return { before, after: before };
-      const after = await recountedUsage(tx, id);
-      await addUsage(tx, id, { bytes: after.bytes - before.bytes, tags: after.tags - before.tags });
-      return { before, after };
+      if (id === undefined) return;
+      const { counted, right } = await countsOf(tx, id);
+      await addUsage(tx, id, { bytes: right.bytes - counted.bytes, tags: right.tags - counted.tags });
     });
   }
 

@@ -1,10 +1,16 @@
 import type { Digest } from '../../oci/digest.ts';
-import type { Transaction } from './database.ts';
+import type { Queries, Transaction } from './database.ts';
 
 /** How much of what quotas are about. */
 export interface Usage {
   readonly bytes: number;
   readonly tags: number;
+}
+
+/** What a repository counts, and what it should. */
+export interface Counts {
+  readonly counted: Usage;
+  readonly right: Usage;
 }
 
 export const NOTHING_USED: Usage = { bytes: 0, tags: 0 };
@@ -96,17 +102,24 @@ export async function forgetUsage(tx: Transaction, repositoryId: number): Promis
   await tx.run('DELETE FROM quota_member WHERE repository_id = ?', repositoryId);
 }
 
-/** What the repository uses, counted anew from its rows; changes nothing. One query over everything that it has. */
-export async function recountedUsage(tx: Transaction, repositoryId: number): Promise<Usage> {
-  const row = await tx.get(
-    `SELECT coalesce((SELECT sum(m.size) FROM manifest m WHERE m.repository_id = ?), 0)
+/** What the repository counts, and what it should by its rows, at one moment; changes nothing. Reads all that it has. */
+export async function countsOf(queries: Queries, repositoryId: number): Promise<Counts> {
+  const row = await queries.get(
+    `SELECT r.bytes AS counted_bytes, r.tag_count AS counted_tags,
+       coalesce((SELECT sum(m.size) FROM manifest m WHERE m.repository_id = r.id), 0)
        + coalesce((SELECT sum(b.size) FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
-                   WHERE rb.repository_id = ? AND NOT EXISTS (
+                   WHERE rb.repository_id = r.id AND NOT EXISTS (
                      SELECT 1 FROM manifest m WHERE m.repository_id = rb.repository_id AND m.digest = b.digest)), 0) AS bytes,
-       (SELECT count(*) FROM tag t WHERE t.repository_id = ?) AS tags`,
-    repositoryId,
-    repositoryId,
+       (SELECT count(*) FROM tag t WHERE t.repository_id = r.id) AS tags
+     FROM repository r WHERE r.id = ?`,
     repositoryId,
   );
-  return { bytes: Number(row?.['bytes'] ?? 0), tags: Number(row?.['tags'] ?? 0) };
+  return {
+    counted: { bytes: Number(row?.['counted_bytes'] ?? 0), tags: Number(row?.['counted_tags'] ?? 0) },
+    right: { bytes: Number(row?.['bytes'] ?? 0), tags: Number(row?.['tags'] ?? 0) },
+  };
+}
+
+export function isSameUsage(one: Usage, other: Usage): boolean {
+  return one.bytes === other.bytes && one.tags === other.tags;
 }

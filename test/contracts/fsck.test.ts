@@ -21,8 +21,8 @@ async function flip(file: string): Promise<void> {
 /** What quotas go by is what is there. */
 async function assertCounted({ metadata }: OpenedRegistry): Promise<void> {
   for (const each of await metadata.repositories.page('', 100)) {
-    const { before, after } = await metadata.repositories.recount(each);
-    assert.deepEqual(before, after, each);
+    const { counted, right } = await metadata.repositories.counts(each);
+    assert.deepEqual(counted, right, each);
   }
 }
 
@@ -107,15 +107,15 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'the rows of blobs dropped': {
     damage: (store) => store.execute('DELETE FROM blob'),
-    found: ['blob-unknown', 'layer-link-unknown', 'row-orphaned'],
+    found: ['blob-unknown', 'counter-wrong', 'layer-link-unknown', 'row-orphaned'],
   },
   'the rows of links dropped': {
     damage: (store) => store.execute('DELETE FROM repository_blob'),
-    found: ['layer-link-unknown'],
+    found: ['counter-wrong', 'layer-link-unknown'],
   },
   'the rows of manifests dropped': {
     damage: (store) => store.execute('DELETE FROM manifest'),
-    found: ['garbage-unqueued', 'manifest-unknown-to-index', 'row-orphaned', 'tag-unknown-to-index'],
+    found: ['counter-wrong', 'garbage-unqueued', 'manifest-unknown-to-index', 'row-orphaned', 'tag-unknown-to-index'],
   },
   'the rows of what manifests need dropped': {
     damage: (store) => store.execute('DELETE FROM manifest_reference'),
@@ -123,7 +123,7 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'the rows of tags dropped': {
     damage: (store) => store.execute('DELETE FROM tag'),
-    found: ['tag-unknown-to-index'],
+    found: ['counter-wrong', 'tag-unknown-to-index'],
   },
   'the queue of the collection dropped, with something in it': {
     damage: (store) => store.execute('DELETE FROM manifest_reference; DELETE FROM collection_queue'),
@@ -131,11 +131,19 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'a wrong size in the index': {
     damage: (store) => store.execute('UPDATE blob SET size = size + 1'),
-    found: ['blob-wrong-size'],
+    found: ['blob-wrong-size', 'counter-wrong'],
   },
   'other bytes of a manifest in the index': {
     damage: (store) => store.execute(`UPDATE manifest SET bytes = X'7B7D' WHERE bytes IS NOT NULL`),
     found: ['manifest-row-differs'],
+  },
+  'a wrong number of bytes that a repository uses': {
+    damage: (store) => store.execute(`UPDATE repository SET bytes = bytes + 1 WHERE name = '${APP}'`),
+    found: ['counter-wrong'],
+  },
+  'a wrong number of tags that a repository has': {
+    damage: (store) => store.execute(`UPDATE repository SET tag_count = 0 WHERE name = '${APP}'`),
+    found: ['counter-wrong'],
   },
   'another media type in the index': {
     damage: (store) => store.execute(`UPDATE manifest SET media_type = 'text/plain'`),

@@ -16,6 +16,7 @@ import {
   pushBlob,
   type OpenedRegistry,
 } from '../harness/registry.ts';
+import { fsck, kindsOf } from './fscked.ts';
 
 const A = name('team/a');
 const B = name('team/b');
@@ -51,8 +52,8 @@ async function assertCounted({ metadata }: OpenedRegistry): Promise<void> {
   const names = await metadata.repositories.page('', 100);
   assert.ok(names.length > 0);
   for (const each of names) {
-    const { before, after } = await metadata.repositories.recount(each);
-    assert.deepEqual(before, after, each);
+    const { counted, right } = await metadata.repositories.counts(each);
+    assert.deepEqual(counted, right, each);
   }
 }
 
@@ -306,7 +307,22 @@ describe('what a repository uses', () => {
     await store.registry.manifests.put(manifestPush(A, parseTag('v1'), imageOf('{}')));
     const right = await store.metadata.repositories.usage(A);
     await store.metadata.write('relaxed', (tx) => tx.run('UPDATE repository SET bytes = 1, tag_count = 9'));
-    assert.deepEqual(await store.metadata.repositories.recount(A), { before: { bytes: 1, tags: 9 }, after: right });
+    assert.deepEqual(await store.metadata.repositories.counts(A), { counted: { bytes: 1, tags: 9 }, right });
+    await store.metadata.repositories.recount(A);
     assert.deepEqual(await store.metadata.repositories.usage(A), right);
+  });
+
+  it('has a sum for the repositories of a quota, which a check holds against what they count', async () => {
+    await using directory = await temporaryDirectory();
+    await using store = await open(directory.path, [{ repositories: ['team/*'], bytes: 1e9, per: 'rule' }]);
+    for (const each of [A, B]) await pushBlob(store.registry, each, '{}');
+    await store.metadata.write('relaxed', (tx) => tx.run('UPDATE quota_sum SET bytes = bytes + 1'));
+    for (const isRepairing of [false, true]) {
+      const { findings } = await fsck(store, { isRepairing });
+      const detail = 'the sum of all repositories that fit team/*';
+      assert.deepEqual(findings, [{ kind: 'counter-wrong', detail, isRepaired: isRepairing }]);
+    }
+    await assertSummedUp(store, ['team/*'], [A, B]);
+    assert.deepEqual(kindsOf(await fsck(store)), []);
   });
 });

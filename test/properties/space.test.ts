@@ -159,8 +159,8 @@ async function storedBytes(root: string): Promise<number> {
 
 async function assertCounted({ metadata }: Store): Promise<void> {
   for (const each of await metadata.repositories.page('', 100)) {
-    const { before, after } = await metadata.repositories.recount(each);
-    assert.deepEqual(before, after, each);
+    const { counted, right } = await metadata.repositories.counts(each);
+    assert.deepEqual(counted, right, each);
   }
 }
 
