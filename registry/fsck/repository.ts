@@ -2,15 +2,8 @@ import type { Digest } from '../../oci/digest.ts';
 import { isTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Key } from '../../storage/blobs/driver.ts';
 import { isSameUsage } from '../../storage/metadata/usage.ts';
-import {
-  digestFromNames,
-  layerLinkKey,
-  layersPrefix,
-  repositoryKey,
-  revisionsPrefix,
-  tagsPrefix,
-} from '../../storage/layout.ts';
-import { requiredBlobsOf } from '../stored-manifest.ts';
+import { digestFromNames, layersPrefix, repositoryKey, revisionsPrefix, tagsPrefix } from '../../storage/layout.ts';
+import { judgeCompleteness } from './completeness.ts';
 import { settle, type Fault } from './fault.ts';
 import type { About, FindingKind } from './finding.ts';
 import { judgeLayer } from './layers.ts';
@@ -20,7 +13,6 @@ import { judgeTag } from './tags.ts';
 import type { Subject } from '../intents.ts';
 
 const PAGE = 500;
-const NAMED_MAX = 5;
 // What an unknown repository consists of, and one that is gone: told once, with the repository.
 const UNKNOWN: ReadonlySet<FindingKind> = new Set([
   'layer-link-unknown',
@@ -50,10 +42,14 @@ export class RepositoryCheck {
     const { report, isRepairing } = this.#scope;
     report.looked.repositories += 1;
     await this.#known();
-    const layers = await this.#layers();
+    await this.#layers();
     const manifests = await this.#manifests();
     await this.#tags();
-    await this.#incomplete(layers, manifests);
+    for (const manifest of manifests) {
+      await this.#settle({ manifest }, () => judgeCompleteness(this.#scope, this.#name, manifest), {
+        digest: manifest,
+      });
+    }
     // After its rows were put right, for these are what is counted.
     await this.#counter();
     if (isRepairing && this.#silent === GONE) await this.#forget();
@@ -73,6 +69,7 @@ export class RepositoryCheck {
   async #counter(): Promise<void> {
     const { context, report, isRepairing } = this.#scope;
     const { repositories } = context.metadata;
+    if (await repositories.isCountedRightly(this.#name, () => this.#scope.pause())) return;
     const { counted, right } = await repositories.counts(this.#name);
     if (isSameUsage(counted, right)) return;
     if (isRepairing) await repositories.recount(this.#name);
@@ -106,7 +103,7 @@ export class RepositoryCheck {
     }
   }
 
-  async #layers(): Promise<Set<Digest>> {
+  async #layers(): Promise<void> {
     const { report } = this.#scope;
     const digests = await this.#digests((algorithm) => layersPrefix(this.#name, algorithm));
     for await (const digest of this.#rowsOfLayers()) digests.add(digest);
@@ -114,7 +111,6 @@ export class RepositoryCheck {
       report.looked.layers += 1;
       await this.#settle({ layer }, () => judgeLayer(this.#scope, this.#name, layer), { digest: layer });
     }
-    return digests;
   }
 
   async *#rowsOfLayers(): AsyncGenerator<Digest> {
@@ -202,26 +198,5 @@ export class RepositoryCheck {
       if (isForeign && prefix() === layersPrefix(this.#name)) foreign(`${repositoryKey(this.#name)}/${name}`);
     }
     return digests;
-  }
-
-  /** Images that were whole once: none is taken without its blobs, unless the settings say so. */
-  async #incomplete(layers: ReadonlySet<Digest>, manifests: ReadonlySet<Digest>): Promise<void> {
-    const { adoption, context, report } = this.#scope;
-    if (context.settings.allowSparseImages) return;
-    for (const digest of manifests) {
-      const required = requiredBlobsOf(await adoption.tree.manifestBytes(this.#name, digest));
-      const missing: Digest[] = [];
-      for (const blob of required) {
-        // One whose link is broken was told as such.
-        const isLinked = layers.has(blob) && (await adoption.tree.linkAt(layerLinkKey(this.#name, blob))) !== 'absent';
-        if (!isLinked) missing.push(blob);
-      }
-      if (missing.length > 0) {
-        const named = missing.slice(0, NAMED_MAX).join(', ');
-        const more = missing.length > NAMED_MAX ? ` and ${missing.length - NAMED_MAX} more` : '';
-        report.add('image-incomplete', { repository: this.#name, digest, detail: `it lacks ${named}${more}` });
-      }
-      await this.#scope.pause();
-    }
   }
 }

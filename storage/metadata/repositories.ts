@@ -3,7 +3,16 @@ import { queueRepository } from './collection.ts';
 import type { Database, Queries, Row, Transaction } from './database.ts';
 import { keepRepository } from './deletions.ts';
 import { rememberRepository } from './tag-history.ts';
-import { addUsage, countsOf, forgetUsage, NOTHING_USED, type Counts, type Usage } from './usage.ts';
+import {
+  addUsage,
+  countsOf,
+  forgetUsage,
+  isSameUsage,
+  NOTHING_USED,
+  usageByPages,
+  type Counts,
+  type Usage,
+} from './usage.ts';
 
 export interface RepositoryRecord {
   /** Never given to another, also not of the same name. */
@@ -114,6 +123,16 @@ export class RepositoryRecords {
   async usage(name: RepositoryName, queries: Queries = this.#database): Promise<Usage> {
     const row = await queries.get('SELECT bytes, tag_count FROM repository WHERE name = ?', name);
     return { bytes: Number(row?.['bytes'] ?? 0), tags: Number(row?.['tag_count'] ?? 0) };
+  }
+
+  /**
+   * Whether what it counts is what its rows come to; also when it is not there. Lets others have their turns, and so may
+   * say no of one that they change: `counts` looks at one moment.
+   */
+  async isCountedRightly(name: RepositoryName, pause: () => Promise<void>): Promise<boolean> {
+    const id = (await this.find(name))?.id;
+    if (id === undefined) return true;
+    return isSameUsage(await usageByPages(this.#database, id, pause), await this.usage(name));
   }
 
   /** What it counts, and what its rows come to: the same, since both change in the same transactions. */

@@ -1,5 +1,5 @@
 import type { Digest } from '../../oci/digest.ts';
-import type { Queries, Transaction } from './database.ts';
+import type { Queries, Row, Transaction, Value } from './database.ts';
 
 /** How much of what quotas are about. */
 export interface Usage {
@@ -118,6 +118,46 @@ export async function countsOf(queries: Queries, repositoryId: number): Promise<
     counted: { bytes: Number(row?.['counted_bytes'] ?? 0), tags: Number(row?.['counted_tags'] ?? 0) },
     right: { bytes: Number(row?.['bytes'] ?? 0), tags: Number(row?.['tags'] ?? 0) },
   };
+}
+
+const PAGE = 1_000;
+
+// Each page sums up what is behind the last one's end.
+const PAGES = [
+  {
+    first: '',
+    sql: `SELECT count(*) AS n, max(digest) AS last, coalesce(sum(size), 0) AS bytes FROM (
+            SELECT digest, size FROM manifest WHERE repository_id = ? AND digest > ? ORDER BY digest LIMIT ?) page`,
+  },
+  {
+    first: -1,
+    sql: `SELECT count(*) AS n, max(blob_id) AS last, coalesce(sum(size), 0) AS bytes FROM (
+            SELECT rb.blob_id, CASE WHEN EXISTS (
+              SELECT 1 FROM manifest m WHERE m.repository_id = rb.repository_id AND m.digest = b.digest
+            ) THEN 0 ELSE b.size END AS size
+            FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
+            WHERE rb.repository_id = ? AND rb.blob_id > ? ORDER BY rb.blob_id LIMIT ?) page`,
+  },
+] as const;
+
+/**
+ * What the rows of the repository come to, a page at a time: of no one moment where others change it meanwhile.
+ *
+ * @param pause awaited after each page
+ */
+export async function usageByPages(queries: Queries, repositoryId: number, pause: () => Promise<void>): Promise<Usage> {
+  let bytes = 0;
+  for (const { first, sql } of PAGES) {
+    for (let after: Value = first; ;) {
+      const row: Row | undefined = await queries.get(sql, repositoryId, after, PAGE);
+      bytes += Number(row?.['bytes'] ?? 0);
+      await pause();
+      if (Number(row?.['n'] ?? 0) < PAGE) break;
+      after = row?.['last'] ?? after;
+    }
+  }
+  const tags = await queries.get('SELECT count(*) AS n FROM tag WHERE repository_id = ?', repositoryId);
+  return { bytes, tags: Number(tags?.['n'] ?? 0) };
 }
 
 export function isSameUsage(one: Usage, other: Usage): boolean {

@@ -106,3 +106,27 @@ for (const isRepairing of [false, true]) {
     assert.deepEqual(kindsOf(await fsck(one)), []);
   });
 }
+
+test('an image that is pushed between the looks at layers and at manifests is whole', async () => {
+  await using directory = await temporaryDirectory();
+  await using opened = await openTestRegistry({ root: directory.path });
+  const { registry } = opened;
+  const repository = name('bustle/late');
+  await pushBlob(registry, repository, 'early');
+  let isPushed = false;
+  const pause = async () => {
+    if (isPushed) return;
+    isPushed = true;
+    for (const content of ['config', 'layer']) await pushBlob(registry, repository, content);
+    await registry.manifests.put(manifestPush(repository, parseTag('v1'), imageOf('config', 'layer')));
+  };
+  let layers = 0;
+  const report = await registry.integrity.fsck({
+    isRepairing: false,
+    isQuick: false,
+    // Behind the only layer that is there when they are listed.
+    pause: () => (layers === 1 ? pause() : Promise.resolve()),
+    tell: (progress) => void (layers = progress['layers'] ?? 0),
+  });
+  assert.deepEqual([isPushed, report.manifests, report.findings], [true, 1, []]);
+});

@@ -308,7 +308,10 @@ describe('what a repository uses', () => {
     const right = await store.metadata.repositories.usage(A);
     await store.metadata.write('relaxed', (tx) => tx.run('UPDATE repository SET bytes = 1, tag_count = 9'));
     assert.deepEqual(await store.metadata.repositories.counts(A), { counted: { bytes: 1, tags: 9 }, right });
+    const isCountedRightly = () => store.metadata.repositories.isCountedRightly(A, async () => {});
+    assert.equal(await isCountedRightly(), false);
     await store.metadata.repositories.recount(A);
+    assert.equal(await isCountedRightly(), true);
     assert.deepEqual(await store.metadata.repositories.usage(A), right);
   });
 
