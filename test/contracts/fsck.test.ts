@@ -225,6 +225,30 @@ describe('a check of a store', () => {
     }
   });
 
+  it('says of whom rows are left over, and how many', async () => {
+    await using store = await CheckedStore.create();
+    const { small, bulky } = store.sample;
+    store.execute(`DELETE FROM blob WHERE digest = '${small}'`);
+    store.execute(`DELETE FROM manifest WHERE digest = '${bulky}'`);
+    store.execute(`INSERT INTO repository_blob (repository_id, blob_id, linked_at) SELECT 900, blob_id, 0 FROM repository_blob
+             WHERE repository_id = (SELECT id FROM repository WHERE name = '${OTHER}')`);
+    await using opened = await store.open();
+    for (const isRepairing of [false, true]) {
+      const { findings } = await fsck(opened, { isRepairing });
+      assert.deepEqual(
+        findings.filter(({ kind }) => kind === 'row-orphaned').map(({ repository, detail }) => [repository, detail]),
+        [
+          [undefined, '3 of a repository that is not there'],
+          [APP, '1 of a manifest that is not there'],
+          [APP, '3 of a manifest that is not there'],
+          [APP, '1 of a blob that is not there'],
+          [OTHER, '1 of a blob that is not there'],
+        ],
+      );
+    }
+    assert.equal((await fsck(opened)).byKind['row-orphaned'], undefined);
+  });
+
   it('forgets what was read from a manifest row that was wrong: how long it is to stay, and what only it needed', async () => {
     await using store = await CheckedStore.create();
     const stray = digestOfText('what the row names and the manifest does not');
