@@ -6,6 +6,7 @@ import type { Digest } from '../../oci/digest.ts';
 import { parseTag } from '../../oci/names.ts';
 import { BackupDirectory } from '../../registry/backup/backup-directory.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
+import { serveCopy } from '../../server/copy-service.ts';
 import { blobKey } from '../../storage/layout.ts';
 import { backUp, pullBackup } from '../harness/backup.ts';
 import { temporaryDirectory } from '../harness/process.ts';
@@ -228,6 +229,21 @@ test('what somebody changes in the copy is found, and put right by the next back
     assert.match((await pullBackup(s.copy)).faults.join(), /has the bytes of sha256|answered 404/);
   }
   assert.equal(await readFile(damaged, 'utf8'), large('y'), 'a look at a backup changes nothing in it');
+});
+
+test('a look at a backup mends nothing in it either, though the index that it makes for itself has the right bytes', async () => {
+  await using s = await stores();
+  const digest = await push(s.opened, 'v1', large('a'));
+  const bytes = imageOf('config of v1', large('a'));
+  await pushBlob(s.opened.registry, APP, bytes.toString());
+  const { snapshot } = await backUp(s.root, s.copy);
+  const backup = await BackupDirectory.open(s.copy);
+  await using service = await serveCopy(backup, snapshot, new AbortController().signal);
+  const damaged = bytes.toString().replace('{', '[');
+  await writeFile(fileOf(s.copy, digest), damaged);
+  const { status } = await fetch(`${service.url}/v2/team/app/blobs/${digest}`);
+  assert.equal(status, 503);
+  assert.equal(await readFile(fileOf(s.copy, digest), 'utf8'), damaged);
 });
 
 test('the collection waits while a backup reads, and no longer', async () => {
