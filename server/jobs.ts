@@ -10,6 +10,7 @@ import { taskList } from './task-list.ts';
 import { TaskRunner } from './tasks.ts';
 import { createPace } from './pace.ts';
 import { createReadOnly, type ReadOnly } from './read-only.ts';
+import { sparingMemory } from './tune-heap.ts';
 
 const SECOND_MS = 1000;
 const HOUR_MS = 3600 * SECOND_MS;
@@ -83,10 +84,12 @@ async function retain(
   const { retention } = registry;
   const readOnly = createReadOnly(metadata.state, config.readOnly);
   if ((await readOnly.get()) || (await retention.refusal()) !== undefined) return;
-  const retained = await retention.run(async () => {
-    await runner.breathe();
-    return !(await readOnly.get());
-  });
+  const retained = await sparingMemory(() =>
+    retention.run(async () => {
+      await runner.breathe();
+      return !(await readOnly.get());
+    }),
+  );
   if (retained.tags + retained.manifests + retained.failed > 0) log.info('old images were removed', { ...retained });
 }
 

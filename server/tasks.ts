@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { TaskRecord } from '../storage/metadata/tasks.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { Log } from './observe/log.ts';
+import { sparingMemory } from './tune-heap.ts';
 
 const ASK_EVERY_MS = 500;
 const TELL_EVERY_MS = 250;
@@ -115,7 +116,8 @@ export async function runTask(
     if (await tell(JSON.stringify(latest))) throw new TaskEnded('canceled');
   };
   try {
-    const outcome = await task(JSON.parse(argument) as TaskReport, { breathe, report: (more) => (latest = more) });
+    const run = { breathe, report: (more: TaskReport) => void (latest = more) };
+    const outcome = await sparingMemory(() => task(JSON.parse(argument) as TaskReport, run));
     return { result: { outcome: JSON.stringify(outcome) } };
   } catch (error) {
     if (error instanceof TaskEnded || error instanceof TaskRefused) return { result: { failure: error.message } };
