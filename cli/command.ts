@@ -187,8 +187,9 @@ async function access(input: ConfigInput, [verb, ...rest]: readonly string[]): P
 async function keys(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {
   if (verb !== 'rotate') throw new UsageError('keys has one verb: rotate.');
   refuseMore('keys rotate', rest);
-  const { rotateKeys } = await import('./keys.ts');
-  return print(rotateKeys(await readConfig(input, { allowExposed: true })));
+  const [{ rotateKeys }, { audited }] = await Promise.all([import('./keys.ts'), import('./audited.ts')]);
+  const config = await readConfig(input, { allowExposed: true });
+  return print(await audited(config, { subject: 'keys rotate' }, () => rotateKeys(config)));
 }
 
 async function user(input: ConfigInput, [verb, name, ...rest]: readonly string[]): Promise<number> {
@@ -247,6 +248,7 @@ async function readOnly(input: ConfigInput, [verb, ...rest]: readonly string[]):
   if (verb !== 'on' && verb !== 'off' && verb !== undefined)
     throw new UsageError('read-only takes on, off or nothing.');
   const config = await readConfig(input, { allowExposed: true });
-  const { switchReadOnly } = await import('./read-only.ts');
-  return print(await switchReadOnly(config, verb));
+  const [{ switchReadOnly }, { audited }] = await Promise.all([import('./read-only.ts'), import('./audited.ts')]);
+  const work = () => switchReadOnly(config, verb);
+  return print(await (verb === undefined ? work() : audited(config, { subject: `read-only ${verb}` }, work)));
 }

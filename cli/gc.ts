@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import type { LastRound } from '../registry/collection.ts';
 import type { Garbage } from '../storage/metadata/collection.ts';
+import { audited } from './audited.ts';
 import { durationOf, minuteOf } from './columns.ts';
 import { createProgress } from './progress.ts';
 import { runTaskOf } from './task.ts';
@@ -25,7 +26,7 @@ export async function gcCommand(
   if (known === 'status') return print(await describeCollection(config, values));
   if (known === 'plan') return print(await planCollection(config, values));
   if (known === 'run') return print(await runCollection(config, values));
-  return print(await holdCollection(config, known));
+  return print(await audited(config, { subject: `gc ${known}` }, () => holdCollection(config, known)));
 }
 
 /** A round of the collection now, by the server that runs or by this process. */

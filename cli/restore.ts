@@ -2,6 +2,7 @@ import { readConfig, type ConfigInput } from '../config/load.ts';
 import { BackupDirectory } from '../registry/backup/backup-directory.ts';
 import { restoreRoot } from '../server/restore-root.ts';
 import { actAsOwner } from './act-as-owner.ts';
+import { audited, operatorName } from './audited.ts';
 import { faultLines } from './backup-faults.ts';
 import { lockIfWritable } from './backup-lock.ts';
 import { interruptible, shownAs, WARNINGS } from './interruptible.ts';
@@ -17,13 +18,15 @@ export async function restoreCommand(
   refuseMore('restore DIR', rest);
   const config = await readConfig(input, { allowExposed: true });
   if (config.storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
+  const user = operatorName();
   actAsOwner(config.root);
   const begun = performance.now();
   const report = await interruptible('restoring', async (signal, progress) => {
     const backup = await BackupDirectory.open(directory);
     using _lock = lockIfWritable(backup.path);
     const parts = { log: WARNINGS, signal, report: shownAs(progress) };
-    return await restoreRoot(config, backup, values.snapshot, parts);
+    const subject = `restore ${values.snapshot ?? 'the newest snapshot'} of ${backup.path}`;
+    return await audited(config, { subject, user }, () => restoreRoot(config, backup, values.snapshot, parts));
   });
   const seconds = (performance.now() - begun) / 1000;
   const isWhole = report.faults.length + report.incomplete.length === 0;

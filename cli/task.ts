@@ -5,10 +5,12 @@ import type { Config } from '../config/config.ts';
 import { withStoreAlone } from '../server/offline.ts';
 import { RootIsTaken } from '../server/root-lock.ts';
 import { taskList } from '../server/task-list.ts';
-import { runTask, type TaskReport } from '../server/tasks.ts';
+import type { OpenRegistry } from '../server/open-registry.ts';
+import { runTask, taskSubject, type TaskReport } from '../server/tasks.ts';
 import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
 import type { TaskRecord } from '../storage/metadata/tasks.ts';
 import { actAsOwner } from './act-as-owner.ts';
+import { audited, operatorName } from './audited.ts';
 import type { Progress } from './progress.ts';
 
 /** What was asked for was not done; the message says why. */
@@ -36,9 +38,10 @@ export async function runTaskOf(
   if (!existsSync(path.join(config.root, 'docker')) && !existsSync(file)) {
     throw new TaskFailed(`no registry is in ${config.root} yet: name its --root`);
   }
+  const user = operatorName();
   actAsOwner(config.root);
   try {
-    return await runHere(config, kind, argument, progress);
+    return await runHere(config, { kind, argument, user }, progress);
   } catch (error) {
     if (!(error instanceof RootIsTaken)) throw error;
   } finally {
@@ -46,43 +49,58 @@ export async function runTaskOf(
   }
   const metadata = await openSqliteMetadata(file);
   try {
-    return await runThere(metadata, kind, argument, progress);
+    return await runThere(metadata, { kind, argument, user }, progress);
   } finally {
     progress.end();
     await metadata.close();
   }
 }
 
-async function runHere(config: Config, kind: string, argument: TaskReport, progress: Progress): Promise<TaskReport> {
-  let isCanceled = false;
-  const cancel = () => (isCanceled = true);
-  return withStoreAlone(config, async (opened) => {
-    process.once('SIGINT', cancel);
-    try {
-      const record = { kind, argument: JSON.stringify(argument), isCanceled: false };
-      const { result, fault } = await runTask(taskList(config, opened, false)[kind], record, {
-        tell: async (text) => {
-          progress.show(JSON.parse(text) as TaskReport);
-          return isCanceled;
-        },
-        isStopped: () => false,
-      });
-      if (fault !== undefined) throw fault;
-      if ('failure' in result) throw new TaskFailed(result.failure);
-      return JSON.parse(result.outcome) as TaskReport;
-    } finally {
-      process.removeListener('SIGINT', cancel);
-    }
-  });
+interface Asked {
+  readonly kind: string;
+  readonly argument: TaskReport;
+  /** Who asks for it. */
+  readonly user: string;
 }
 
-async function runThere(
-  { tasks }: Metadata,
-  kind: string,
-  argument: TaskReport,
+async function runHere(config: Config, asked: Asked, progress: Progress): Promise<TaskReport> {
+  const { kind, user } = asked;
+  const argument = JSON.stringify(asked.argument);
+  return withStoreAlone(config, (opened) =>
+    audited(config, { subject: taskSubject(kind, argument), user }, () =>
+      runAlone(config, opened, { kind, argument }, progress),
+    ),
+  );
+}
+
+async function runAlone(
+  config: Config,
+  opened: OpenRegistry,
+  { kind, argument }: { readonly kind: string; readonly argument: string },
   progress: Progress,
 ): Promise<TaskReport> {
-  const id = await tasks.request(kind, JSON.stringify(argument), Date.now());
+  let isCanceled = false;
+  const cancel = () => (isCanceled = true);
+  process.once('SIGINT', cancel);
+  try {
+    const record = { kind, argument, isCanceled: false };
+    const { result, fault } = await runTask(taskList(config, opened, false)[kind], record, {
+      tell: async (text) => {
+        progress.show(JSON.parse(text) as TaskReport);
+        return isCanceled;
+      },
+      isStopped: () => false,
+    });
+    if (fault !== undefined) throw fault;
+    if ('failure' in result) throw new TaskFailed(result.failure);
+    return JSON.parse(result.outcome) as TaskReport;
+  } finally {
+    process.removeListener('SIGINT', cancel);
+  }
+}
+
+async function runThere({ tasks }: Metadata, { kind, argument, user }: Asked, progress: Progress): Promise<TaskReport> {
+  const id = await tasks.request(kind, JSON.stringify(argument), Date.now(), user);
   const cancel = () => void tasks.cancel(id);
   process.once('SIGINT', cancel);
   try {

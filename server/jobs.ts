@@ -6,6 +6,7 @@ import type { Registry } from '../registry/registry.ts';
 import type { Log } from './observe/log.ts';
 import type { OpenRegistry } from './open-registry.ts';
 import { startScrubbing } from './scrub-lane.ts';
+import { auditTasks } from './task-audit.ts';
 import { taskList } from './task-list.ts';
 import { TaskRunner } from './tasks.ts';
 import { createPace } from './pace.ts';
@@ -71,7 +72,7 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
     );
   }
   const scrubbing = startScrubbing(config, registry, log);
-  const tasks = new TaskRunner(opened.metadata, taskList(config, opened, true), log);
+  const tasks = new TaskRunner(opened.metadata, taskList(config, opened, true), log, auditTasks(config.access, log));
   return { stop: async () => void (await Promise.all([scrubbing.stop(), tasks.stop(), runner.stop()])) };
 }
 

@@ -33,19 +33,34 @@ export class TaskRefused extends Error {
 
 class TaskEnded extends Error {}
 
+/** What the audit calls a task. */
+export function taskSubject(kind: string, argument: string): string {
+  return argument === '{}' ? `task ${kind}` : `task ${kind} ${argument}`;
+}
+
+/** Hears of each task that a command asked for how it ended. */
+export type OnTaskEnd = (task: TaskRecord & { readonly requestedBy: string }, isDone: boolean) => Promise<void>;
+
 /** Takes up requested tasks, one at a time, beside the regular jobs. Run by one process of a server. */
 export class TaskRunner {
   readonly #metadata: Pick<Metadata, 'tasks'>;
   readonly #tasks: Readonly<Record<string, Task>>;
   readonly #log: Log;
+  readonly #onEnd: OnTaskEnd;
   readonly #timer: NodeJS.Timeout;
   #running: Promise<void> | undefined;
   #isStopped = false;
 
-  constructor(metadata: Pick<Metadata, 'tasks'>, tasks: Readonly<Record<string, Task>>, log: Log) {
+  constructor(
+    metadata: Pick<Metadata, 'tasks'>,
+    tasks: Readonly<Record<string, Task>>,
+    log: Log,
+    onEnd: OnTaskEnd = async () => {},
+  ) {
     this.#metadata = metadata;
     this.#tasks = tasks;
     this.#log = log;
+    this.#onEnd = onEnd;
     this.#timer = setInterval(() => {
       this.#running ??= this.#runAll().finally(() => (this.#running = undefined));
     }, ASK_EVERY_MS).unref();
@@ -79,6 +94,9 @@ export class TaskRunner {
     });
     if (end.fault !== undefined) this.#log.warn('a task failed', { task: id, kind, err: end.fault });
     else this.#log.info('a task ended', { task: id, kind });
+    const { requestedBy } = record;
+    // Whoever waits for the end may look there at once.
+    if (requestedBy !== undefined) await this.#onEnd({ ...record, requestedBy }, 'outcome' in end.result);
     await tasks.end(id, end.result, Date.now());
   }
 }
