@@ -11,7 +11,7 @@ import { columns } from './columns.ts';
 import { faultLines } from './backup-faults.ts';
 import { lockBackup } from './backup-lock.ts';
 import { interruptible, shownAs, WARNINGS } from './interruptible.ts';
-import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
+import { CommandFault, complain, print, refuseMore, UsageError, type Values } from './usage.ts';
 
 const KEEP = 7;
 const KEEP_MOST = 10_000;
@@ -67,7 +67,11 @@ async function backUp(config: Config, directory: string, values: Values): Promis
   );
   const seconds = (performance.now() - begun) / 1000;
   if (values.json === true) print(JSON.stringify({ ...report, seconds }));
-  else print(inWords(report, seconds));
+  else {
+    print(inWords(report, seconds));
+    const doubted = 'in doubt, copied as the index has it; the log of the server says why';
+    complain([...faultLines('the store', report), ...report.doubted.map((name) => `${name}: ${doubted}`)]);
+  }
   return report.faults.length + report.incomplete.length + report.doubted.length === 0 ? 0 : 1;
 }
 
@@ -94,8 +98,6 @@ function inWords(report: BackupReport, seconds: number): string {
     `snapshot ${snapshot}: ${repositories} repositories, ${tags} tags, ${blobs} blobs, ${bytes} bytes`,
     `copied ${copiedBlobs} blobs, ${copiedBytes} bytes, in ${seconds.toFixed(1)} s`,
     ...forgotten,
-    ...faultLines('the store', report),
-    ...report.doubted.map((name) => `${name}: in doubt, copied as the index has it; the log of the server says why`),
   ].join('\n');
 }
 
