@@ -70,8 +70,10 @@ export class Retention {
   /** Why nothing is to go at the moment, in words for an operator; undefined when it may. */
   async refusal(): Promise<string | undefined> {
     const held = await this.#context.metadata.collection.heldBecause();
-    if (held !== undefined) return `held: ${held}`;
-    return (await this.#adoption.isWholeTreeVerified()) ? undefined : 'the tree is not compared with the index yet';
+    if (held !== undefined) return `held: ${held}; look at it, then: entrepot gc release`;
+    return (await this.#adoption.isWholeTreeVerified())
+      ? undefined
+      : 'the tree is not compared with the index yet: it goes on by itself after that';
   }
 
   /**

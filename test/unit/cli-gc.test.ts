@@ -53,9 +53,14 @@ test('gc run is refused where the registry is held or read-only, and says so', a
   const run = (...args: string[]) => runEntrepot([...args, '--root', directory.path]);
   await run('gc', 'hold');
   const held = await run('gc', 'run');
-  assert.deepEqual([held.code, held.stderr], [1, 'entrepot: nothing is collected: held: an operator wants it so\n']);
+  assert.deepEqual(
+    [held.code, held.stderr],
+    [1, 'entrepot: nothing is collected: held: an operator wants it so; look at it, then: entrepot gc release\n'],
+  );
+  assert.match((await run('gc', 'status')).stdout, /removed now: an operator wants it so; .* gc release$/m);
   await run('gc', 'release');
   await run('read-only', 'on');
+  assert.match((await run('gc', 'status')).stdout, /^nothing is removed now: the registry is read-only$/m);
   const readOnly = await run('gc', 'run');
   assert.deepEqual(
     [readOnly.code, readOnly.stderr],
