@@ -35,10 +35,11 @@ async function runCollection(config: Config, { json = false }: Values): Promise<
   const outcome = await runTaskOf(config, 'collect', {}, createProgress('collecting'));
   if (json) return JSON.stringify(outcome);
   const { removed, bytes, unlinked, failed } = outcome;
-  const failures = failed === 0 ? [] : [`${String(failed)} could not be removed: the log says why`];
-  return [`${String(removed)} blobs removed, ${String(bytes)} bytes; ${String(unlinked)} links`, ...failures].join(
-    '\n',
-  );
+  return [
+    `${String(removed)} blobs removed, ${String(bytes)} bytes; ${String(unlinked)} links`,
+    ...(removed === 0 ? [] : ['their bytes lie in .meta/trash for a day: "entrepot gc undo" brings them back']),
+    ...(failed === 0 ? [] : [`${String(failed)} could not be removed: the log says why`]),
+  ].join('\n');
 }
 
 /**
