@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, rm, stat, symlink } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
+import { execFileSync } from 'node:child_process';
 import { runEntrepot, startCommand, type CommandResult } from '../harness/entrepot-command.ts';
 import { startEntrepot, temporaryDirectory } from '../harness/process.ts';
 import { name, openTestRegistry, pushBlob } from '../harness/registry.ts';
@@ -70,3 +71,23 @@ test('the collection of a backup is not asked about, nor is a backup made writab
   assert.deepEqual([off.code, /always served read-only/.test(off.stderr)], [1, true], off.stderr);
   assert.equal((await fetch(`${server.url}/v2/team/app/blobs/uploads/`, { method: 'POST' })).status, 405);
 });
+
+test(
+  'root changes nothing by itself behind a link to what a server owns, and asks a server that runs',
+  { skip: process.getuid?.() !== 0 && 'needs root' },
+  async () => {
+    await using directory = await temporaryDirectory();
+    const [root, link] = ['root', 'link'].map((each) => path.join(directory.path, each)) as [string, string];
+    await makeStore(root);
+    execFileSync('chown', ['-R', `${NOBODY}:${NOBODY}`, root]);
+    await symlink(root, link);
+    const repair = () => runEntrepot(['fsck', '--repair', '--root', link]);
+    const alone = await repair();
+    assert.deepEqual([alone.code, /is a link to what user 65534 owns: start the server/.test(alone.stderr)], [1, true]);
+    await using server = await startEntrepot({ root: link });
+    const beside = await repair();
+    assert.equal(beside.code, 0, beside.stderr);
+    assert.equal((await stat(path.join(root, '.meta/index.db'))).uid, NOBODY);
+    assert.equal(await server.stop(), 0);
+  },
+);
