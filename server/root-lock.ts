@@ -49,7 +49,7 @@ export function lockRoot(root: string): { release(): void } {
   } catch (error) {
     database?.close();
     if (codeOf(error) !== SQLITE_BUSY) throw new RootUnusable(root, error);
-    const advice = 'stop it first, or give this one another --root';
+    const advice = 'stop it, or wait until the command that works there has ended, or give this one another --root';
     throw new RootIsTaken(`another entrepot serves ${root}: ${advice}`, { cause: error });
   }
   const held = database;
