@@ -26,8 +26,9 @@ test('a mistake on the command line is told in one line, and the exit code is 2'
   }
 });
 
+const help = async (...args: string[]) => (await runEntrepot(args)).stdout;
+
 test('help is about everything, or about one command', async () => {
-  const help = async (...args: string[]) => (await runEntrepot(args)).stdout;
   const all = await help('--help');
   assert.match(all, /entrepot serve .*entrepot gc plan .*entrepot read-only /s);
   const gc = await help('gc', '--help');
