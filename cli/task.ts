@@ -1,6 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { withStoreAlone } from '../server/offline.ts';
 import { RootIsTaken } from '../server/root-lock.ts';
@@ -9,8 +7,8 @@ import type { OpenRegistry } from '../server/open-registry.ts';
 import { runTask, taskSubject, type TaskReport } from '../server/tasks.ts';
 import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
 import type { TaskRecord } from '../storage/metadata/tasks.ts';
-import { actAsOwner } from './act-as-owner.ts';
 import { audited, operatorName } from './audited.ts';
+import { findStore } from './find-store.ts';
 import type { Progress } from './progress.ts';
 
 /** What was asked for was not done; the message says why. */
@@ -34,12 +32,9 @@ export async function runTaskOf(
   progress: Progress,
 ): Promise<TaskReport> {
   if (config.storage.driver === 'memory') throw new TaskFailed('a registry in memory is gone with its process');
-  const file = path.join(config.root, '.meta', 'index.db');
-  if (!existsSync(path.join(config.root, 'docker')) && !existsSync(file)) {
-    throw new TaskFailed(`no registry is in ${config.root} yet: name its --root`);
-  }
+  // Before this process acts as the owner of the store.
   const user = operatorName();
-  actAsOwner(config.root);
+  const file = findStore(config.root);
   try {
     return await runHere(config, { kind, argument, user }, progress);
   } catch (error) {
