@@ -11,6 +11,7 @@ import { BackupFault } from './backup-fault.ts';
 import { CopiedLinks } from './copied-links.ts';
 import { BlobCopy, isThere, type CopyFault } from './copy-blobs.ts';
 import { withoutIncomplete } from './incomplete.ts';
+import { lostManifests } from './lost-manifests.ts';
 import { pauseCollection } from './pause.ts';
 import { blobsIn, beginSnapshotFile, endSnapshotFile, repositoriesIn } from './snapshot-file.ts';
 import type { IncompleteImage, SnapshotEnd } from './snapshot-lines.ts';
@@ -71,7 +72,8 @@ export async function makeBackup(parts: BackupParts): Promise<BackupReport> {
     const draft = directory.draftOf(snapshot);
     const { totals, doubted } = await takeList(parts, snapshot, draft);
     const copy = await copyMissing(parts, draft, to);
-    const { links, incomplete } = await putLinks(draft, to, new Set(copy.faults.keys()), parts);
+    const { links, incomplete: listed } = await putLinks(draft, to, new Set(copy.faults.keys()), parts);
+    const incomplete = [...listed, ...(await lostManifests(draft, parts.from))];
     await parts.copyCompanions((name) => directory.companionOf(snapshot, name));
     await directory.adoptCompanions(snapshot);
     signal.throwIfAborted();

@@ -5,7 +5,7 @@ import type { BlobRow, HistoryRow, ManifestRow, SnapshotTotals, TagRow } from '.
 /** The form of `snapshots/<id>.jsonl.gz`, and of the directory around it. */
 export const BACKUP_FORMAT = 1;
 
-/** An image that was not whole in the store: it is in the list, and not in the copy. */
+/** An image that was not whole in the store, and is not in the copy; in the list, if the index knew its manifest. */
 export interface IncompleteImage {
   readonly repository: RepositoryName;
   readonly manifest: Digest;
@@ -16,7 +16,7 @@ export interface IncompleteImage {
 
 /** How a backup ended: the last line of its list. A list without it is none. */
 export interface SnapshotEnd extends SnapshotTotals {
-  /** In the order in which they lie in the list. */
+  /** In the order in which they lie in the list, then those that do not. */
   readonly incomplete: readonly IncompleteImage[];
   /** Repositories that the server could not compare with the tree: as its index has them. */
   readonly doubted: readonly RepositoryName[];
