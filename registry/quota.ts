@@ -228,7 +228,9 @@ function exceeds({ repositories, per }: QuotaSettings, { what, limit, used, aske
   const isFull = used >= limit ? 'is full' : 'would be exceeded';
   const more = asked === 0 ? '' : `, this adds ${text(asked)}`;
   const message = `the quota for ${whose} ${isFull}: ${text(used)} of ${text(limit)} in use${more}`;
-  const reason = `${message}: delete tags, or ask who runs this registry for more`;
+  // A tag alone takes no bytes along: its image stays, and can be pulled by its digest.
+  const advice = what === 'bytes' ? 'delete images by their digests' : 'delete tags';
+  const reason = `${message}: ${advice}, or ask who runs this registry for more`;
   const detail = { quota: { repositories, per, [what]: limit }, used, asked, limit, reason };
   return new RegistryError('DENIED', { message: reason, detail });
 }

@@ -46,6 +46,12 @@ export const KINDS = {
     users: 'they get 503 for it',
     repair: 'none: look at the disk and at the rights of the file',
   },
+  unreadable: {
+    level: 'lost',
+    what: 'a file or a directory of the tree cannot be read',
+    users: 'they get 503 for it, and for what lies below it',
+    repair: 'none: look at the disk and at the rights of the file',
+  },
   'blob-unknown': {
     level: 'difference',
     what: 'bytes in the store that the index does not know, such as those of a push that a crash broke off',

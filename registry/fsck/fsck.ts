@@ -9,6 +9,7 @@ import { Report, type FsckReport } from './report.ts';
 import { RepositoryCheck } from './repository.ts';
 import { checkRows } from './rows.ts';
 import type { FsckOptions, Scope } from './scope.ts';
+import { unreadable } from './unreadable.ts';
 
 const PAGE = 100;
 
@@ -48,7 +49,7 @@ export async function runFsck(
 }
 
 /** Those of the index, then those that are in the tree alone. */
-async function* repositories({ context, adoption }: Scope): AsyncGenerator<RepositoryName> {
+async function* repositories({ context, adoption, report }: Scope): AsyncGenerator<RepositoryName> {
   const { metadata } = context;
   for (let after = ''; ;) {
     const names = await metadata.repositories.page(after, PAGE);
@@ -56,8 +57,12 @@ async function* repositories({ context, adoption }: Scope): AsyncGenerator<Repos
     if (names.length < PAGE) break;
     after = names.at(-1) ?? after;
   }
-  for await (const name of adoption.tree.repositories()) {
-    if ((await metadata.repositories.find(name)) === undefined) yield name;
+  try {
+    for await (const name of adoption.tree.repositories()) {
+      if ((await metadata.repositories.find(name)) === undefined) yield name;
+    }
+  } catch (error) {
+    report.add('unreadable', { detail: `repositories that the index does not know: ${unreadable(error).message}` });
   }
 }
 
@@ -71,9 +76,13 @@ async function checkStages(
   { report, isRepairing, pause }: Scope,
   maintenance: FsckParts['maintenance'],
 ): Promise<void> {
-  for await (const { name, id } of maintenance.orphanedStages()) {
-    report.add('stage-orphan', { repository: name, detail: `upload ${id}` }, isRepairing);
-    await pause();
+  try {
+    for await (const { name, id } of maintenance.orphanedStages()) {
+      report.add('stage-orphan', { repository: name, detail: `upload ${id}` }, isRepairing);
+      await pause();
+    }
+  } catch (error) {
+    report.add('unreadable', { detail: `uploads: ${unreadable(error).message}` });
   }
   if (isRepairing && report.count('stage-orphan') > 0) await maintenance.expireOrphanedStages();
 }

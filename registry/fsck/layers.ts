@@ -17,10 +17,12 @@ export async function judgeLayer(
   if (link === 'absent') return hasRow ? { kind: 'layer-row-without-link' } : undefined;
   // What Distribution took under a sha512 digest, it keeps under the sha256 that the link holds.
   const isElsewhere = link !== 'broken' && link !== digest && algorithmOf(digest) !== 'sha256';
+  const isLinkRight = link === digest || isElsewhere;
+  if (isLinkRight && hasRow) return undefined;
   const hasBytes =
     (await driver.stat(blobKey(digest))) !== undefined ||
     (isElsewhere && (await driver.stat(blobKey(link))) !== undefined);
-  if (link !== digest && !isElsewhere) {
+  if (!isLinkRight) {
     const writeLink = () => driver.writeAll([{ key: layerLinkKey(name, digest), bytes: linkBytes(digest) }]);
     return {
       kind: 'layer-link-broken',
@@ -28,7 +30,6 @@ export async function judgeLayer(
       fixTree: hasBytes || hasRow ? writeLink : () => driver.delete([layerKey(name, digest)]),
     };
   }
-  if (hasRow) return undefined;
   if (hasBytes) return { kind: 'layer-link-unknown' };
   return { kind: 'layer-link-to-nothing', isFinal: true };
 }

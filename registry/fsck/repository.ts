@@ -17,6 +17,7 @@ import { judgeManifest } from './manifests.ts';
 import type { Scope } from './scope.ts';
 import { judgeTag } from './tags.ts';
 import type { Subject } from '../intents.ts';
+import { entriesOf, unreadable } from './unreadable.ts';
 
 const PAGE = 500;
 const NAMED_MAX = 5;
@@ -46,8 +47,17 @@ export class RepositoryCheck {
   }
 
   async run(): Promise<void> {
-    const { report, context, isRepairing } = this.#scope;
+    const { report } = this.#scope;
     report.looked.repositories += 1;
+    try {
+      await this.#check();
+    } catch (error) {
+      report.add('unreadable', { repository: this.#name, detail: unreadable(error).message });
+    }
+  }
+
+  async #check(): Promise<void> {
+    const { context, isRepairing } = this.#scope;
     await this.#known();
     const layers = await this.#layers();
     const manifests = await this.#manifests();
@@ -139,7 +149,7 @@ export class RepositoryCheck {
     const { context, report } = this.#scope;
     const tags = new Set<Tag>();
     const directory = tagsPrefix(this.#name);
-    for await (const { name, isPrefix } of context.driver.list(directory)) {
+    for await (const { name, isPrefix } of entriesOf(this.#scope, directory, this.#name)) {
       if (isPrefix && isTag(name)) tags.add(name);
       else report.add('foreign-file', { repository: this.#name, path: `${directory}/${name}` });
     }
@@ -162,23 +172,23 @@ export class RepositoryCheck {
   }
 
   async #digests(prefix: (algorithm?: string) => Key): Promise<Set<Digest>> {
-    const { context, report } = this.#scope;
+    const { report } = this.#scope;
     const digests = new Set<Digest>();
     const foreign = (path: string) => report.add('foreign-file', { repository: this.#name, path });
-    for await (const { name: algorithm, isPrefix } of context.driver.list(prefix())) {
+    for await (const { name: algorithm, isPrefix } of entriesOf(this.#scope, prefix(), this.#name)) {
       // The marker of a repository without blobs.
       if (!isPrefix && algorithm === 'no-blobs') continue;
       if (!isPrefix) {
         foreign(`${prefix()}/${algorithm}`);
         continue;
       }
-      for await (const entry of context.driver.list(prefix(algorithm))) {
+      for await (const entry of entriesOf(this.#scope, prefix(algorithm), this.#name)) {
         const digest = entry.isPrefix ? digestFromNames(algorithm, entry.name) : undefined;
         if (digest === undefined) foreign(`${prefix(algorithm)}/${entry.name}`);
         else digests.add(digest);
       }
     }
-    for await (const { name, isPrefix } of context.driver.list(repositoryKey(this.#name))) {
+    for await (const { name, isPrefix } of entriesOf(this.#scope, repositoryKey(this.#name), this.#name)) {
       const isForeign = !isPrefix || (name.startsWith('_') && !PARTS.has(name));
       // Told with the layers, and not once more with the manifests.
       if (isForeign && prefix() === layersPrefix(this.#name)) foreign(`${repositoryKey(this.#name)}/${name}`);
@@ -188,16 +198,10 @@ export class RepositoryCheck {
 
   /** Images that were whole once: none is taken without its blobs, unless the settings say so. */
   async #incomplete(layers: ReadonlySet<Digest>, manifests: ReadonlySet<Digest>): Promise<void> {
-    const { adoption, context, report } = this.#scope;
+    const { context, report } = this.#scope;
     if (context.settings.allowSparseImages) return;
     for (const digest of manifests) {
-      const required = requiredBlobsOf(await adoption.tree.manifestBytes(this.#name, digest));
-      const missing: Digest[] = [];
-      for (const blob of required) {
-        // One whose link is broken was told as such.
-        const isLinked = layers.has(blob) && (await adoption.tree.linkAt(layerLinkKey(this.#name, blob))) !== 'absent';
-        if (!isLinked) missing.push(blob);
-      }
+      const missing = await this.#missingOf(digest, layers);
       if (missing.length > 0) {
         const named = missing.slice(0, NAMED_MAX).join(', ');
         const more = missing.length > NAMED_MAX ? ` and ${missing.length - NAMED_MAX} more` : '';
@@ -205,5 +209,20 @@ export class RepositoryCheck {
       }
       await this.#scope.pause();
     }
+  }
+  async #missingOf(digest: Digest, layers: ReadonlySet<Digest>): Promise<readonly Digest[]> {
+    const { tree } = this.#scope.adoption;
+    const missing: Digest[] = [];
+    try {
+      for (const blob of requiredBlobsOf(await tree.manifestBytes(this.#name, digest))) {
+        // One whose link is broken was told as such.
+        const isLinked = layers.has(blob) && (await tree.linkAt(layerLinkKey(this.#name, blob))) !== 'absent';
+        if (!isLinked) missing.push(blob);
+      }
+    } catch (error) {
+      // Told as well, with what it is.
+      unreadable(error);
+    }
+    return missing;
   }
 }

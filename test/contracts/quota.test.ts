@@ -81,7 +81,7 @@ describe('a quota by bytes', () => {
     await assert.rejects(
       pushBlob(store.registry, A, 'y'.repeat(41)),
       isDenied(
-        /^the quota for each of team\/\* would be exceeded: 60 B of 100 B in use, this adds 41 B: delete tags, or ask/,
+        /^the quota for each of team\/\* would be exceeded: 60 B of 100 B in use, this adds 41 B: delete images by their digests, or ask/,
         {
           used: 60,
           asked: 41,
@@ -208,7 +208,7 @@ describe('a quota by bytes', () => {
     await assert.rejects(uploads.append(A, id, NO_CLAIM, bodyOf('x'.repeat(100_000), 'x')), isDenied(/quota/));
     await assert.rejects(uploads.status(A, id), /blob upload unknown/);
     await pushBlob(store.registry, A, 'y'.repeat(400_000));
-    await assert.rejects(uploads.open(A, 'sha256'), isDenied(/is full: 390.6 KiB of 390.6 KiB in use: delete tags/));
+    await assert.rejects(uploads.open(A, 'sha256'), isDenied(/is full: 390.6 KiB of 390.6 KiB in use: delete images/));
     // What it has takes no room.
     await pushBlob(store.registry, A, 'y'.repeat(400_000));
   });
