@@ -43,9 +43,11 @@ export async function restoreRoot(
   else if (begun.snapshot !== snapshot) {
     throw new BackupFault(`${root} holds a half of ${begun.snapshot}: restore that one to its end, or empty the root`);
   }
+  const list = backup.listOf(snapshot);
+  // One that is damaged leaves no mark behind that another could not be restored over.
+  const { repositories, tags, manifests, blobs, bytes } = await endOf(list);
   await mkdir(path.join(root, '.meta'), { recursive: true });
   await placeFile(restoringMark(root), JSON.stringify({ snapshot, backup: backup.path }));
-  const list = backup.listOf(snapshot);
   const tree = await withLock(root, () => copyTree(config, backup, snapshot, parts));
   await withAnyStoreAlone(config, async ({ registry, metadata }) => {
     await registry.maintenance.verifyTree(async () => {
@@ -57,7 +59,6 @@ export async function restoreRoot(
   // The last thing of all: from here on it is a store.
   await rm(restoringMark(root));
   await syncDirectory(path.join(root, '.meta'));
-  const { repositories, tags, manifests, blobs, bytes } = await endOf(list);
   return { snapshot, repositories, tags, manifests, blobs, bytes, ...tree };
 }
 

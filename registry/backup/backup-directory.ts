@@ -20,6 +20,7 @@ const META = '.meta';
 const IDENTITY = path.join(META, 'backup.json');
 const SNAPSHOTS = path.join(META, 'snapshots');
 const LIST = '.jsonl.gz';
+const ID = /^\d{4}-\d\d-\d\dT\d{6}\.\d{3}Z$/;
 // A new filesystem is empty but for this.
 const MOUNTED = 'lost+found';
 
@@ -107,10 +108,14 @@ export class BackupDirectory {
   /** The ids of all snapshots that came to their end, the oldest first. */
   async snapshots(): Promise<readonly string[]> {
     const names = await namesIn(path.join(this.path, SNAPSHOTS));
-    return names
-      .filter((name) => name.endsWith(LIST))
-      .map((name) => name.slice(0, -LIST.length))
-      .toSorted();
+    return (
+      names
+        .filter((name) => name.endsWith(LIST))
+        .map((name) => name.slice(0, -LIST.length))
+        // What somebody else put there is none.
+        .filter((id) => ID.test(id))
+        .toSorted()
+    );
   }
 
   /** The one of this id; the newest unless given. @throws BackupFault */

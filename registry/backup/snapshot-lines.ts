@@ -62,13 +62,54 @@ export function parseSnapshotLine(text: string): SnapshotLine | undefined {
   return isSound(value as Readonly<Record<string, unknown>>) ? (value as SnapshotLine) : undefined;
 }
 
-function isSound(line: Readonly<Record<string, unknown>>): boolean {
+type Fields = Readonly<Record<string, unknown>>;
+
+function isSound(line: Fields): boolean {
   const isDigestAt = (name: string) => isText(line[name], isDigest);
   if ('format' in line)
     return isSize(line['format']) && typeof line['snapshot'] === 'string' && isSize(line['takenAt']);
   if ('repository' in line) return isText(line['repository'], isRepositoryName);
   if ('layer' in line) return isDigestAt('layer') && isSize(line['size']);
-  if ('manifest' in line) return isDigestAt('manifest') && isSize(line['size']) && isSize(line['pushedAt']);
+  if ('manifest' in line) {
+    const isPulled = !('pulledAt' in line) || isSize(line['pulledAt']);
+    return isDigestAt('manifest') && isSize(line['size']) && isSize(line['pushedAt']) && isPulled;
+  }
   if ('tag' in line) return isText(line['tag'], isTag) && isDigestAt('digest') && isSize(line['updatedAt']);
-  return ['moved', 'end'].some((name) => typeof line[name] === 'object' && line[name] !== null);
+  if ('moved' in line) return isObject(line['moved']) && isSoundMove(line['moved']);
+  return isObject(line['end']) && isSoundEnd(line['end']);
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null;
+}
+
+function isSoundMove(move: Fields): boolean {
+  const isDigestOrNone = (name: string) => move[name] === undefined || isText(move[name], isDigest);
+  return (
+    isText(move['repository'], isRepositoryName) &&
+    isText(move['tag'], isTag) &&
+    isDigestOrNone('digest') &&
+    isDigestOrNone('previous') &&
+    isSize(move['changedAt']) &&
+    (move['cause'] === undefined || typeof move['cause'] === 'string')
+  );
+}
+
+function isSoundEnd(end: Fields): boolean {
+  const areTexts = (value: unknown, test: (text: string) => boolean) =>
+    Array.isArray(value) && value.every((each) => isText(each, test));
+  const { incomplete, doubted } = end;
+  return (
+    ['repositories', 'tags', 'manifests', 'blobs', 'bytes'].every((name) => isSize(end[name])) &&
+    areTexts(doubted, isRepositoryName) &&
+    Array.isArray(incomplete) &&
+    incomplete.every(
+      (image: unknown) =>
+        isObject(image) &&
+        isText(image['repository'], isRepositoryName) &&
+        isText(image['manifest'], isDigest) &&
+        areTexts(image['tags'], isTag) &&
+        areTexts(image['missing'], isDigest),
+    )
+  );
 }

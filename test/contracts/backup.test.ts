@@ -275,6 +275,9 @@ test('the collection waits while a backup reads, and no longer', async () => {
         }
         return driver.read(...args);
       },
+      list: (...args: Parameters<typeof driver.list>) => driver.list(...args),
+      stat: (...args: Parameters<typeof driver.stat>) => driver.stat(...args),
+      readSmall: (...args: Parameters<typeof driver.readSmall>) => driver.readSmall(...args),
       close: () => driver.close(),
     }) as typeof driver;
   const report = await backUp(s.root, s.copy, { wrap });
