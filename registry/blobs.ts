@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/names.ts';
-import { StorageError, type BlobReader, type ByteRange } from '../storage/blobs/driver.ts';
+import { StorageError, type BlobReader, type BlobStat, type ByteRange } from '../storage/blobs/driver.ts';
 import type { BlobLookup, BlobRecord } from '../storage/metadata/blobs.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import { blobKey, layerKey, layerLinkKey, linkBytes } from '../storage/layout.ts';
@@ -123,16 +123,36 @@ export class Blobs {
    * @throws RegistryError `BLOB_UNKNOWN` when its bytes are damaged
    */
   async openWhole(name: RepositoryName, blob: KnownBlob): Promise<BlobReader> {
+    const seen = await this.#toHash(name, blob);
+    const reader = await this.open(name, blob);
+    return seen === undefined ? reader : this.#reads.wrap(reader, blob.digest, blob.verifiedAt, seen);
+  }
+
+  /**
+   * Opens a part of the blob; to be closed by the caller. Part of a large one is sent as it is stored: only all of it has
+   * the digest.
+   *
+   * @throws RegistryError as `openWhole`
+   */
+  async openPart(name: RepositoryName, blob: KnownBlob, range: ByteRange): Promise<BlobReader> {
+    if (range.start === 0 && range.end === blob.size - 1) return this.openWhole(name, blob);
+    if (blob.size <= HASHED_FIRST_MAX_BYTES) await this.#toHash(name, blob);
+    return this.open(name, blob, range);
+  }
+
+  /**
+   * Hashes a blob that is to be hashed and is so small that nobody waits for it.
+   *
+   * @returns what the store says of one that is to be hashed and is too large for that
+   */
+  async #toHash(name: RepositoryName, blob: KnownBlob): Promise<BlobStat | undefined> {
     // Before it is opened: what lies there afterwards may be something else.
     const seen = await this.#context.driver.stat(blobKey(blob.digest));
-    if (seen === undefined || !this.#reads.isWanted(blob.digest, blob, seen)) return this.open(name, blob);
-    if (blob.size <= HASHED_FIRST_MAX_BYTES) {
-      const became = await this.#reads.check(blob.digest, blob.verifiedAt);
-      if (became !== 'right') throw damageOf(name, blob, became);
-      return this.open(name, blob);
-    }
-    const reader = await this.open(name, blob);
-    return this.#reads.wrap(reader, blob.digest, blob.verifiedAt, seen);
+    if (seen === undefined || !this.#reads.isWanted(blob.digest, blob, seen)) return undefined;
+    if (blob.size > HASHED_FIRST_MAX_BYTES) return seen;
+    const became = await this.#reads.check(blob.digest, blob.verifiedAt);
+    if (became !== 'right') throw damageOf(name, blob, became);
+    return undefined;
   }
 
   /** Opens the blob's bytes; to be closed by the caller. */
