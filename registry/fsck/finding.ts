@@ -167,6 +167,12 @@ export const KINDS = {
     users: 'they get what it pointed to until the next start, then 404; other servers fail',
     repair: 'it is written anew where only one manifest can be meant; else the tag goes to the trash',
   },
+  'link-padded': {
+    level: 'difference',
+    what: 'a link of a layer, a manifest or a tag has white space around its digest',
+    users: 'nothing; other servers fail',
+    repair: 'the link is written anew',
+  },
   'tag-differs': {
     level: 'difference',
     what: 'a tag points to one manifest in the tree and to another in the index',

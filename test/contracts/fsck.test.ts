@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import type { FindingKind } from '../../registry/fsck/finding.ts';
 import { digestOfText, manifestPush, pushBlob, type OpenedRegistry } from '../harness/registry.ts';
@@ -93,6 +93,18 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'the link of a tag cut off': { damage: (store) => truncate(store.tagLink(), 20), found: ['tag-link-broken'] },
   'the link of a tag empty': { damage: (store) => truncate(store.tagLink(), 0), found: ['tag-link-broken'] },
+  'white space in the link of a layer': {
+    damage: (store) => appendFile(store.layerLink(store.sample.small), '\n'),
+    found: ['link-padded'],
+  },
+  'white space in the link of a manifest': {
+    damage: (store) => writeFile(store.revisionLink(store.sample.manifest), ` ${store.sample.manifest}`),
+    found: ['link-padded'],
+  },
+  'white space in the link of a tag': {
+    damage: (store) => appendFile(store.tagLink(), '\r\n'),
+    found: ['link-padded'],
+  },
   'a tag that points to nothing': {
     damage: (store) => writeFile(store.tagLink(), `sha256:${'0'.repeat(64)}`),
     found: ['tag-to-nothing'],
