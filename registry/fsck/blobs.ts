@@ -129,7 +129,8 @@ export class BlobCheck {
       if (fault === undefined) return undefined;
       const now = await this.#settled(digest);
       const nowStat = await driver.stat(blobKey(digest));
-      const isSame = record?.state === now?.state && record?.size === now?.size;
+      // What is no number in the index is none the second time either.
+      const isSame = record?.state === now?.state && Object.is(record?.size, now?.size);
       if (isSame && nowStat?.size === stat?.size && nowStat?.modifiedAt.getTime() === stat?.modifiedAt.getTime()) {
         // Between the last two looks nobody changed it: a change would have ended with another row.
         return fault;

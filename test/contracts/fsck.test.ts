@@ -145,6 +145,10 @@ const DRILLS: Readonly<Record<string, Drill>> = {
     damage: (store) => store.execute('UPDATE blob SET size = size + 1'),
     found: ['blob-wrong-size'],
   },
+  'a size in the index that is no number': {
+    damage: (store) => store.execute(`UPDATE blob SET size = 'many'`),
+    found: ['blob-wrong-size'],
+  },
   'other bytes of a manifest in the index': {
     damage: (store) => store.execute(`UPDATE manifest SET bytes = X'7B7D' WHERE bytes IS NOT NULL`),
     found: ['manifest-row-differs'],
