@@ -95,7 +95,7 @@ export async function makeBackup(parts: BackupParts): Promise<BackupReport> {
       snapshotsForgotten,
     };
   } catch (error) {
-    throw inWords(error, directory.path);
+    throw inWords(error, directory.path, NEXT_BACKUP);
   } finally {
     await to.close();
   }
@@ -176,11 +176,14 @@ async function forgetOld(directory: BackupDirectory, keep: number): Promise<read
   return old;
 }
 
-function inWords(error: unknown, directory: string): unknown {
+const NEXT_BACKUP = 'the next backup goes on from it';
+
+/** @param next what goes on from what was copied */
+export function inWords(error: unknown, directory: string, next: string): unknown {
   const isFull =
     (error instanceof StorageError && error.failure === 'full') ||
     (error instanceof Error && 'code' in error && error.code === 'ENOSPC');
   if (!isFull) return error;
-  const advice = 'what was copied is there, and the next backup goes on from it: make room';
+  const advice = `what was copied is there, and ${next}: make room`;
   return new BackupFault(`the disk of ${directory} is full: ${advice}`, { cause: error });
 }
