@@ -18,6 +18,7 @@ import {
   type OpenedRegistry,
 } from '../harness/registry.ts';
 import { temporaryDirectory } from '../harness/process.ts';
+import { StorageError } from '../../storage/blobs/driver.ts';
 import { RecordingLog } from '../harness/service.ts';
 import { until } from '../http/until.ts';
 
@@ -70,6 +71,27 @@ test('the tree is compared with the index at the start, and a doubted repository
   assert.notEqual(await run(), context.run);
   pass(10 * SECOND_MS);
   await until('a compared repository', async () => (await run()) === context.run);
+});
+
+test('a tree that cannot be read at the start is compared as soon as it can be', async (t) => {
+  await using directory = await temporaryDirectory();
+  const { opened, start, pass } = await startWithJobs(t, directory.path);
+  await pushBlob(opened.registry, name('a'), 'blob');
+  const { driver } = opened.context;
+  const list = driver.list.bind(driver);
+  let lists = 0;
+  driver.list = (prefix) => {
+    lists += 1;
+    throw new StorageError('unavailable', `${prefix}: EIO`);
+  };
+  start();
+  await until('a first try', async () => lists === 1);
+  pass(60 * SECOND_MS);
+  await until('a second try', async () => lists >= 2);
+  assert.equal(await isVerified(opened), false);
+  driver.list = list;
+  pass(60 * SECOND_MS);
+  await until('a compared tree', () => isVerified(opened));
 });
 
 test('uploads without progress for a day are removed within a minute', async (t) => {
