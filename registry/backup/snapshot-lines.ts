@@ -45,6 +45,8 @@ export interface RepositoryContent {
 
 const isSize = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0;
 const isText = (value: unknown, test: (text: string) => boolean) => typeof value === 'string' && test(value);
+const areTexts = (value: unknown, test: (text: string) => boolean) =>
+  Array.isArray(value) && value.every((each) => isText(each, test));
 
 /**
  * Reads a line. Keys and paths are made of what stands in it, so everything is checked.
@@ -96,8 +98,6 @@ function isSoundMove(move: Fields): boolean {
 }
 
 function isSoundEnd(end: Fields): boolean {
-  const areTexts = (value: unknown, test: (text: string) => boolean) =>
-    Array.isArray(value) && value.every((each) => isText(each, test));
   const { incomplete, doubted } = end;
   return (
     ['repositories', 'tags', 'manifests', 'blobs', 'bytes'].every((name) => isSize(end[name])) &&
