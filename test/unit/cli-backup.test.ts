@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync, gzipSync } from 'node:zlib';
@@ -184,6 +184,20 @@ test('mistakes are answered with what to do', async () => {
     const [code, text] = await p.run(...args);
     assert.equal(code, 1, text);
     assert.match(text, pattern);
+  }
+});
+
+test('a backup whose parts lead into the store by links is refused', async () => {
+  await using p = await place();
+  await pushImage(p.at('root'), 'v1');
+  const root = ['--root', p.at('root')];
+  assert.equal((await p.run('backup', p.at('copy'), ...root))[0], 0);
+  for (const part of ['docker/registry/v2/blobs', 'docker']) {
+    await rm(p.at('copy', part), { recursive: true });
+    await symlink(p.at('root', part), p.at('copy', part));
+    const [code, text] = await p.run('backup', p.at('copy'), ...root);
+    assert.equal(code, 1);
+    assert.match(text, /is the store itself: choose a directory beside it for the backup/);
   }
 });
 
