@@ -83,7 +83,12 @@ export class CheckRecords {
       if (await this.#isThere(repositoryId, tx)) return 0;
       // What refers to others goes before them.
       await tx.run('DELETE FROM tag WHERE repository_id = ?', repositoryId);
-      if (table === 'manifest') await tx.run('DELETE FROM manifest_reference WHERE repository_id = ?', repositoryId);
+      if (table === 'manifest') {
+        const ofIts = 'manifest_id IN (SELECT id FROM manifest WHERE repository_id = ?)';
+        await tx.run(`DELETE FROM tag WHERE ${ofIts}`, repositoryId);
+        await tx.run(`DELETE FROM manifest_reference WHERE ${ofIts}`, repositoryId);
+        await tx.run('DELETE FROM manifest_reference WHERE repository_id = ?', repositoryId);
+      }
       return (await tx.run(`DELETE FROM ${table} WHERE repository_id = ?`, repositoryId)) + 1;
     });
   }

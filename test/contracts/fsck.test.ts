@@ -145,6 +145,10 @@ const DRILLS: Readonly<Record<string, Drill>> = {
     damage: (store) => store.execute('UPDATE blob SET size = size + 1'),
     found: ['blob-wrong-size'],
   },
+  'a manifest in the index that belongs to no repository, with what it needs and its tag left behind': {
+    damage: (store) => store.execute(`UPDATE manifest SET repository_id = 999 WHERE digest = '${store.sample.bulky}'`),
+    found: ['manifest-unknown-to-index', 'row-orphaned'],
+  },
   'a size in the index that is no number': {
     damage: (store) => store.execute(`UPDATE blob SET size = 'many'`),
     found: ['blob-wrong-size'],
