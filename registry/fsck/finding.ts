@@ -48,7 +48,7 @@ export const KINDS = {
   },
   unreadable: {
     level: 'lost',
-    what: 'a file or a directory of the tree cannot be read',
+    what: 'a file or a directory of the tree, or what the index says of it, cannot be read',
     users: 'they get 503 for it, and for what lies below it',
     repair: 'none: look at the disk and at the rights of the file',
   },

@@ -1,5 +1,6 @@
 import { isRepositoryName, type RepositoryName } from '../../oci/names.ts';
 import { queueRepository } from './collection.ts';
+import { damagedRow } from './damaged-row.ts';
 import type { Database, Queries, Row, Transaction } from './database.ts';
 import { keepRepository } from './deletions.ts';
 import { rememberRepository } from './tag-history.ts';
@@ -17,7 +18,7 @@ export interface RepositoryRecord {
 /** Of rows whose name was parsed before it was stored. */
 function nameOf(row: Row): RepositoryName {
   const name = String(row['name']);
-  if (!isRepositoryName(name)) throw new TypeError(`the index holds a repository name that is none: ${name}`);
+  if (!isRepositoryName(name)) throw damagedRow(`a repository name that is none (${name})`);
   return name;
 }
 

@@ -57,6 +57,28 @@ describe('a check of a store of which something cannot be read', () => {
   }
 });
 
+describe('an index with a row that does not say what it should', () => {
+  it('is named with what to do, where it is one repository, and the others are looked at', async () => {
+    await using store = await CheckedStore.create();
+    store.execute(`UPDATE manifest SET digest = 'no digest' WHERE digest = '${store.sample.bulky}'`);
+    await rm(store.pathOf(tagLinkKey(OTHER, V1)));
+    await using opened = await store.open();
+    const { findings, byKind } = await fsck(opened);
+    assert.equal(byKind['tag-row-without-link'], 1);
+    const { repository, detail } = findings.find(({ kind }) => kind === 'unreadable') ?? assert.fail();
+    assert.equal(repository, APP);
+    assert.match(detail ?? '', /the index holds a digest that is none \(no digest\): delete index\.db/);
+    assert.deepEqual(await opened.registry.maintenance.verifyTree(async () => {}), { repositories: 2, failed: 1 });
+  });
+
+  it('is an error that says what to do, where it is the name of a repository', async () => {
+    await using store = await CheckedStore.create();
+    store.execute(`UPDATE repository SET name = 'No Name' WHERE name = '${APP}'`);
+    await using opened = await store.open();
+    await assert.rejects(fsck(opened), { name: 'StorageError', message: /No Name\): delete index\.db/ });
+  });
+});
+
 describe('what is in the place of bytes that were set aside', () => {
   it('is named when it is other bytes, also where a manifest was', async () => {
     await using store = await CheckedStore.create();
