@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import type { LastRound } from '../registry/collection.ts';
+import { refuseBackup } from '../server/root-marks.ts';
 import type { Garbage } from '../storage/metadata/collection.ts';
 import { durationOf, minuteOf } from './columns.ts';
 import { createProgress } from './progress.ts';
@@ -21,6 +22,7 @@ export async function gcCommand(
   if (known === undefined) throw new UsageError(`gc has these verbs: ${VERBS.join(', ')}.`);
   if (known !== 'undo') refuseMore(`gc ${known}`, rest);
   const config = await readConfig(input, { allowExposed: true });
+  if (config.storage.driver !== 'memory') refuseBackup(config.root);
   if (known === 'undo') return print(await recoverBlobs(config, rest, values));
   if (known === 'status') return print(await describeCollection(config, values));
   if (known === 'plan') return print(await planCollection(config, values));
@@ -33,10 +35,11 @@ async function runCollection(config: Config, { json = false }: Values): Promise<
   const outcome = await runTaskOf(config, 'collect', {}, createProgress('collecting'));
   if (json) return JSON.stringify(outcome);
   const { removed, bytes, unlinked, failed } = outcome;
-  const failures = failed === 0 ? [] : [`${String(failed)} could not be removed: the log says why`];
-  return [`${String(removed)} blobs removed, ${String(bytes)} bytes; ${String(unlinked)} links`, ...failures].join(
-    '\n',
-  );
+  return [
+    `${String(removed)} blobs removed, ${String(bytes)} bytes; ${String(unlinked)} links`,
+    ...(removed === 0 ? [] : ['their bytes lie in .meta/trash for a day: "entrepot gc undo" brings them back']),
+    ...(failed === 0 ? [] : [`${String(failed)} could not be removed: the log says why`]),
+  ].join('\n');
 }
 
 /**
@@ -51,7 +54,9 @@ async function holdCollection(config: Config, verb: 'hold' | 'release'): Promise
     if (verb === 'release') await collection.release();
     else await metadata.write('durable', (tx) => collection.hold(tx, 'an operator wants it so'));
     const held = await collection.heldBecause();
-    return held === undefined ? 'garbage is collected again' : `no garbage is collected: ${held}`;
+    return held === undefined
+      ? 'garbage is collected again'
+      : `no garbage is collected: ${held}; until: entrepot gc release`;
   });
 }
 
@@ -66,6 +71,8 @@ async function recoverBlobs(config: Config, digests: readonly string[], { json =
   ].join('\n');
 }
 
+const RELEASE = '; look at it, then: entrepot gc release';
+
 /** Whether it collects, what it waits for, and what it did last. */
 async function describeCollection(config: Config, { json = false }: Values): Promise<string> {
   const { isOn, graceMs, undoMs } = config.collection;
@@ -77,10 +84,13 @@ async function describeCollection(config: Config, { json = false }: Values): Pro
     ];
     const isKnown = run !== undefined && (await collection.isWholeTreeKnown(run));
     const isPaused = await pauses.isPaused(Date.now());
+    const isReadOnly = config.readOnly || (await state.get('read-only')) === 'on';
     const waits =
       held ??
+      (isReadOnly ? 'the registry is read-only' : undefined) ??
       (isPaused ? 'a backup is being made' : undefined) ??
       (isKnown ? undefined : 'the tree is not compared with the index yet, or again');
+    const advice = held === undefined ? '' : RELEASE;
     const running = (await tasks.list(10)).find(({ kind, endedAt }) => kind === 'collect' && endedAt === undefined);
     const queued = await collection.length();
     const round = last === undefined ? undefined : (JSON.parse(last) as LastRound);
@@ -88,7 +98,7 @@ async function describeCollection(config: Config, { json = false }: Values): Pro
       return JSON.stringify({ enabled: isOn, graceMs, undoMs, refusal: waits, queued, last: round, task: running?.id });
     return [
       isOn ? 'on: every ten minutes' : 'off: collection.enabled is false; "entrepot gc run" does it all the same',
-      ...(waits === undefined ? [] : [`nothing is removed now: ${waits}`]),
+      ...(waits === undefined ? [] : [`nothing is removed now: ${waits}${advice}`]),
       ...(running === undefined ? [] : [`running now, as task ${running.id}`]),
       `${queued} digests to look at; nothing goes before it was unused for ${durationOf(graceMs)}`,
       round === undefined ? 'no round yet' : describeRound(round),
@@ -124,7 +134,7 @@ async function planCollection(config: Config, { json = false }: Values): Promise
     const held = await collection.heldBecause();
     const notes = [
       ...(isOn ? [] : ['nothing is removed: collection.enabled is false']),
-      ...(held === undefined ? [] : [`nothing is removed: ${held}; look at it, then: entrepot gc release`]),
+      ...(held === undefined ? [] : [`nothing is removed: ${held}${RELEASE}`]),
     ];
     return [`${count} ${count === 1 ? 'blob' : 'blobs'} that nothing needs, ${bytes} bytes`, ...notes].join('\n');
   });

@@ -55,9 +55,9 @@ describeService('/api/v1/gc', { env: { ENTREPOT_COLLECTION_GRACE: '2h' } }, (set
 
   it('waits for as long as an operator wants it to', async () => {
     const held = await setup.client.put('/api/v1/gc/hold', '{"reason":"we look at something"}');
-    assert.equal((held.json() as Status).refusal, 'held: we look at something');
+    assert.equal((held.json() as Status).refusal, 'held: we look at something; look at it, then: entrepot gc release');
     const again = await setup.client.put('/api/v1/gc/hold', '');
-    assert.equal((again.json() as Status).refusal, 'held: we look at something');
+    assert.equal((again.json() as Status).refusal, 'held: we look at something; look at it, then: entrepot gc release');
     assert.equal(((await setup.client.delete('/api/v1/gc/hold')).json() as Status).refusal, undefined);
   });
 

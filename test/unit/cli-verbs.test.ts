@@ -105,7 +105,10 @@ test('gc plan says what would go, hold lets it wait, release lets it go on', asy
     /^DIGEST .*\nsha256:\w{64} +17  \d{4}-.*\n1 blob that nothing needs, 17 bytes\n$/,
   );
   assert.match((await gc('plan', off)).stdout, /17 bytes\nnothing is removed: collection\.enabled is false\n$/);
-  assert.equal((await gc('hold')).stdout, 'no garbage is collected: an operator wants it so\n');
+  assert.equal(
+    (await gc('hold')).stdout,
+    'no garbage is collected: an operator wants it so; until: entrepot gc release\n',
+  );
   assert.match(
     (await gc('plan')).stdout,
     /nothing is removed: an operator wants it so; look at it, then: entrepot gc release/,
