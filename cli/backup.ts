@@ -111,9 +111,8 @@ async function listSnapshots(directory: string, { json = false }: Values): Promi
       ...[each.repositories, each.tags, each.bytes].map((count) => String(count ?? '-')),
       completeness(each),
     ]);
-    const faults = all.flatMap(({ fault }) => fault ?? []);
     print(columns([['SNAPSHOT (UTC)', 'REPOSITORIES', 'TAGS', 'BYTES', 'COMPLETE'], ...rows]));
-    if (faults.length > 0) print(faults.join('\n'));
+    complain(all.flatMap(({ fault }) => fault ?? []));
   }
   return code;
 }
