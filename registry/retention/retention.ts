@@ -59,7 +59,7 @@ export class Retention {
 
   /** Why nothing is to go at the moment, in words for an operator; undefined when it may. */
   async refusal(): Promise<string | undefined> {
-    const held = await this.#context.metadata.collection.heldBecause();
+    const held = await this.#context.metadata.holds.because();
     if (held !== undefined) return `held: ${held}`;
     return (await this.#adoption.isWholeTreeVerified()) ? undefined : 'the tree is not compared with the index yet';
   }

@@ -286,7 +286,7 @@ describe('the garbage collection', () => {
       for (const blob of ['{}', 'layer', 'nobody needs this']) {
         assert.ok((await store.context.driver.stat(blobKey(digestOfText(blob)))) !== undefined, `${reason}: ${blob}`);
       }
-      await store.metadata.collection.release();
+      await store.metadata.holds.release();
       assert.equal(typeof (await store.registry.collection.run(goOn)), 'object');
     }
   });
