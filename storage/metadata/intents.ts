@@ -4,6 +4,14 @@ import type { Database, Queries, Transaction } from './database.ts';
 import { removeManifest } from './manifests.ts';
 import type { Usage } from './usage.ts';
 
+// A doubt that says so: nothing but the deletion of a repository locks the whole of it.
+const CUT_SHORT = 'doubt deletion ';
+
+/** Whether a repository, by its `verifiedRun`, was being deleted when that was cut short: then it may be gone from the tree. */
+export function wasBeingDeleted(verifiedRun: string | undefined): boolean {
+  return verifiedRun?.startsWith(CUT_SHORT) ?? false;
+}
+
 /**
  * The rows that say what is being changed, written before the tree is touched. A row is also the lock on its object:
  * nobody else changes that object, in any process, until the row is gone or its owner is known to be dead.
@@ -126,7 +134,7 @@ export class IntentRecords {
 
   async #abandon(tx: Transaction, { repository, keys, owner }: AbandonedIntents): Promise<void> {
     // Never the same doubt twice: whoever compared under an earlier one is told by it.
-    const doubt = `doubt ${randomUUID()}`;
+    const doubt = `${keys.includes(repository) ? CUT_SHORT : 'doubt '}${randomUUID()}`;
     await tx.run('UPDATE repository SET verified_run = ? WHERE name = ?', doubt, repository);
     // What has reached the store without a link that leads to it, is found by no comparison of a repository.
     await tx.run(

@@ -261,8 +261,12 @@ describe('the garbage collection', () => {
         await mkdir(path.dirname(link), { recursive: true });
         await writeFile(link, image);
       },
-      'has layers under sha384': async (root) => {
+      'has digests under sha384': async (root) => {
         await mkdir(path.join(root, repositoryKey(ONE), '_layers/sha384/abc'), { recursive: true });
+      },
+      // What such a manifest needs is not known.
+      'has digests under sha224': async (root) => {
+        await mkdir(path.join(root, repositoryKey(ONE), '_manifests/revisions/sha224/abc'), { recursive: true });
       },
     };
     for (const [reason, damage] of Object.entries(damages)) {
