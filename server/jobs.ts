@@ -66,7 +66,11 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   runner.every(HOUR_MS, 'let old images go', () => retain(config, opened, runner, log));
   if (config.storage.driver === 'filesystem') {
     runner.every(HOUR_MS, 'empty the trash', () =>
-      removed(log, 'deleted things were taken out of the trash', purgeTrash(config.root, Date.now() - TRASH_KEPT_MS)),
+      removed(
+        log,
+        'deleted things were taken out of the trash',
+        purgeTrash(config.root, Date.now() - TRASH_KEPT_MS, () => runner.breathe()),
+      ),
     );
   }
   const scrubbing = startScrubbing(config, registry, log);
