@@ -104,8 +104,8 @@ export class IntentRecords {
    * Gives locks back whose change did not come to its end. How much of it reached the tree is unknown, so the
    * repository counts as unverified, and manifests that were never committed are forgotten.
    */
-  async abandon(intents: AbandonedIntents): Promise<void> {
-    await this.#database.write('relaxed', (tx) => this.#abandon(tx, intents));
+  async abandon(intents: AbandonedIntents, now: number): Promise<void> {
+    await this.#database.write('relaxed', (tx) => this.#abandon(tx, intents, now));
   }
 
   /**
@@ -120,11 +120,8 @@ export class IntentRecords {
     return this.#database.write('durable', async (tx) => {
       const rows = await tx.all(`SELECT key, repository, owner FROM intent WHERE ${condition}`, value);
       for (const { key, repository, owner } of rows) {
-        await this.#abandon(tx, {
-          repository: repository as RepositoryName,
-          keys: [String(key)],
-          owner: String(owner),
-        });
+        const left = { repository: repository as RepositoryName, keys: [String(key)], owner: String(owner) };
+        await this.#abandon(tx, left, now);
       }
       const held = condition.replace('owner', 'holder');
       await tx.run(`UPDATE upload SET holder = NULL, updated_at = ? WHERE ${held}`, now, value);
@@ -132,10 +129,10 @@ export class IntentRecords {
     });
   }
 
-  async #abandon(tx: Transaction, { repository, keys, owner }: AbandonedIntents): Promise<void> {
+  async #abandon(tx: Transaction, { repository, keys, owner }: AbandonedIntents, now: number): Promise<void> {
     // Never the same doubt twice: whoever compared under an earlier one is told by it.
     const doubt = `${keys.includes(repository) ? CUT_SHORT : 'doubt '}${randomUUID()}`;
-    await tx.run('UPDATE repository SET verified_run = ? WHERE name = ?', doubt, repository);
+    await this.#doubt(tx, repository, doubt, now);
     // What has reached the store without a link that leads to it, is found by no comparison of a repository.
     await tx.run(
       `INSERT INTO state (key, value) VALUES ('bytes-doubted', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
@@ -153,9 +150,22 @@ export class IntentRecords {
       for (const row of pending) await removeManifest(tx, Number(row['id']));
     }
   }
+
+  /** What was to be the first thing of a repository may have reached the tree: it has a row from then on. */
+  async #doubt(tx: Transaction, repository: RepositoryName, doubt: string, now: number): Promise<void> {
+    if (repository.length === 0) return;
+    await tx.run(
+      `INSERT INTO repository (name, created_at, verified_run) VALUES (?, ?, ?)
+       ON CONFLICT (name) DO UPDATE SET verified_run = excluded.verified_run`,
+      repository,
+      now,
+      doubt,
+    );
+  }
 }
 
 export interface AbandonedIntents {
+  /** Empty for a change of no repository. */
   readonly repository: RepositoryName;
   readonly keys: readonly string[];
   readonly owner: string;

@@ -59,14 +59,14 @@ test('the tree is compared with the index at the start, and a doubted repository
   await using directory = await temporaryDirectory();
   const layer = path.join(directory.path, V2, 'foreign', '_layers');
   await mkdir(layer, { recursive: true });
-  const { opened, start, pass } = await startWithJobs(t, directory.path);
+  const { opened, clock, start, pass } = await startWithJobs(t, directory.path);
   assert.equal(await isVerified(opened), false);
   start();
   await until('a compared tree', () => isVerified(opened));
   const { metadata, context } = opened;
   const run = async () => (await metadata.repositories.find(name('foreign')))?.verifiedRun;
   assert.equal(await run(), context.run);
-  await metadata.intents.abandon({ repository: name('foreign'), owner: context.owner, keys: [] });
+  await metadata.intents.abandon({ repository: name('foreign'), owner: context.owner, keys: [] }, clock.now);
   assert.notEqual(await run(), context.run);
   pass(10 * SECOND_MS);
   await until('a compared repository', async () => (await run()) === context.run);
