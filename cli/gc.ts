@@ -60,7 +60,9 @@ async function describeCollection(config: Config, { json = false }: Values): Pro
     const [held, run, last] = [await holds.list(), await state.get('verified-run'), await state.get('collection-last')];
     const isKnown = run !== undefined && (await collection.isWholeTreeKnown(run));
     const isPaused = await pauses.isPaused(Date.now());
+    const isReadOnly = config.readOnly || (await state.get('read-only')) === 'on';
     const waits =
+      (isReadOnly ? 'the registry is read-only' : undefined) ??
       (isPaused ? 'a backup is being made' : undefined) ??
       (isKnown ? undefined : 'the tree is not compared with the index yet, or again');
     const running = (await tasks.list(10)).find(({ kind, endedAt }) => kind === 'collect' && endedAt === undefined);

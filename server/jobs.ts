@@ -104,6 +104,8 @@ async function forgetExpired({ undo }: Registry, runner: JobRunner, log: Log): P
 
 async function collect(registry: Registry, runner: JobRunner, readOnly: ReadOnly, log: Log): Promise<void> {
   await forgetExpired(registry, runner, log);
+  // What the last round did stays to be seen.
+  if (await readOnly.get()) return;
   const end = performance.now() + COLLECT_FOR_MS;
   const pace = createPace();
   let isCutShort = false;

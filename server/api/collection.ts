@@ -13,6 +13,7 @@ export interface CollectionParts extends TasksParts {
   readonly registry: { readonly collection: Pick<Collection, 'status' | 'page' | 'hold' | 'release'> };
   readonly collectionSettings: { readonly isOn: boolean; readonly graceMs: number; readonly undoMs: number };
   readonly readBody: ReadBody;
+  readonly readOnly: { get(): Promise<boolean> };
 }
 
 const BODY_MAX_BYTES = 4096;
@@ -70,10 +71,12 @@ export function routeCollection(api: IRouter, parts: CollectionParts): void {
   });
 }
 
-async function statusReply({ registry, collectionSettings }: CollectionParts): Promise<Reply> {
+async function statusReply({ registry, collectionSettings, readOnly }: CollectionParts): Promise<Reply> {
   const { isOn, graceMs, undoMs } = collectionSettings;
-  const status = await registry.collection.status();
-  return jsonReply(200, { enabled: isOn, graceMs, undoMs, ...status, holds: status.holds.map(shownHold) });
+  const { refusal, holds, ...status } = await registry.collection.status();
+  const waits = refusal ?? ((await readOnly.get()) ? 'the registry is read-only' : undefined);
+  const report = { enabled: isOn, graceMs, undoMs, refusal: waits, holds: holds.map(shownHold) };
+  return jsonReply(200, { ...report, ...status });
 }
 
 function shownHold({ id, reason, by, since }: CollectionHold) {

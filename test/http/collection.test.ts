@@ -74,6 +74,13 @@ describeService('/api/v1/gc', { env: { ENTREPOT_COLLECTION_GRACE: '2h' } }, (set
     assert.equal(((await setup.client.delete('/api/v1/gc/hold')).json() as Status).refusal, undefined);
   });
 
+  it('says that it does nothing while the registry is read-only', async () => {
+    await setup.client.put('/api/v1/read-only', '{"readOnly":true}');
+    assert.equal(((await setup.client.get('/api/v1/gc')).json() as Status).refusal, 'the registry is read-only');
+    await setup.client.put('/api/v1/read-only', '{"readOnly":false}');
+    assert.equal(((await setup.client.get('/api/v1/gc')).json() as Status).refusal, undefined);
+  });
+
   for (const body of [
     '{',
     '{"reason":1}',

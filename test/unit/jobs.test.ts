@@ -154,12 +154,15 @@ test('garbage is collected every ten minutes, and not while an operator wants no
   const { state } = opened.metadata;
   const isKept = async () => (await opened.registry.blobs.find(name('team/app'), digest)) !== undefined;
   await createReadOnly(state, false).set(true);
+  const expiring = t.mock.method(opened.registry.undo, 'expire');
   pass(600 * SECOND_MS);
+  await until('the beginning of the collection', () => expiring.mock.callCount() > 0);
   // One at a time, in their order: this one comes behind.
   const behind = t.mock.method(opened.registry.maintenance, 'verifyDoubted');
   pass(10 * SECOND_MS);
   await until('the jobs before', () => behind.mock.callCount() > 0);
   assert.equal(await isKept(), true);
+  assert.equal(await state.get('collection-last'), undefined, 'that was no round');
   await createReadOnly(state, false).set(false);
   pass(600 * SECOND_MS);
   // To its end: the directory goes after that.
