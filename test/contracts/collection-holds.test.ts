@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { parseTag } from '../../oci/names.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
-import { blobKey } from '../../storage/layout.ts';
+import { blobKey, layerLinkKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, imageOf, manifestPush, name, openTestRegistry, pushBlob } from '../harness/registry.ts';
 
@@ -113,7 +113,11 @@ describe('a hold of the collection', () => {
       Object.assign(collection, { [step]: original });
       assert.ok(isHeld, step);
       assert.equal(typeof collected === 'string' ? -1 : collected.removed, 0, `${step}: ${JSON.stringify(collected)}`);
-      for (const digest of digests) assert.notEqual(await context.driver.stat(blobKey(digest)), undefined, step);
+      for (const digest of digests) {
+        assert.notEqual(await context.driver.stat(blobKey(digest)), undefined, step);
+        if (step === 'condemn' || digest === digestOfText(image)) continue;
+        assert.notEqual(await context.driver.stat(layerLinkKey(ONE, digest)), undefined, 'the link of it as well');
+      }
       assert.equal(await registry.collection.run(goOn), 'held: now');
       await registry.collection.release();
     }
