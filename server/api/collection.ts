@@ -63,8 +63,9 @@ export function routeCollection(api: IRouter, parts: CollectionParts): void {
     delete: replying((request) =>
       guarded(parts, request, { action: 'admin', subject: 'gc' }, async (_admission, isAbout) => {
         const id = String(request.params['id']).slice(0, ID_SHOWN_MAX);
-        isAbout(`gc: hold ${id} released`);
-        if ((await collection.release([id])).length === 0) throw isNoHold(id);
+        const [released] = await collection.release([id]);
+        if (released === undefined) throw isNoHold(id);
+        isAbout(`gc: released ${released.id}`);
         return statusReply(parts);
       }),
     ),

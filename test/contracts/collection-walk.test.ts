@@ -9,10 +9,10 @@ import { createMemoryDriver, type MemoryObjects } from '../../storage/blobs/memo
 import { digestOfReader } from '../../registry/hashing.ts';
 import { Random } from '../faults/random.ts';
 import { temporaryDirectory } from '../harness/process.ts';
-import { imageOf, name, pushBlob } from '../harness/registry.ts';
+import { digestOfText, imageOf, name, pushBlob } from '../harness/registry.ts';
 import { DAY, HOUR, indexOf, newClock, openUndo, putManifest, referrerOf, UNDO } from './undone.ts';
 
-const SEEDS = Number(process.env['ENTREPOT_TEST_WALK_SEEDS'] ?? 12);
+const SEEDS = Number(process.env['ENTREPOT_TEST_SEEDS'] ?? 5);
 const STEPS = 150;
 const NAMES = ['walk/a', 'walk/b', 'walk/c'].map(name);
 const TAGS = ['v1', 'v2'].map(parseTag);
@@ -164,10 +164,21 @@ class Walk {
     if (choice === 8 && random.chance(0.3)) return this.deleteRepository(repository);
     if (choice === 9) {
       const layer = await pushBlob(registry, repository, random.pick(LAYERS));
-      await registry.blobs.mount(random.pick(NAMES), layer, repository, EVERYTHING);
+      const other = random.pick(NAMES);
+      await registry.blobs.mount(other, layer, repository, EVERYTHING);
+      if (random.chance(0.5)) await this.deleteBlob(other, layer);
       return;
     }
     return this.restore(repository, tag);
+  }
+
+  /** Also one that a deleted manifest would need to come back. */
+  async deleteBlob(repository: RepositoryName, digest: Digest): Promise<void> {
+    try {
+      await this.store.registry.blobs.delete(repository, digest);
+    } catch (error) {
+      if (!(error instanceof RegistryError)) throw error;
+    }
   }
 
   async push(repository: RepositoryName, tag: Tag): Promise<void> {
@@ -192,8 +203,9 @@ class Walk {
   }
 
   async put(repository: RepositoryName, tag: Tag | undefined, document: Buffer): Promise<void> {
+    // Before: it may reach the tree and be refused.
+    this.documents.set(digestOfText(document), document);
     const digest = await putManifest(this.store.registry, repository, tag, document);
-    this.documents.set(digest, document);
     this.deletedAt.delete(`${repository}@${digest}`);
     if (tag !== undefined) this.moved(repository, tag, digest);
   }
