@@ -112,6 +112,22 @@ describe('filesystem tree', () => {
     assert.equal((await bytesAt(driver, `.meta/trash/${entry}/b/2`)).toString(), 'two');
   });
 
+  it('removes at once what cannot be moved to the trash, because that is on another disk', async (context) => {
+    await using directory = await temporaryDirectory();
+    const driver = await openFilesystemDriver({ root: directory.path });
+    await driver.writeAll([smallWrite('r/a/1', 'one')]);
+    context.mock.method(fs.promises, 'rename', async () => Promise.reject(systemError('EXDEV')));
+    syncBuiltinESMExports();
+    try {
+      await driver.delete([keyOf('r')]);
+    } finally {
+      context.mock.restoreAll();
+      syncBuiltinESMExports();
+    }
+    assert.equal(await driver.stat(keyOf('r/a/1')), undefined);
+    assert.deepEqual(await listTrash(directory.path), []);
+  });
+
   it('tells what lies in the trash, since when, and what it was called', async () => {
     await using directory = await temporaryDirectory();
     assert.deepEqual(await listTrash(directory.path), []);
