@@ -1,11 +1,33 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { parseTag } from '../../oci/names.ts';
+import { EVERYTHING } from '../../registry/rights.ts';
 import { repositoryPartKeys } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, name } from '../harness/registry.ts';
-import { HOUR, newClock, openUndo, pullWhole, pushImage } from './undone.ts';
+import { HOUR, newClock, openUndo, pullWhole, pushImage, UNDO } from './undone.ts';
 
 const ONE = name('team/one');
+
+describe('the history of a tag', () => {
+  it('says that something is gone from the moment on when it cannot be brought back', async () => {
+    await using directory = await temporaryDirectory();
+    await using store = await openUndo(directory.path);
+    const { registry, clock } = store;
+    const digest = await pushImage(registry, ONE, 'v1', 'layer');
+    await registry.manifests.delete(ONE, digest, EVERYTHING);
+    const state = async () => {
+      const { changes } = await registry.undo.history(ONE, parseTag('v1'), { before: undefined, limit: 1 });
+      return changes[0]?.from?.state;
+    };
+    clock.now += UNDO - 1;
+    assert.equal(await state(), 'kept');
+    clock.now += 1;
+    // The job that forgets it comes by later.
+    assert.equal(await state(), 'gone');
+    await assert.rejects(store.restore(ONE, 'v1'), { code: 'MANIFEST_UNKNOWN' });
+  });
+});
 
 describe('a repository that is deleted', () => {
   it('keeps no collection waiting when that was cut short by a crash, and can be brought back', async () => {
