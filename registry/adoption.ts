@@ -227,12 +227,9 @@ export class Adoption {
   }
 
   async #dropIfEmpty(name: RepositoryName): Promise<void> {
-    const { metadata, now } = this.#context;
+    const { metadata } = this.#context;
     await metadata.write('relaxed', async (tx) => {
-      if (await metadata.intents.isAny(tx, name)) return;
-      if (await metadata.repositories.isEmpty(tx, name)) {
-        await metadata.repositories.remove(tx, name, { now: now(), isKept: false });
-      }
+      if (!(await metadata.intents.isAny(tx, name))) await metadata.repositories.removeEmpty(tx, name);
     });
   }
 

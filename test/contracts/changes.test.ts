@@ -103,6 +103,31 @@ describe('a change that failed half-way', () => {
     });
   }
 
+  test('of a new repository leaves other uploads to it alone', async () => {
+    await using directory = await temporaryDirectory();
+    let isFailing = false;
+    const wrap = (driver: BlobDriver): BlobDriver => ({
+      ...bound(driver),
+      writeAll: async (writes, last) => {
+        if (isFailing) throw new StorageError('unavailable', 'planned');
+        await driver.writeAll(writes, last);
+      },
+    });
+    await using opened = await openTestRegistry({ root: directory.path, wrap });
+    const { maintenance, repositories, uploads } = opened.registry;
+    await maintenance.verifyTree(async () => {});
+    await pushBlob(opened.registry, other, 'one');
+    const { id } = await uploads.open(repository, 'sha256');
+    await uploads.append(repository, id, NO_CLAIM, bodyOf('tw'));
+    isFailing = true;
+    await assert.rejects(pushBlob(opened.registry, repository, 'one'), StorageError);
+    isFailing = false;
+    await maintenance.verifyDoubted(async () => {});
+    assert.deepEqual(await repositories.page('', 10, EVERYTHING), [other]);
+    const { digest } = await uploads.finish(repository, id, digestOfText('two'), NO_CLAIM, bodyOf('o'));
+    assert.equal(digest, digestOfText('two'));
+  });
+
   test('a deletion that reached the tree is believed, though it was refused', async () => {
     await using directory = await temporaryDirectory();
     let isFailing = false;
