@@ -1,7 +1,7 @@
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/errors.ts';
 import type { RepositoryName } from '../oci/names.ts';
-import { StorageError, type BlobReader, type ByteRange } from '../storage/blobs/driver.ts';
+import { StorageError, type BlobReader, type ByteRange, type ObjectReader } from '../storage/blobs/driver.ts';
 import type { BlobLookup, BlobRecord } from '../storage/metadata/blobs.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import { blobKey, layerKey, layerLinkKey, linkBytes } from '../storage/layout.ts';
@@ -123,31 +123,22 @@ export class Blobs {
    * @throws RegistryError `BLOB_UNKNOWN` when its bytes are damaged
    */
   async openWhole(name: RepositoryName, blob: KnownBlob): Promise<BlobReader> {
-    // Before it is opened: what lies there afterwards may be something else.
-    const seen = await this.#context.driver.stat(blobKey(blob.digest));
-    if (seen === undefined || !this.#reads.isWanted(blob.digest, blob, seen)) return this.open(name, blob);
-    if (blob.size <= HASHED_FIRST_MAX_BYTES) {
-      const became = await this.#reads.check(blob.digest, blob.verifiedAt);
-      if (became !== 'right') throw damageOf(name, blob, became);
-      return this.open(name, blob);
-    }
     const reader = await this.open(name, blob);
-    return this.#reads.wrap(reader, blob.digest, blob.verifiedAt, seen);
+    if (!this.#reads.isWanted(blob.digest, blob, reader.object)) return reader;
+    if (blob.size > HASHED_FIRST_MAX_BYTES) return this.#reads.wrap(reader, blob.digest, blob.verifiedAt);
+    await reader.close();
+    const became = await this.#reads.check(blob.digest, blob.verifiedAt);
+    if (became !== 'right') throw damageOf(name, blob, became);
+    return this.open(name, blob);
   }
 
   /** Opens the blob's bytes; to be closed by the caller. */
-  async open(name: RepositoryName, blob: Blob, range?: ByteRange): Promise<BlobReader> {
-    if (range !== undefined) await this.#checkSize(blob);
+  async open(name: RepositoryName, blob: Blob, range?: ByteRange): Promise<ObjectReader> {
     const reader = (await this.#context.driver.read(blobKey(blob.digest), range)) ?? (await this.#isGone(name, blob));
-    if (range !== undefined || reader.size === blob.size) return reader;
+    // A range as well is only as good as the size that it was computed from.
+    if (reader.object.size === blob.size) return reader;
     await reader.close();
-    throw this.#hasWrongSize(blob, reader.size);
-  }
-
-  /** A range is only as good as the size that it was computed from. */
-  async #checkSize(blob: Blob): Promise<void> {
-    const stat = await this.#context.driver.stat(blobKey(blob.digest));
-    if (stat !== undefined && stat.size !== blob.size) throw this.#hasWrongSize(blob, stat.size);
+    throw this.#hasWrongSize(blob, reader.object.size);
   }
 
   #hasWrongSize(blob: Blob, actual: number): StorageError {

@@ -25,9 +25,9 @@ export async function examine(
   digest: Digest,
   pace: (bytes: number) => Promise<void> = async () => {},
 ): Promise<Examined> {
-  const seen = await driver.stat(blobKey(digest));
-  const reader = seen && (await driver.read(blobKey(digest)));
-  if (seen === undefined || reader === undefined) return { state: 'missing', seen: undefined };
+  const reader = await driver.read(blobKey(digest));
+  if (reader === undefined) return { state: 'missing', seen: undefined };
+  const seen = reader.object;
   const actual = await digestOfReader(algorithmOf(digest), reader, (piece) => pace(piece.length), PIECE_BYTES);
   return actual === digest ? { state: 'right', size: seen.size } : { state: 'damaged', seen };
 }

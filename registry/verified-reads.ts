@@ -1,5 +1,5 @@
 import { algorithmOf, type Digest } from '../oci/digest.ts';
-import { StorageError, type BlobReader, type BlobStat } from '../storage/blobs/driver.ts';
+import { StorageError, type BlobReader, type BlobStat, type ObjectReader } from '../storage/blobs/driver.ts';
 import type { BlobRecord } from '../storage/metadata/blobs.ts';
 import type { Verification } from '../storage/metadata/integrity.ts';
 import type { Context } from './context.ts';
@@ -47,12 +47,11 @@ export class VerifiedReads {
     return became;
   }
 
-  /** @param seen what the store said of the file before it was opened */
-  wrap(reader: BlobReader, digest: Digest, before: number | undefined, seen: BlobStat): BlobReader {
+  wrap(reader: ObjectReader, digest: Digest, before: number | undefined): BlobReader {
     const at = this.#context.now();
     return new VerifyingReader(reader, digest, (isRight) => {
       if (isRight) this.#found.set(digest, { digest, before, at });
-      else this.#inBackground(digest, () => handleDamage(this.#context, damageOf(digest, seen)));
+      else this.#inBackground(digest, () => handleDamage(this.#context, damageOf(digest, reader.object)));
     });
   }
 

@@ -1,4 +1,4 @@
-import { StorageError, type BlobReader } from './driver.ts';
+import { StorageError, type BlobReader, type BlobStat, type ObjectReader } from './driver.ts';
 
 /** Reads what lies in memory already. */
 export class BytesReader implements BlobReader {
@@ -23,4 +23,14 @@ export class BytesReader implements BlobReader {
   }
 
   async close(): Promise<void> {}
+}
+
+/** An object, or a part of it, that lies in memory already. */
+export class ObjectBytesReader extends BytesReader implements ObjectReader {
+  readonly object: BlobStat;
+
+  constructor(object: BlobStat, bytes: Uint8Array, size?: number) {
+    super(bytes, size);
+    this.object = object;
+  }
 }

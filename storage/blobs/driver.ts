@@ -37,6 +37,12 @@ export interface BlobReader {
   close(): Promise<void>;
 }
 
+/** What `read` opened. */
+export interface ObjectReader extends BlobReader {
+  /** Of the whole object that the bytes are of, whatever lies at its key by now. */
+  readonly object: BlobStat;
+}
+
 /** A file of which some bytes are still to be read. Belongs to its reader, and is closed with it. */
 export interface ReadableFile {
   readonly descriptor: number;
@@ -105,10 +111,10 @@ export interface BlobDriver {
   /**
    * Opens what lies at `key`, whole or in part. Undefined when nothing is there.
    *
-   * @param range must lie within the object's size
+   * @param range where it goes beyond the object's end, `fill` throws `truncated`
    * @throws StorageError `unavailable`
    */
-  read(key: Key, range?: ByteRange): Promise<BlobReader | undefined>;
+  read(key: Key, range?: ByteRange): Promise<ObjectReader | undefined>;
 
   /**
    * The whole of a small object (a link, a manifest) in memory. Undefined when nothing is there.

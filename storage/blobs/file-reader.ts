@@ -1,6 +1,6 @@
 import fs from 'node:fs';
-import { BytesReader } from './bytes-reader.ts';
-import { StorageError, type BlobReader, type ByteRange, type ReadableFile } from './driver.ts';
+import { ObjectBytesReader } from './bytes-reader.ts';
+import { StorageError, type BlobStat, type ByteRange, type ObjectReader, type ReadableFile } from './driver.ts';
 import { isMissing, storageErrorAt } from './failure.ts';
 import { closeQuietly, OpenFile } from './open-file.ts';
 
@@ -15,13 +15,14 @@ const SYNCHRONOUS_MAX_BYTES = 64 * 1024;
  *
  * @throws StorageError `unavailable`
  */
-export function openReader(path: string, range?: ByteRange): BlobReader | undefined {
+export function openReader(path: string, range?: ByteRange): ObjectReader | undefined {
   const opened = openRegular(path);
   if (opened === undefined) return undefined;
+  const { descriptor, object } = opened;
   const start = range?.start ?? 0;
-  const size = range === undefined ? opened.size : range.end - start + 1;
-  if (size > SYNCHRONOUS_MAX_BYTES) return new FileReader(new OpenFile(path, opened.descriptor), start, size);
-  return new BytesReader(readAndClose(path, opened.descriptor, start, size), size);
+  const size = range === undefined ? object.size : range.end - start + 1;
+  if (size > SYNCHRONOUS_MAX_BYTES) return new FileReader(new OpenFile(path, descriptor), object, start, size);
+  return new ObjectBytesReader(object, readAndClose(path, descriptor, start, size), size);
 }
 
 /**
@@ -32,18 +33,19 @@ export function openReader(path: string, range?: ByteRange): BlobReader | undefi
 export function readWhole(path: string, maxBytes: number): Uint8Array | undefined {
   const opened = openRegular(path);
   if (opened === undefined) return undefined;
-  if (opened.size <= maxBytes) return readAndClose(path, opened.descriptor, 0, opened.size);
-  closeQuietly(opened.descriptor);
-  throw new StorageError('too-large', `${path}: ${opened.size} bytes where at most ${maxBytes} were expected`);
+  const { descriptor, object } = opened;
+  if (object.size <= maxBytes) return readAndClose(path, descriptor, 0, object.size);
+  closeQuietly(descriptor);
+  throw new StorageError('too-large', `${path}: ${object.size} bytes where at most ${maxBytes} were expected`);
 }
 
 // O_NONBLOCK: to open a pipe that lies in the tree must not wait for its other end. Regular files do not mind it.
-function openRegular(path: string): { descriptor: number; size: number } | undefined {
+function openRegular(path: string): { descriptor: number; object: BlobStat } | undefined {
   let descriptor: number | undefined;
   try {
     descriptor = fs.openSync(path, O_RDONLY | O_NONBLOCK);
     const status = fs.fstatSync(descriptor);
-    if (status.isFile()) return { descriptor, size: status.size };
+    if (status.isFile()) return { descriptor, object: { size: status.size, modifiedAt: status.mtime } };
   } catch (error) {
     if (descriptor !== undefined) closeQuietly(descriptor);
     if (isMissing(error)) return undefined;
@@ -69,14 +71,16 @@ function readAndClose(path: string, descriptor: number, start: number, size: num
   }
 }
 
-class FileReader implements BlobReader, ReadableFile {
+class FileReader implements ObjectReader, ReadableFile {
   readonly size: number;
+  readonly object: BlobStat;
   readonly #file: OpenFile;
   #position: number;
   readonly #end: number;
 
-  constructor(file: OpenFile, start: number, size: number) {
+  constructor(file: OpenFile, object: BlobStat, start: number, size: number) {
     this.#file = file;
+    this.object = object;
     this.#position = start;
     this.#end = start + size;
     this.size = size;

@@ -3,7 +3,16 @@ import fs, { type Dirent } from 'node:fs';
 import { copyFile, mkdir, readdir, rename, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import type { BlobDriver, BlobReader, BlobStat, ByteRange, Key, ListEntry, SmallWrite, StagedWrite } from './driver.ts';
+import type {
+  BlobDriver,
+  BlobStat,
+  ByteRange,
+  Key,
+  ListEntry,
+  ObjectReader,
+  SmallWrite,
+  StagedWrite,
+} from './driver.ts';
 import { syncDirectory } from './directories.ts';
 import { codeOf, isMissing, storageErrorAt } from './failure.ts';
 import { openReader, readWhole } from './file-reader.ts';
@@ -50,7 +59,7 @@ class FilesystemDriver implements BlobDriver {
     return status?.isFile() ? { size: status.size, modifiedAt: status.mtime } : undefined;
   }
 
-  async read(key: Key, range?: ByteRange): Promise<BlobReader | undefined> {
+  async read(key: Key, range?: ByteRange): Promise<ObjectReader | undefined> {
     return openReader(this.#tree.pathOf(key), range);
   }
 

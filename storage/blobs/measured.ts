@@ -1,4 +1,14 @@
-import type { BlobDriver, BlobReader, ByteRange, Key, ListEntry, SmallWrite, StagedWrite } from './driver.ts';
+import type {
+  BlobDriver,
+  BlobReader,
+  BlobStat,
+  ByteRange,
+  Key,
+  ListEntry,
+  ObjectReader,
+  SmallWrite,
+  StagedWrite,
+} from './driver.ts';
 
 /** The methods that take time, of the driver, of its readers (`fill`) and of its stages. */
 export type MeasuredOperation =
@@ -86,7 +96,7 @@ class MeasuredDriver implements BlobDriver {
 
   async read(key: Key, range?: ByteRange) {
     const reader = await this.#watch.time('read', () => this.#driver.read(key, range));
-    return reader && new MeasuredReader(reader, this.#watch);
+    return reader && new MeasuredObjectReader(reader, this.#watch);
   }
 
   readSmall(key: Key, maxBytes: number) {
@@ -148,6 +158,15 @@ class MeasuredReader implements BlobReader {
 
   close() {
     return this.#reader.close();
+  }
+}
+
+class MeasuredObjectReader extends MeasuredReader implements ObjectReader {
+  readonly object: BlobStat;
+
+  constructor(reader: ObjectReader, watch: Stopwatch) {
+    super(reader, watch);
+    this.object = reader.object;
   }
 }
 

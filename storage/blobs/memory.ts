@@ -1,4 +1,4 @@
-import { BytesReader } from './bytes-reader.ts';
+import { BytesReader, ObjectBytesReader } from './bytes-reader.ts';
 import {
   StorageError,
   type BlobDriver,
@@ -7,6 +7,7 @@ import {
   type ByteRange,
   type Key,
   type ListEntry,
+  type ObjectReader,
   type SmallWrite,
   type StagedWrite,
 } from './driver.ts';
@@ -24,6 +25,10 @@ export function createMemoryDriver(objects: MemoryObjects = new Map()): BlobDriv
   return new MemoryDriver(objects);
 }
 
+function statOf({ bytes, modifiedAt }: StoredObject): BlobStat {
+  return { size: bytes.length, modifiedAt };
+}
+
 class MemoryDriver implements BlobDriver {
   readonly #objects: MemoryObjects;
 
@@ -33,14 +38,15 @@ class MemoryDriver implements BlobDriver {
 
   async stat(key: Key): Promise<BlobStat | undefined> {
     const object = this.#objects.get(key);
-    return object && { size: object.bytes.length, modifiedAt: object.modifiedAt };
+    return object && statOf(object);
   }
 
-  async read(key: Key, range?: ByteRange): Promise<BlobReader | undefined> {
+  async read(key: Key, range?: ByteRange): Promise<ObjectReader | undefined> {
     const object = this.#objects.get(key);
     if (object === undefined) return undefined;
-    if (range === undefined) return new BytesReader(object.bytes);
-    return new BytesReader(object.bytes.subarray(range.start, range.end + 1), range.end - range.start + 1);
+    if (range === undefined) return new ObjectBytesReader(statOf(object), object.bytes);
+    const bytes = object.bytes.subarray(range.start, range.end + 1);
+    return new ObjectBytesReader(statOf(object), bytes, range.end - range.start + 1);
   }
 
   async readSmall(key: Key, maxBytes: number): Promise<Uint8Array | undefined> {

@@ -47,6 +47,18 @@ export function describeReading({ driver }: DriverUnderTest): void {
       }
     });
 
+    it('says of which object the bytes are, also when another lies there by now', async () => {
+      await driver().writeAll([{ key: keyOf('a'), bytes: randomBytes(100_000) }]);
+      const stat = await driver().stat(keyOf('a'));
+      const ranges = [undefined, { start: 5, end: 90_000 }, { start: 0, end: 0 }];
+      const readers = await Promise.all(ranges.map((range) => driver().read(keyOf('a'), range)));
+      await driver().writeAll([smallWrite('a', 'other')]);
+      for (const reader of readers) {
+        assert.deepEqual(reader?.object, stat);
+        await reader?.close();
+      }
+    });
+
     it('fails with truncated where an object ends before the range does', async () => {
       await driver().writeAll([{ key: keyOf('a'), bytes: randomBytes(100_000) }]);
       for (const range of [

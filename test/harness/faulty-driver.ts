@@ -2,9 +2,11 @@ import {
   StorageError,
   type BlobDriver,
   type BlobReader,
+  type BlobStat,
   type ByteRange,
   type Key,
   type ListEntry,
+  type ObjectReader,
   type SmallWrite,
   type StagedWrite,
   type StorageFailure,
@@ -105,7 +107,7 @@ class FaultyDriver implements BlobDriver, FaultLog {
       () => this.#driver.read(key, range),
       (lost) => lost?.close(),
     );
-    return reader && new FaultyReader(reader, this.#saboteur);
+    return reader && new FaultyObjectReader(reader, this.#saboteur);
   }
 
   readSmall(key: Key, maxBytes: number) {
@@ -172,6 +174,15 @@ class FaultyReader implements BlobReader {
 
   close() {
     return this.#reader.close();
+  }
+}
+
+class FaultyObjectReader extends FaultyReader implements ObjectReader {
+  readonly object: BlobStat;
+
+  constructor(reader: ObjectReader, saboteur: Saboteur) {
+    super(reader, saboteur);
+    this.object = reader.object;
   }
 }
 
