@@ -19,8 +19,9 @@ export async function holdCollection(config: Config, words: readonly string[]): 
   if (reason.length > REASON_MAX) throw new UsageError(`a reason has at most ${REASON_MAX} characters.`);
   // Before this process becomes the owner of the store.
   const by = nameOfOperator();
-  return withIndex(config, async ({ holds, write }) => {
-    await write('durable', (tx) => holds.add(tx, { reason, by, since: Date.now() }));
+  return withIndex(config, async (metadata) => {
+    const { holds } = metadata;
+    await metadata.write('durable', (tx) => holds.add(tx, { reason, by, since: Date.now() }));
     return describeHolds(await holds.list()).join('\n');
   });
 }

@@ -29,7 +29,7 @@ import {
 } from '../harness/registry.ts';
 
 const repository = name('team/app');
-const other = name('team/other');
+const elsewhere = name('team/elsewhere');
 const tag = parseTag('latest');
 
 async function pushImage(opened: Awaited<ReturnType<typeof openTestRegistry>>, layer: string) {
@@ -90,13 +90,13 @@ describe('a change that failed half-way', () => {
       await using opened = await openTestRegistry({ root: directory.path, wrap });
       const { maintenance, repositories, blobs } = opened.registry;
       await maintenance.verifyTree(async () => {});
-      await pushBlob(opened.registry, other, 'one');
+      await pushBlob(opened.registry, elsewhere, 'one');
       isFailing = true;
       await assert.rejects(pushBlob(opened.registry, repository, 'one'), StorageError);
       isFailing = false;
       assert.equal((await blobs.find(repository, digestOfText('one'))) !== undefined, reached);
       await maintenance.verifyDoubted(async () => {});
-      assert.deepEqual(await repositories.page('', 10, EVERYTHING), reached ? [repository, other] : [other]);
+      assert.deepEqual(await repositories.page('', 10, EVERYTHING), reached ? [repository, elsewhere] : [elsewhere]);
       if (reached) await repositories.delete(repository);
       else await assert.rejects(repositories.delete(repository), { code: 'NAME_UNKNOWN' });
       assert.equal(await opened.context.driver.stat(layerLinkKey(repository, digestOfText('one'))), undefined);
@@ -116,14 +116,14 @@ describe('a change that failed half-way', () => {
     await using opened = await openTestRegistry({ root: directory.path, wrap });
     const { maintenance, repositories, uploads } = opened.registry;
     await maintenance.verifyTree(async () => {});
-    await pushBlob(opened.registry, other, 'one');
+    await pushBlob(opened.registry, elsewhere, 'one');
     const { id } = await uploads.open(repository, 'sha256');
     await uploads.append(repository, id, NO_CLAIM, bodyOf('tw'));
     isFailing = true;
     await assert.rejects(pushBlob(opened.registry, repository, 'one'), StorageError);
     isFailing = false;
     await maintenance.verifyDoubted(async () => {});
-    assert.deepEqual(await repositories.page('', 10, EVERYTHING), [other]);
+    assert.deepEqual(await repositories.page('', 10, EVERYTHING), [elsewhere]);
     const { digest } = await uploads.finish(repository, id, digestOfText('two'), NO_CLAIM, bodyOf('o'));
     assert.equal(digest, digestOfText('two'));
   });

@@ -15,6 +15,8 @@ const START = Date.parse('2026-06-01T00:00:00Z');
 const noPause = async () => {};
 const goOn = async () => true;
 
+const found = (n: number) => ({ reason: `reason ${n}`, by: undefined, since: n });
+
 describe('a hold of the collection', () => {
   it('is not over because another one is: each is released by itself', async () => {
     await using directory = await temporaryDirectory();
@@ -70,7 +72,6 @@ describe('a hold of the collection', () => {
     await using directory = await temporaryDirectory();
     await using store = await openTestRegistry({ root: directory.path });
     const { holds } = store.metadata;
-    const found = (n: number) => ({ reason: `reason ${n}`, by: undefined, since: n });
     for (let n = 0; n < 300; n++) await store.metadata.write('relaxed', (tx) => holds.add(tx, found(n)));
     const listed = await holds.list();
     assert.equal(listed.length, 101);
