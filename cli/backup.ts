@@ -1,5 +1,3 @@
-import { statSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import { BackupDirectory, timeOf } from '../registry/backup/backup-directory.ts';
@@ -10,8 +8,9 @@ import { actAsOwner } from './act-as-owner.ts';
 import { columns } from './columns.ts';
 import { faultLines } from './backup-faults.ts';
 import { lockBackup } from './backup-lock.ts';
+import { findStore } from './find-store.ts';
 import { interruptible, shownAs, WARNINGS } from './interruptible.ts';
-import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
+import { CommandFault, complain, print, refuseMore, UsageError, type Values } from './usage.ts';
 
 const KEEP = 7;
 const KEEP_MOST = 10_000;
@@ -44,8 +43,7 @@ export async function backupCommand(
 async function backUp(config: Config, directory: string, values: Values): Promise<number> {
   const keep = keepOf(values.keep);
   if (config.storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
-  if (!isStore(config.root)) throw new CommandFault(`no registry is in ${config.root} yet: name its --root`);
-  actAsOwner(config.root);
+  findStore(config.root);
   const begun = performance.now();
   const report = await interruptible('backing up', (signal, progress) =>
     withBackupSource(config, { signal, waiting: (waiting) => progress.show({ waiting }) }, async (source) => {
@@ -67,7 +65,11 @@ async function backUp(config: Config, directory: string, values: Values): Promis
   );
   const seconds = (performance.now() - begun) / 1000;
   if (values.json === true) print(JSON.stringify({ ...report, seconds }));
-  else print(inWords(report, seconds));
+  else {
+    print(inWords(report, seconds));
+    const doubted = 'in doubt, copied as the index has it; the log of the server says why';
+    complain([...faultLines('the store', report), ...report.doubted.map((name) => `${name}: ${doubted}`)]);
+  }
   return report.faults.length + report.incomplete.length + report.doubted.length === 0 ? 0 : 1;
 }
 
@@ -75,11 +77,6 @@ function keepOf(text: string | undefined): number {
   const keep = text === undefined ? KEEP : Number(text);
   if (Number.isInteger(keep) && keep >= 1 && keep <= KEEP_MOST) return keep;
   throw new UsageError(`--keep takes how many snapshots are kept, 1 to ${KEEP_MOST}, not "${text}".`);
-}
-
-function isStore(root: string): boolean {
-  const isThere = (...names: string[]) => statSync(path.join(root, ...names), { throwIfNoEntry: false }) !== undefined;
-  return isThere('docker') || isThere('.meta', 'index.db');
 }
 
 function inWords(report: BackupReport, seconds: number): string {
@@ -94,8 +91,6 @@ function inWords(report: BackupReport, seconds: number): string {
     `snapshot ${snapshot}: ${repositories} repositories, ${tags} tags, ${blobs} blobs, ${bytes} bytes`,
     `copied ${copiedBlobs} blobs, ${copiedBytes} bytes, in ${seconds.toFixed(1)} s`,
     ...forgotten,
-    ...faultLines('the store', report),
-    ...report.doubted.map((name) => `${name}: in doubt, copied as the index has it; the log of the server says why`),
   ].join('\n');
 }
 

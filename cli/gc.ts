@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import type { LastRound } from '../registry/collection.ts';
+import { refuseBackup } from '../server/root-marks.ts';
 import type { Garbage } from '../storage/metadata/collection.ts';
 import { durationOf, minuteOf } from './columns.ts';
 import { describeHolds, holdCollection, releaseCollection, shownHold } from './gc-holds.ts';
@@ -24,6 +25,7 @@ export async function gcCommand(
   if (known === undefined) throw new UsageError(`gc has these verbs: ${VERBS.join(', ')}.`);
   if (!TAKING_MORE.has(known)) refuseMore(`gc ${known}`, rest);
   const config = await readConfig(input, { allowExposed: true });
+  if (config.storage.driver !== 'memory') refuseBackup(config.root);
   if (known === 'undo') return print(await recoverBlobs(config, rest, values));
   if (known === 'status') return print(await describeCollection(config, values));
   if (known === 'plan') return print(await planCollection(config, values));
@@ -36,10 +38,11 @@ async function runCollection(config: Config, { json = false }: Values): Promise<
   const outcome = await runTaskOf(config, 'collect', {}, createProgress('collecting'));
   if (json) return JSON.stringify(outcome);
   const { removed, bytes, unlinked, failed } = outcome;
-  const failures = failed === 0 ? [] : [`${String(failed)} could not be removed: the log says why`];
-  return [`${String(removed)} blobs removed, ${String(bytes)} bytes; ${String(unlinked)} links`, ...failures].join(
-    '\n',
-  );
+  return [
+    `${String(removed)} blobs removed, ${String(bytes)} bytes; ${String(unlinked)} links`,
+    ...(removed === 0 ? [] : ['their bytes lie in .meta/trash for a day: "entrepot gc undo" brings them back']),
+    ...(failed === 0 ? [] : [`${String(failed)} could not be removed: the log says why`]),
+  ].join('\n');
 }
 
 /** Blobs out of the trash, all or those named. */

@@ -5,7 +5,7 @@ import { actAsOwner } from './act-as-owner.ts';
 import { faultLines } from './backup-faults.ts';
 import { lockIfWritable } from './backup-lock.ts';
 import { interruptible, shownAs, WARNINGS } from './interruptible.ts';
-import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
+import { CommandFault, complain, print, refuseMore, UsageError, type Values } from './usage.ts';
 
 /** `entrepot restore`. */
 export async function restoreCommand(
@@ -33,10 +33,10 @@ export async function restoreCommand(
     const lines = [
       `restored ${snapshot}: ${repositories} repositories, ${tags} tags; copied ${copiedBlobs} blobs, ${copiedBytes} bytes, ` +
         `in ${seconds.toFixed(1)} s`,
-      ...faultLines('the backup', report),
       `now: entrepot serve --root ${config.root}`,
     ];
     print(lines.join('\n'));
+    complain(faultLines('the backup', report));
   }
   return isWhole ? 0 : 1;
 }

@@ -61,7 +61,9 @@ async function showHistory(config: Config, { repository, tag }: About, { json = 
     }
     const shown = tag === undefined ? repository : `${repository}:${tag}`;
     if (changes.length === 0)
-      throw new CommandFault(`nothing is known of ${shown}: it never was here, or too long ago`);
+      throw new CommandFault(
+        `nothing is known of ${shown}: it never was here, or too long ago, or the index was made anew since`,
+      );
     const heads = ['TIME (UTC)', 'TAG', 'FROM', 'TO', 'WHY', 'WHAT IT WAS BEFORE'];
     const notes = next === undefined ? [] : [`only the newest ${SHOWN} changes`];
     return [columns([heads, ...changes.map(rowOf)]), ...notes].join('\n');

@@ -1,6 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { withStoreAlone } from '../server/offline.ts';
 import { RootIsTaken } from '../server/root-lock.ts';
@@ -8,8 +6,8 @@ import { taskList } from '../server/task-list.ts';
 import { runTask, type TaskReport } from '../server/tasks.ts';
 import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
 import type { TaskRecord } from '../storage/metadata/tasks.ts';
-import { actAsOwner } from './act-as-owner.ts';
 import { inspectLock } from './doctor/lock.ts';
+import { findStore } from './find-store.ts';
 import type { Progress } from './progress.ts';
 
 /** What was asked for was not done; the message says why. */
@@ -35,11 +33,7 @@ export async function runTaskOf(
   progress: Progress,
 ): Promise<TaskReport> {
   if (config.storage.driver === 'memory') throw new TaskFailed('a registry in memory is gone with its process');
-  const file = path.join(config.root, '.meta', 'index.db');
-  if (!existsSync(path.join(config.root, 'docker')) && !existsSync(file)) {
-    throw new TaskFailed(`no registry is in ${config.root} yet: name its --root`);
-  }
-  actAsOwner(config.root);
+  const file = findStore(config.root);
   try {
     return await runHere(config, kind, argument, progress);
   } catch (error) {

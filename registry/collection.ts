@@ -108,10 +108,13 @@ export class Collection {
   async refusal(): Promise<Refusal | undefined> {
     const { metadata, run, now } = this.#context;
     const held = await metadata.holds.because();
-    if (held !== undefined) return `held: ${held}`;
-    if (await metadata.pauses.isPaused(now())) return 'a backup is being made';
-    if (!(await this.#adoption.isWholeTreeVerified())) return 'the tree is not compared with the index yet';
-    return (await metadata.collection.isWholeTreeKnown(run)) ? undefined : 'repositories are in doubt';
+    if (held !== undefined) return `held: ${held}; look at it, then: entrepot gc release`;
+    if (await metadata.pauses.isPaused(now())) return 'a backup is being made: it goes on by itself after that';
+    if (!(await this.#adoption.isWholeTreeVerified()))
+      return 'the tree is not compared with the index yet: it goes on by itself after that';
+    return (await metadata.collection.isWholeTreeKnown(run))
+      ? undefined
+      : 'repositories are in doubt: the log says which, and why';
   }
 
   /**

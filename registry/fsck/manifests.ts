@@ -41,7 +41,7 @@ async function withoutBytes(
   const isKept = (await rightBytes(context, digest)) !== undefined;
   if (!isThere && row === undefined && !isKept) return { kind: 'manifest-lost', isFinal: true };
   const fixBytes = async () => {
-    const became = await suspect(context, digest, `it is no manifest of ${name} any more`);
+    const became = await suspect(context, digest, `the manifest of ${name} is damaged or gone`);
     return became === 'repaired' || became === 'quarantined';
   };
   const detail = isKept ? 'the index has its bytes' : 'the index does not have its bytes either';

@@ -60,7 +60,7 @@ describe('a hold of the collection', () => {
       before.holds.map(({ by }) => by),
       ['alice', 'bob'],
     );
-    assert.equal(before.refusal, 'held: a move');
+    assert.match(before.refusal ?? '', /^held: a move; look at it/);
     await collection.release(before.holds.map(({ id }) => id));
     await collection.hold('a move', 'alice');
     // Who still has the old list in front of them releases nothing by it.
@@ -119,7 +119,7 @@ describe('a hold of the collection', () => {
         if (step === 'condemn' || digest === digestOfText(image)) continue;
         assert.notEqual(await context.driver.stat(layerLinkKey(ONE, digest)), undefined, 'the link of it as well');
       }
-      assert.equal(await registry.collection.run(goOn), 'held: now');
+      assert.match(String(await registry.collection.run(goOn)), /^held: now; /);
       await registry.collection.release();
     }
     const collected = await registry.collection.run(goOn);

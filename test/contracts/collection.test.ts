@@ -129,12 +129,12 @@ describe('the garbage collection', () => {
     await using first = await open(directory.path);
     const digest = await first.push(ONE, 'nobody needs this');
     await using store = await openTestRegistry({ root: directory.path, now: () => first.clock.now + 2 * HOUR });
-    assert.equal(await store.registry.collection.run(goOn), 'the tree is not compared with the index yet');
+    assert.match(refusalIn(await store.registry.collection.run(goOn)), /^the tree is not compared with the index yet/);
     await store.registry.maintenance.verifyTree(noPause);
     await store.context.metadata.write('relaxed', async (tx) => {
       await tx.run(`UPDATE repository SET verified_run = 'doubt'`);
     });
-    assert.equal(await store.registry.collection.run(goOn), 'repositories are in doubt');
+    assert.match(refusalIn(await store.registry.collection.run(goOn)), /^repositories are in doubt/);
     assert.ok(await first.isStored(digest));
     await store.registry.maintenance.verifyDoubted(noPause);
     const collected = await store.registry.collection.run(goOn);
@@ -286,7 +286,7 @@ describe('the garbage collection', () => {
       await using store = await openTestRegistry({ root: directory.path, now: () => clock.now + 3 * HOUR });
       await store.registry.maintenance.verifyTree(noPause);
       const refused = await store.registry.collection.run(goOn);
-      assert.match(typeof refused === 'string' ? refused : 'ran', new RegExp(`^held: .*${reason}`));
+      assert.match(refusalIn(refused), new RegExp(`^held: .*${reason}`));
       for (const blob of ['{}', 'layer', 'nobody needs this']) {
         assert.ok((await store.context.driver.stat(blobKey(digestOfText(blob)))) !== undefined, `${reason}: ${blob}`);
       }
@@ -333,3 +333,7 @@ describe('the garbage collection', () => {
     assert.equal((await store.collect()).removed, 150 - (typeof some === 'object' ? some.removed : 0));
   });
 });
+
+function refusalIn(outcome: object | string): string {
+  return typeof outcome === 'string' ? outcome : 'it ran';
+}

@@ -324,7 +324,7 @@ describe('retention and what happens at the same time', () => {
     await using store = await openStore(CI);
     for (const tag of ['ci-1', 'ci-2']) await push(store, tag);
     await store.registry.collection.hold('we look at something', 'alice');
-    assert.equal(await store.registry.retention.refusal(), 'held: we look at something');
+    assert.match(String(await store.registry.retention.refusal()), /^held: we look at something; /);
     await retain(store);
     assert.deepEqual(await tagsOf(store), ['ci-1', 'ci-2']);
   });

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseTag } from '../../oci/names.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
 import { repositoryPartKeys } from '../../storage/layout.ts';
+import { handlingKey } from '../../storage/metadata/integrity.ts';
 import { temporaryDirectory } from '../harness/process.ts';
-import { digestOfText, name } from '../harness/registry.ts';
-import { HOUR, newClock, openUndo, pullWhole, pushImage, UNDO } from './undone.ts';
+import { digestOfText, imageOf, name } from '../harness/registry.ts';
+import { HOUR, indexOf, newClock, openUndo, pullWhole, pushImage, putManifest, UNDO } from './undone.ts';
 
 const ONE = name('team/one');
 
@@ -26,6 +28,30 @@ describe('the history of a tag', () => {
     // The job that forgets it comes by later.
     assert.equal(await state(), 'gone');
     await assert.rejects(store.restore(ONE, 'v1'), { code: 'MANIFEST_UNKNOWN' });
+  });
+});
+
+describe('a restoration', () => {
+  it('waits while bytes that it relies on are being set aside', async () => {
+    await using directory = await temporaryDirectory();
+    await using store = await openUndo(directory.path);
+    const { registry, metadata } = store;
+    const image = imageOf('{}', 'layer');
+    await pushImage(registry, ONE, undefined, 'layer');
+    const index = await putManifest(registry, ONE, 'v1', indexOf(image));
+    for (const digest of [index, digestOfText(image), digestOfText('layer')]) {
+      await registry.repositories.delete(ONE);
+      const lock = { keys: [handlingKey(digest)], repository: name('team/unused'), owner: 'somebody' };
+      const now = store.clock.now;
+      await metadata.write('relaxed', (tx) => metadata.intents.acquire(tx, { ...lock, now }));
+      let isOver = false;
+      const restored = store.restore(ONE, 'v1').finally(() => (isOver = true));
+      await delay(100);
+      assert.equal(isOver, false, digest);
+      await metadata.write('relaxed', (tx) => metadata.intents.release(tx, lock.keys, lock.owner));
+      await restored;
+      assert.equal(await pullWhole(registry, ONE, 'v1'), 4);
+    }
   });
 });
 

@@ -56,10 +56,10 @@ describeService('/api/v1/gc', { env: { ENTREPOT_COLLECTION_GRACE: '2h' } }, (set
 
   it('waits for as long as an operator wants it to', async () => {
     const held = await setup.client.put('/api/v1/gc/hold', '{"reason":"we look at something"}');
-    assert.equal((held.json() as Status).refusal, 'held: we look at something');
+    assert.equal((held.json() as Status).refusal, 'held: we look at something; look at it, then: entrepot gc release');
     const again = await setup.client.put('/api/v1/gc/hold', '');
     const { refusal, holds } = again.json() as Status;
-    assert.equal(refusal, 'held: we look at something; an operator wants it so');
+    assert.equal(refusal, 'held: we look at something; an operator wants it so; look at it, then: entrepot gc release');
     assert.deepEqual(
       holds.map(({ reason, by }) => [reason, by]),
       [
@@ -68,7 +68,10 @@ describeService('/api/v1/gc', { env: { ENTREPOT_COLLECTION_GRACE: '2h' } }, (set
       ],
     );
     const one = await setup.client.delete(`/api/v1/gc/hold/${holds[0]?.id}`);
-    assert.equal((one.json() as Status).refusal, 'held: an operator wants it so');
+    assert.equal(
+      (one.json() as Status).refusal,
+      'held: an operator wants it so; look at it, then: entrepot gc release',
+    );
     const gone = await setup.client.delete(`/api/v1/gc/hold/${holds[0]?.id}`);
     assertRefused(gone, 404, 'NAME_UNKNOWN', /there is no such hold/);
     assert.equal(((await setup.client.delete('/api/v1/gc/hold')).json() as Status).refusal, undefined);

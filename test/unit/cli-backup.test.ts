@@ -80,12 +80,27 @@ test('verify names what is wrong with the copy, and ends with 1', async () => {
   assert.equal(code, 1);
   assert.match(
     text,
-    /^team\/app, blob sha256:\w+ answered (?:404|503)\n.*: 1 faults\nwhat is wrong with a blob of the copy: remove its/,
+    /: 1 faults\nteam\/app, blob sha256:\w+ answered (?:404|503)\nwhat is wrong with a blob of the copy: remove its/,
   );
   // And a restore leaves the image out rather than making a wrong one.
   const [restored, told] = await p.run('restore', p.at('copy'), '--root', p.at('new'));
   assert.equal(restored, 1);
-  assert.match(told, /\nsha256:\w+ is corrupt in the backup\nleft out: team\/app:v1, which needs sha256:\w+\nnow: /);
+  assert.match(
+    told,
+    /\nnow: .*\nsha256:\w+ is corrupt in the backup\nleft out: team\/app:v1, which needs sha256:\w+\n$/,
+  );
+});
+
+test('what is damaged in the store is told to who throws the result away', async () => {
+  await using p = await place();
+  await pushImage(p.at('root'), 'v1');
+  await writeFile(p.at('root', blobKey(digestOfText('layer v1'))), 'lAyer v1');
+  const made = await runEntrepot(['backup', p.at('copy'), '--root', p.at('root')]);
+  const leftOut = /^sha256:\w+ is corrupt in the store\nleft out: team\/app:v1, which needs sha256:\w+\n$/;
+  assert.deepEqual([made.code, leftOut.test(made.stderr)], [1, true], made.stderr);
+  const verified = await runEntrepot(['backup', 'verify', p.at('copy')]);
+  const notWhole = /^team\/app:v1@sha256:\w+ was not whole in the store: sha256:\w+\nwhat was not whole .*\n$/;
+  assert.deepEqual([verified.code, notWhole.test(verified.stderr)], [1, true], verified.stderr);
 });
 
 test('mistakes are answered with what to do', async () => {
