@@ -119,7 +119,7 @@ describe('a hold of the collection', () => {
         if (step === 'condemn' || digest === digestOfText(image)) continue;
         assert.notEqual(await context.driver.stat(layerLinkKey(ONE, digest)), undefined, 'the link of it as well');
       }
-      assert.match(String(await registry.collection.run(goOn)), /^held: now; /);
+      assert.match(JSON.stringify(await registry.collection.run(goOn)), /^"held: now; /);
       await registry.collection.release();
     }
     const collected = await registry.collection.run(goOn);

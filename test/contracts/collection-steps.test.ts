@@ -186,7 +186,7 @@ describe('a round of the collection', () => {
       return true;
     });
     assert.deepEqual([collected.removed, collected.unlinked], [0, 0]);
-    assert.match(String(await registry.collection.run(goOn)), /^a backup is being made/);
+    assert.match(JSON.stringify(await registry.collection.run(goOn)), /^"a backup is being made/);
     for (const blob of blobs) assert.ok(await store.isStored(blob));
     clock.now += HOUR + 1;
     assert.equal((await store.collect()).removed, 4);
