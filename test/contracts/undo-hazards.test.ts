@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Digest } from '../../oci/digest.ts';
 import { parseTag } from '../../oci/names.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
 import { repositoryPartKeys } from '../../storage/layout.ts';
@@ -32,6 +33,26 @@ describe('the history of a tag', () => {
 });
 
 describe('a restoration', () => {
+  it('that did not name what the tag is to be takes what it was before its last change, whatever comes in between', async () => {
+    await using directory = await temporaryDirectory();
+    await using store = await openUndo(directory.path);
+    const { registry, metadata } = store;
+    const first = await pushImage(registry, ONE, 'v1', 'first');
+    const second = await pushImage(registry, ONE, 'v1', 'second');
+    const { tagHistory } = metadata;
+    const last = tagHistory.last.bind(tagHistory);
+    let third: Digest | undefined;
+    tagHistory.last = async (...args) => {
+      const found = await last(...args);
+      if (third !== undefined) return found;
+      assert.equal(found?.from, first);
+      third = digestOfText(imageOf('{}', 'third'));
+      await pushImage(registry, ONE, 'v1', 'third');
+      return found;
+    };
+    assert.equal((await store.restore(ONE, 'v1')).digest, second);
+  });
+
   it('waits while bytes that it relies on are being set aside', async () => {
     await using directory = await temporaryDirectory();
     await using store = await openUndo(directory.path);
@@ -98,5 +119,20 @@ describe('a repository that is deleted', () => {
     assert.deepEqual(await tags(), ['v1', 'v2']);
     await store.restore(ONE, 'v1');
     assert.deepEqual(await tags(), ['v2']);
+  });
+
+  it('keeps what one of its indexes lists as long as the index, also what was deleted long before', async () => {
+    await using directory = await temporaryDirectory();
+    await using store = await openUndo(directory.path);
+    const { registry, clock } = store;
+    const child = await pushImage(registry, ONE, undefined, 'layer');
+    await putManifest(registry, ONE, 'v1', indexOf(imageOf('{}', 'layer')));
+    await registry.manifests.delete(ONE, child, EVERYTHING);
+    clock.now += UNDO - HOUR;
+    await registry.repositories.delete(ONE);
+    clock.now += 2 * HOUR;
+    await store.collect();
+    await store.restore(ONE, 'v1');
+    assert.equal(await pullWhole(registry, ONE, 'v1'), 4);
   });
 });
