@@ -6,6 +6,7 @@ import { taskList } from '../server/task-list.ts';
 import { runTask, type TaskReport } from '../server/tasks.ts';
 import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
 import type { TaskRecord } from '../storage/metadata/tasks.ts';
+import { inspectLock } from './doctor/lock.ts';
 import { findStore } from './find-store.ts';
 import type { Progress } from './progress.ts';
 
@@ -16,6 +17,8 @@ export class TaskFailed extends Error {
 
 const ASK_EVERY_MS = 100;
 const TAKEN_UP_WITHIN_MS = 20_000;
+// Of the times that the task is looked at.
+const LOCK_ASKED_EVERY = 20;
 
 /**
  * Lets the server that runs on the root do a task, or does it here where none does. Ctrl-C ends it either way.
@@ -40,7 +43,7 @@ export async function runTaskOf(
   }
   const metadata = await openSqliteMetadata(file);
   try {
-    return await runThere(metadata, kind, argument, progress);
+    return await runThere(config.root, metadata, { kind, argument }, progress);
   } finally {
     progress.end();
     await metadata.close();
@@ -71,9 +74,9 @@ async function runHere(config: Config, kind: string, argument: TaskReport, progr
 }
 
 async function runThere(
+  root: string,
   { tasks }: Metadata,
-  kind: string,
-  argument: TaskReport,
+  { kind, argument }: { readonly kind: string; readonly argument: TaskReport },
   progress: Progress,
 ): Promise<TaskReport> {
   const id = await tasks.request(kind, JSON.stringify(argument), Date.now());
@@ -81,10 +84,14 @@ async function runThere(
   process.once('SIGINT', cancel);
   try {
     const deadline = performance.now() + TAKEN_UP_WITHIN_MS;
-    for (;;) {
+    for (let asked = 0; ; asked += 1) {
+      // Before the task: a server may end it and then itself.
+      const isServed = asked % LOCK_ASKED_EVERY !== 0 || (await inspectLock(root)).isHeld;
       const task = await tasks.find(id);
       if (task === undefined) throw new TaskFailed('the task is gone from the index: was that deleted?');
       if (task.endedAt !== undefined) return outcomeOf(task);
+      if (task.startedAt !== undefined && !isServed)
+        throw new TaskFailed('the server ended before it was done: ask again');
       if (task.startedAt === undefined && performance.now() > deadline) await isWaiting({ tasks }, task);
       if (task.progress !== undefined) progress.show(JSON.parse(task.progress) as TaskReport);
       await delay(ASK_EVERY_MS);

@@ -68,7 +68,11 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   runner.every(HOUR_MS, 'let old images go', () => retain(config, opened, runner, log));
   if (config.storage.driver === 'filesystem') {
     runner.every(HOUR_MS, 'empty the trash', () =>
-      removed(log, 'deleted things were taken out of the trash', purgeTrash(config.root, Date.now() - TRASH_KEPT_MS)),
+      removed(
+        log,
+        'deleted things were taken out of the trash',
+        purgeTrash(config.root, Date.now() - TRASH_KEPT_MS, () => runner.breathe()),
+      ),
     );
   }
   const scrubbing = startScrubbing(config, registry, log);
@@ -114,6 +118,8 @@ async function forgetExpired({ undo }: Registry, runner: JobRunner, log: Log): P
 
 async function collect(registry: Registry, runner: JobRunner, readOnly: ReadOnly, log: Log): Promise<void> {
   await forgetExpired(registry, runner, log);
+  // What the last round did stays to be seen.
+  if (await readOnly.get()) return;
   const end = performance.now() + COLLECT_FOR_MS;
   const pace = createPace();
   let isCutShort = false;

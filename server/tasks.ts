@@ -38,6 +38,8 @@ export class TaskRunner {
   readonly #tasks: Readonly<Record<string, Task>>;
   readonly #log: Log;
   readonly #timer: NodeJS.Timeout;
+  /** How tasks ended, until the index is told: whoever asked for them waits for it. */
+  readonly #unsettled = new Map<number, Ended['result']>();
   #running: Promise<void> | undefined;
   #isStopped = false;
 
@@ -58,13 +60,14 @@ export class TaskRunner {
 
   async #runAll(): Promise<void> {
     try {
+      await this.#settle();
       while (!this.#isStopped) {
         const task = await this.#metadata.tasks.begin(Date.now());
         if (task === undefined) return;
         await this.#run(task);
       }
     } catch (error) {
-      this.#log.warn('tasks could not be looked for, it will be tried again', { err: error });
+      this.#log.warn('tasks could not be looked for or ended, it will be tried again', { err: error });
     }
   }
 
@@ -78,7 +81,15 @@ export class TaskRunner {
     });
     if (end.fault !== undefined) this.#log.warn('a task failed', { task: id, kind, err: end.fault });
     else this.#log.info('a task ended', { task: id, kind });
-    await tasks.end(id, end.result, Date.now());
+    this.#unsettled.set(id, end.result);
+    await this.#settle();
+  }
+
+  async #settle(): Promise<void> {
+    for (const [id, result] of this.#unsettled) {
+      await this.#metadata.tasks.end(id, result, Date.now());
+      this.#unsettled.delete(id);
+    }
   }
 }
 

@@ -111,6 +111,14 @@ export class RepositoryRecords {
     await tx.run('DELETE FROM repository WHERE id = ?', id);
   }
 
+  /** Removes the row of a repository that has nothing. Upload sessions to it go on: they may be the first that it gets. */
+  async removeEmpty(tx: Transaction, name: RepositoryName): Promise<void> {
+    const id = await this.id(tx, name);
+    if (id === undefined || !(await this.isEmpty(tx, name))) return;
+    await forgetUsage(tx, id);
+    await tx.run('DELETE FROM repository WHERE id = ?', id);
+  }
+
   /** What the repository uses, as it is counted with each change. */
   async usage(name: RepositoryName, queries: Queries = this.#database): Promise<Usage> {
     const row = await queries.get('SELECT bytes, tag_count FROM repository WHERE name = ?', name);

@@ -60,14 +60,14 @@ test('the tree is compared with the index at the start, and a doubted repository
   await using directory = await temporaryDirectory();
   const layer = path.join(directory.path, V2, 'foreign', '_layers');
   await mkdir(layer, { recursive: true });
-  const { opened, start, pass } = await startWithJobs(t, directory.path);
+  const { opened, clock, start, pass } = await startWithJobs(t, directory.path);
   assert.equal(await isVerified(opened), false);
   start();
   await until('a compared tree', () => isVerified(opened));
   const { metadata, context } = opened;
   const run = async () => (await metadata.repositories.find(name('foreign')))?.verifiedRun;
   assert.equal(await run(), context.run);
-  await metadata.intents.abandon({ repository: name('foreign'), owner: context.owner, keys: [] });
+  await metadata.intents.abandon({ repository: name('foreign'), owner: context.owner, keys: [] }, clock.now);
   assert.notEqual(await run(), context.run);
   pass(10 * SECOND_MS);
   await until('a compared repository', async () => (await run()) === context.run);
@@ -176,12 +176,15 @@ test('garbage is collected every ten minutes, and not while an operator wants no
   const { state } = opened.metadata;
   const isKept = async () => (await opened.registry.blobs.find(name('team/app'), digest)) !== undefined;
   await createReadOnly(state, false).set(true);
+  const expiring = t.mock.method(opened.registry.undo, 'expire');
   pass(600 * SECOND_MS);
+  await until('the beginning of the collection', () => expiring.mock.callCount() > 0);
   // One at a time, in their order: this one comes behind.
   const behind = t.mock.method(opened.registry.maintenance, 'verifyDoubted');
   pass(10 * SECOND_MS);
   await until('the jobs before', () => behind.mock.callCount() > 0);
   assert.equal(await isKept(), true);
+  assert.equal(await state.get('collection-last'), undefined, 'that was no round');
   await createReadOnly(state, false).set(false);
   pass(600 * SECOND_MS);
   // To its end: the directory goes after that.
