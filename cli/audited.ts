@@ -1,24 +1,8 @@
-import { userInfo } from 'node:os';
 import { isStream } from '../config/access-words.ts';
 import type { Config } from '../config/config.ts';
 import { auditCommand } from '../server/auth/command-audit.ts';
 import { actAsOwner } from './act-as-owner.ts';
-
-/** The account of the system that runs this process, and for whom it does. Asked before it acts as the owner of a root. */
-export function operatorName(): string {
-  const name = accountName();
-  const { SUDO_USER: asker } = process.env;
-  return name === 'root' && asker !== undefined && asker !== name ? `${asker} as root` : name;
-}
-
-function accountName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // In a container of any uid.
-    return `uid ${process.getuid?.() ?? 'unknown'}`;
-  }
-}
+import { operatorName } from './operator-name.ts';
 
 /** What is about to be done, as the audit calls it. */
 export interface Audited {

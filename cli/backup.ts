@@ -1,9 +1,11 @@
 import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import { BackupDirectory, timeOf } from '../registry/backup/backup-directory.ts';
+import { BackupFault } from '../registry/backup/backup-fault.ts';
 import { makeBackup, type BackupReport } from '../registry/backup/backup.ts';
 import { endOf } from '../registry/backup/snapshot-file.ts';
 import { copyCompanions, withBackupSource } from '../server/backup-source.ts';
+import type { SnapshotTotals } from '../storage/metadata/snapshot.ts';
 import { actAsOwner } from './act-as-owner.ts';
 import { columns } from './columns.ts';
 import { faultLines } from './backup-faults.ts';
@@ -94,23 +96,49 @@ function inWords(report: BackupReport, seconds: number): string {
   ].join('\n');
 }
 
+/** @returns the exit code: 1 when one of them cannot be restored */
 async function listSnapshots(directory: string, { json = false }: Values): Promise<number> {
   actAsOwner(directory);
   const backup = await BackupDirectory.open(directory);
-  const all = [];
-  for (const snapshot of await backup.snapshots()) {
-    const { repositories, tags, bytes, incomplete } = await endOf(backup.listOf(snapshot));
-    const takenAt = new Date(timeOf(snapshot)).toISOString();
-    all.push({ snapshot, takenAt, repositories, tags, bytes, incomplete: incomplete.length });
+  const all: Listed[] = [];
+  for (const snapshot of await backup.snapshots()) all.push(await listed(backup, snapshot));
+  const code = all.some(({ fault }) => fault !== undefined) ? 1 : 0;
+  if (json) print(JSON.stringify(all));
+  else if (all.length === 0) print('no snapshot yet');
+  else {
+    const rows = all.map((each) => [
+      each.snapshot,
+      ...[each.repositories, each.tags, each.bytes].map((count) => String(count ?? '-')),
+      completeness(each),
+    ]);
+    print(columns([['SNAPSHOT (UTC)', 'REPOSITORIES', 'TAGS', 'BYTES', 'COMPLETE'], ...rows]));
+    complain(all.flatMap(({ fault }) => fault ?? []));
   }
-  if (json) return print(JSON.stringify(all));
-  if (all.length === 0) return print('no snapshot yet');
-  const rows = all.map(({ snapshot, repositories, tags, bytes, incomplete }) => [
-    snapshot,
-    String(repositories),
-    String(tags),
-    String(bytes),
-    incomplete === 0 ? 'yes' : `no, without ${incomplete} images`,
-  ]);
-  return print(columns([['SNAPSHOT (UTC)', 'REPOSITORIES', 'TAGS', 'BYTES', 'COMPLETE'], ...rows]));
+  return code;
+}
+
+/** One of a list: with what it holds, or what is wrong with it. */
+interface Listed extends Partial<Pick<SnapshotTotals, 'repositories' | 'tags' | 'bytes'>> {
+  readonly snapshot: string;
+  readonly takenAt: string;
+  /** How many images were left out. */
+  readonly incomplete?: number;
+  readonly fault?: string;
+}
+
+/** One whose list is damaged keeps nobody from seeing the others. */
+async function listed(backup: BackupDirectory, snapshot: string): Promise<Listed> {
+  const about = { snapshot, takenAt: new Date(timeOf(snapshot)).toISOString() };
+  try {
+    const { repositories, tags, bytes, incomplete } = await endOf(backup.listOf(snapshot));
+    return { ...about, repositories, tags, bytes, incomplete: incomplete.length };
+  } catch (error) {
+    if (!(error instanceof BackupFault)) throw error;
+    return { ...about, fault: error.message };
+  }
+}
+
+function completeness({ fault, incomplete = 0 }: Listed): string {
+  if (fault !== undefined) return 'damaged';
+  return incomplete === 0 ? 'yes' : `no, without ${incomplete} images`;
 }

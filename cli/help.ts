@@ -40,8 +40,9 @@ const USAGE = `  entrepot serve [--config FILE] [--address HOST:PORT] [--root DI
       Remove now what is due; beside a running server or without one.
   entrepot gc undo [DIGEST ...]
       Bring back blobs that were removed within the last day, for the images that need them.
-  entrepot gc hold|release
-      Let the collection wait, and go on.
+  entrepot gc hold [REASON]
+  entrepot gc release [HOLD ...]
+      Let the collection wait, and go on; "gc status" lists who wants it to wait, and why.
   entrepot index rebuild
       Read the whole tree again and correct the index, beside a running server or without one.
   entrepot backup DIR [--keep N]

@@ -53,7 +53,8 @@ function parseDigestOf(text: string | undefined): Digest | undefined {
 async function showHistory(config: Config, { repository, tag }: About, { json = false }: Values): Promise<string> {
   return withIndex(config, async (metadata) => {
     const page = { before: undefined, limit: SHOWN };
-    const { changes, next } = await historyOf(metadata, config.collection.undoMs, repository, tag, page);
+    const keeping = { undoMs: config.collection.undoMs, now: Date.now() };
+    const { changes, next } = await historyOf(metadata, keeping, repository, tag, page);
     if (json) {
       const shown = changes.map((change) => ({ tag: change.tag, ...shownChange(change) }));
       return JSON.stringify({ name: repository, tag: tag ?? null, changes: shown, next: next ?? null });

@@ -7,8 +7,10 @@ import type { OpenRegistry } from '../server/open-registry.ts';
 import { runTask, taskSubject, type TaskReport } from '../server/tasks.ts';
 import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
 import type { TaskRecord } from '../storage/metadata/tasks.ts';
-import { audited, operatorName } from './audited.ts';
+import { audited } from './audited.ts';
+import { inspectLock } from './doctor/lock.ts';
 import { findStore } from './find-store.ts';
+import { operatorName } from './operator-name.ts';
 import type { Progress } from './progress.ts';
 
 /** What was asked for was not done; the message says why. */
@@ -18,6 +20,8 @@ export class TaskFailed extends Error {
 
 const ASK_EVERY_MS = 100;
 const TAKEN_UP_WITHIN_MS = 20_000;
+// Of the times that the task is looked at.
+const LOCK_ASKED_EVERY = 20;
 
 /**
  * Lets the server that runs on the root do a task, or does it here where none does. Ctrl-C ends it either way.
@@ -44,7 +48,7 @@ export async function runTaskOf(
   }
   const metadata = await openSqliteMetadata(file);
   try {
-    return await runThere(metadata, { kind, argument, user }, progress);
+    return await runThere(config.root, metadata, { kind, argument, user }, progress);
   } finally {
     progress.end();
     await metadata.close();
@@ -94,16 +98,25 @@ async function runAlone(
   }
 }
 
-async function runThere({ tasks }: Metadata, { kind, argument, user }: Asked, progress: Progress): Promise<TaskReport> {
+async function runThere(
+  root: string,
+  { tasks }: Metadata,
+  { kind, argument, user }: Asked,
+  progress: Progress,
+): Promise<TaskReport> {
   const id = await tasks.request(kind, JSON.stringify(argument), Date.now(), user);
   const cancel = () => void tasks.cancel(id);
   process.once('SIGINT', cancel);
   try {
     const deadline = performance.now() + TAKEN_UP_WITHIN_MS;
-    for (;;) {
+    for (let asked = 0; ; asked += 1) {
+      // Before the task: a server may end it and then itself.
+      const isServed = asked % LOCK_ASKED_EVERY !== 0 || (await inspectLock(root)).isHeld;
       const task = await tasks.find(id);
       if (task === undefined) throw new TaskFailed('the task is gone from the index: was that deleted?');
       if (task.endedAt !== undefined) return outcomeOf(task);
+      if (task.startedAt !== undefined && !isServed)
+        throw new TaskFailed('the server ended before it was done: ask again');
       if (task.startedAt === undefined && performance.now() > deadline) await isWaiting({ tasks }, task);
       if (task.progress !== undefined) progress.show(JSON.parse(task.progress) as TaskReport);
       await delay(ASK_EVERY_MS);

@@ -48,6 +48,8 @@ export class TaskRunner {
   readonly #log: Log;
   readonly #onEnd: OnTaskEnd;
   readonly #timer: NodeJS.Timeout;
+  /** How tasks ended, until the index is told: whoever asked for them waits for it. */
+  readonly #unsettled = new Map<number, Ended['result']>();
   #running: Promise<void> | undefined;
   #isStopped = false;
 
@@ -74,13 +76,14 @@ export class TaskRunner {
 
   async #runAll(): Promise<void> {
     try {
+      await this.#settle();
       while (!this.#isStopped) {
         const task = await this.#metadata.tasks.begin(Date.now());
         if (task === undefined) return;
         await this.#run(task);
       }
     } catch (error) {
-      this.#log.warn('tasks could not be looked for, it will be tried again', { err: error });
+      this.#log.warn('tasks could not be looked for or ended, it will be tried again', { err: error });
     }
   }
 
@@ -97,7 +100,15 @@ export class TaskRunner {
     const { requestedBy } = record;
     // Whoever waits for the end may look there at once.
     if (requestedBy !== undefined) await this.#onEnd({ ...record, requestedBy }, 'outcome' in end.result);
-    await tasks.end(id, end.result, Date.now());
+    this.#unsettled.set(id, end.result);
+    await this.#settle();
+  }
+
+  async #settle(): Promise<void> {
+    for (const [id, result] of this.#unsettled) {
+      await this.#metadata.tasks.end(id, result, Date.now());
+      this.#unsettled.delete(id);
+    }
   }
 }
 

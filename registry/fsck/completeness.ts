@@ -4,6 +4,7 @@ import { layerLinkKey } from '../../storage/layout.ts';
 import { requiredBlobsOf } from '../stored-manifest.ts';
 import type { Fault } from './fault.ts';
 import type { Scope } from './scope.ts';
+import { unreadable } from './unreadable.ts';
 
 const NAMED_MAX = 5;
 
@@ -15,9 +16,14 @@ export async function judgeCompleteness(
 ): Promise<Fault | undefined> {
   if (context.settings.allowSparseImages) return undefined;
   const missing: Digest[] = [];
-  for (const blob of requiredBlobsOf(await adoption.tree.manifestBytes(name, digest))) {
-    // One whose link is broken was told as such.
-    if ((await adoption.tree.linkAt(layerLinkKey(name, blob))) === 'absent') missing.push(blob);
+  try {
+    for (const blob of requiredBlobsOf(await adoption.tree.manifestBytes(name, digest))) {
+      // One whose link is broken was told as such.
+      if ((await adoption.tree.linkAt(layerLinkKey(name, blob))) === 'absent') missing.push(blob);
+    }
+  } catch (error) {
+    // Told as well, with what it is.
+    unreadable(error);
   }
   if (missing.length === 0) return undefined;
   const named = missing.slice(0, NAMED_MAX).join(', ');

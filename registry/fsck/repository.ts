@@ -11,6 +11,7 @@ import { judgeManifest } from './manifests.ts';
 import type { Scope } from './scope.ts';
 import { judgeTag } from './tags.ts';
 import type { Subject } from '../intents.ts';
+import { entriesOf, unreadable } from './unreadable.ts';
 
 const PAGE = 500;
 // What an unknown repository consists of, and one that is gone: told once, with the repository.
@@ -39,8 +40,17 @@ export class RepositoryCheck {
   }
 
   async run(): Promise<void> {
-    const { report, isRepairing } = this.#scope;
+    const { report } = this.#scope;
     report.looked.repositories += 1;
+    try {
+      await this.#check();
+    } catch (error) {
+      report.add('unreadable', { repository: this.#name, detail: unreadable(error).message });
+    }
+  }
+
+  async #check(): Promise<void> {
+    const { isRepairing } = this.#scope;
     await this.#known();
     await this.#layers();
     const manifests = await this.#manifests();
@@ -153,7 +163,7 @@ export class RepositoryCheck {
     const { context, report } = this.#scope;
     const tags = new Set<Tag>();
     const directory = tagsPrefix(this.#name);
-    for await (const { name, isPrefix } of context.driver.list(directory)) {
+    for await (const { name, isPrefix } of entriesOf(this.#scope, directory, this.#name)) {
       if (isPrefix && isTag(name)) tags.add(name);
       else report.add('foreign-file', { repository: this.#name, path: `${directory}/${name}` });
     }
@@ -176,23 +186,23 @@ export class RepositoryCheck {
   }
 
   async #digests(prefix: (algorithm?: string) => Key): Promise<Set<Digest>> {
-    const { context, report } = this.#scope;
+    const { report } = this.#scope;
     const digests = new Set<Digest>();
     const foreign = (path: string) => report.add('foreign-file', { repository: this.#name, path });
-    for await (const { name: algorithm, isPrefix } of context.driver.list(prefix())) {
+    for await (const { name: algorithm, isPrefix } of entriesOf(this.#scope, prefix(), this.#name)) {
       // The marker of a repository without blobs.
       if (!isPrefix && algorithm === 'no-blobs') continue;
       if (!isPrefix) {
         foreign(`${prefix()}/${algorithm}`);
         continue;
       }
-      for await (const entry of context.driver.list(prefix(algorithm))) {
+      for await (const entry of entriesOf(this.#scope, prefix(algorithm), this.#name)) {
         const digest = entry.isPrefix ? digestFromNames(algorithm, entry.name) : undefined;
         if (digest === undefined) foreign(`${prefix(algorithm)}/${entry.name}`);
         else digests.add(digest);
       }
     }
-    for await (const { name, isPrefix } of context.driver.list(repositoryKey(this.#name))) {
+    for await (const { name, isPrefix } of entriesOf(this.#scope, repositoryKey(this.#name), this.#name)) {
       const isForeign = !isPrefix || (name.startsWith('_') && !PARTS.has(name));
       // Told with the layers, and not once more with the manifests.
       if (isForeign && prefix() === layersPrefix(this.#name)) foreign(`${repositoryKey(this.#name)}/${name}`);

@@ -69,7 +69,7 @@ export class Retention {
 
   /** Why nothing is to go at the moment, in words for an operator; undefined when it may. */
   async refusal(): Promise<string | undefined> {
-    const held = await this.#context.metadata.collection.heldBecause();
+    const held = await this.#context.metadata.holds.because();
     if (held !== undefined) return `held: ${held}; look at it, then: entrepot gc release`;
     return (await this.#adoption.isWholeTreeVerified())
       ? undefined

@@ -65,7 +65,9 @@ export class CheckRecords {
     const row = await tx.get('SELECT id, size FROM blob WHERE digest = ?', digest);
     if (row === undefined) return;
     await tx.run('UPDATE blob SET size = ? WHERE digest = ?', size, digest);
-    await resizeBlob(tx, Number(row['id']), size - Number(row['size']));
+    // What is no number was counted as nothing.
+    const counted = Number(row['size']);
+    await resizeBlob(tx, Number(row['id']), size - (Number.isNaN(counted) ? 0 : counted));
   }
 }
 

@@ -1,5 +1,6 @@
 import { isRepositoryName, type RepositoryName } from '../../oci/names.ts';
 import { queueRepository } from './collection.ts';
+import { damagedRow } from './damaged-row.ts';
 import type { Database, Queries, Row, Transaction } from './database.ts';
 import { keepRepository } from './deletions.ts';
 import { rememberRepository } from './tag-history.ts';
@@ -26,7 +27,7 @@ export interface RepositoryRecord {
 /** Of rows whose name was parsed before it was stored. */
 function nameOf(row: Row): RepositoryName {
   const name = String(row['name']);
-  if (!isRepositoryName(name)) throw new TypeError(`the index holds a repository name that is none: ${name}`);
+  if (!isRepositoryName(name)) throw damagedRow(`a repository name that is none (${name})`);
   return name;
 }
 
@@ -116,6 +117,14 @@ export class RepositoryRecords {
     await tx.run('DELETE FROM manifest WHERE repository_id = ?', id);
     await tx.run('DELETE FROM repository_blob WHERE repository_id = ?', id);
     await tx.run('DELETE FROM upload WHERE repository = ?', name);
+    await tx.run('DELETE FROM repository WHERE id = ?', id);
+  }
+
+  /** Removes the row of a repository that has nothing. Upload sessions to it go on: they may be the first that it gets. */
+  async removeEmpty(tx: Transaction, name: RepositoryName): Promise<void> {
+    const id = await this.id(tx, name);
+    if (id === undefined || !(await this.isEmpty(tx, name))) return;
+    await forgetUsage(tx, id);
     await tx.run('DELETE FROM repository WHERE id = ?', id);
   }
 

@@ -176,6 +176,36 @@ async function writeFileAt(file: string, content: string): Promise<void> {
   await writeFile(file, content);
 }
 
+test('a manifest that is gone or damaged is named, and in the copy where it is known and an earlier backup has it', async () => {
+  for (const { isCopied, isGone } of [
+    { isCopied: false, isGone: false },
+    { isCopied: true, isGone: false },
+    { isCopied: false, isGone: true },
+  ]) {
+    await using s = await stores();
+    const { registry } = s.opened;
+    await push(s.opened, 'v1', large('a'));
+    const image = JSON.parse(imageOf('config of v1', large('a')).toString()) as object;
+    // Larger than what the index keeps.
+    const bytes = Buffer.from(JSON.stringify({ ...image, annotations: { filler: 'x'.repeat(70_000) } }));
+    const bulky = digestOfText(bytes);
+    await registry.manifests.put(manifestPush(APP, parseTag('bulky'), bytes));
+    if (isCopied) await backUp(s.root, s.copy);
+    // What is set aside the index still knows, what is gone it does not.
+    if (isGone) await rm(fileOf(s.root, bulky));
+    else await writeFile(fileOf(s.root, bulky), 'damaged');
+    const asked = { digest: bulky, size: bytes.length, mediaType: '' };
+    s.opened.context.cache.delete(bulky);
+    await assert.rejects(registry.manifests.bytes(APP, asked), { code: 'MANIFEST_UNKNOWN' });
+    const { faults, incomplete } = await backUp(s.root, s.copy);
+    const lost = [{ repository: APP, manifest: bulky, tags: ['bulky'], missing: [bulky] }];
+    assert.deepEqual(incomplete, isCopied ? [] : lost);
+    assert.deepEqual(faults, isCopied || isGone ? [] : [{ digest: bulky, fault: 'missing' }]);
+    const pulled = await pullBackup(s.copy);
+    assert.deepEqual([pulled.tags, pulled.faults.length], isCopied ? [2, 0] : [1, 1], pulled.faults.join());
+  }
+});
+
 test('an image index goes with a child that is not whole, and its other children stay', async () => {
   await using s = await stores();
   const whole = await push(s.opened, 'amd64', large('a'));
@@ -261,6 +291,9 @@ test('the collection waits while a backup reads, and no longer', async () => {
         }
         return driver.read(...args);
       },
+      list: (...args: Parameters<typeof driver.list>) => driver.list(...args),
+      stat: (...args: Parameters<typeof driver.stat>) => driver.stat(...args),
+      readSmall: (...args: Parameters<typeof driver.readSmall>) => driver.readSmall(...args),
       close: () => driver.close(),
     }) as typeof driver;
   const report = await backUp(s.root, s.copy, { wrap });

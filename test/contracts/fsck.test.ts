@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import type { FindingKind } from '../../registry/fsck/finding.ts';
 import { digestOfText, manifestPush, pushBlob, type OpenedRegistry } from '../harness/registry.ts';
@@ -93,6 +93,18 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'the link of a tag cut off': { damage: (store) => truncate(store.tagLink(), 20), found: ['tag-link-broken'] },
   'the link of a tag empty': { damage: (store) => truncate(store.tagLink(), 0), found: ['tag-link-broken'] },
+  'white space in the link of a layer': {
+    damage: (store) => appendFile(store.layerLink(store.sample.small), '\n'),
+    found: ['link-padded'],
+  },
+  'white space in the link of a manifest': {
+    damage: (store) => writeFile(store.revisionLink(store.sample.manifest), ` ${store.sample.manifest}`),
+    found: ['link-padded'],
+  },
+  'white space in the link of a tag': {
+    damage: (store) => appendFile(store.tagLink(), '\r\n'),
+    found: ['link-padded'],
+  },
   'a tag that points to nothing': {
     damage: (store) => writeFile(store.tagLink(), `sha256:${'0'.repeat(64)}`),
     found: ['tag-to-nothing'],
@@ -131,6 +143,14 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'a wrong size in the index': {
     damage: (store) => store.execute('UPDATE blob SET size = size + 1'),
+    found: ['blob-wrong-size', 'counter-wrong'],
+  },
+  'a manifest in the index that belongs to no repository, with what it needs and its tag left behind': {
+    damage: (store) => store.execute(`UPDATE manifest SET repository_id = 999 WHERE digest = '${store.sample.bulky}'`),
+    found: ['counter-wrong', 'manifest-unknown-to-index', 'row-orphaned'],
+  },
+  'a size in the index that is no number': {
+    damage: (store) => store.execute(`UPDATE blob SET size = 'many'`),
     found: ['blob-wrong-size', 'counter-wrong'],
   },
   'other bytes of a manifest in the index': {
