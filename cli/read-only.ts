@@ -1,8 +1,7 @@
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { createReadOnly } from '../server/read-only.ts';
-import { actAsOwner } from './act-as-owner.ts';
+import { isBackup } from '../server/root-marks.ts';
+import { findIndex } from './find-store.ts';
 import { openSqliteMetadata } from '../storage/metadata/metadata.ts';
 
 /** What was asked for did not happen; the message says why. */
@@ -14,7 +13,7 @@ export class CannotSwitch extends Error {
  * Sets or tells the read-only state of a store, beside a running server or without one.
  *
  * @returns what to tell the person
- * @throws CannotSwitch
+ * @throws CannotSwitch, CommandFault
  */
 export async function switchReadOnly(config: Config, verb: 'on' | 'off' | undefined): Promise<string> {
   if (config.readOnly && verb === 'off') {
@@ -24,12 +23,11 @@ export async function switchReadOnly(config: Config, verb: 'on' | 'off' | undefi
   if (config.storage.driver === 'memory') {
     throw new CannotSwitch('a registry in memory is reached over HTTP only: PUT /api/v1/read-only');
   }
-  const file = path.join(config.root, '.meta', 'index.db');
-  if (!existsSync(file)) {
-    throw new CannotSwitch(`no registry is in ${config.root} yet: start one with "entrepot serve", or name its --root`);
+  if (isBackup(config.root)) {
+    if (verb === undefined) return 'read-only: on, because the root is a backup';
+    throw new CannotSwitch(`${config.root} is a backup, which is always served read-only: nothing was changed`);
   }
-  actAsOwner(config.root);
-  const metadata = await openSqliteMetadata(file);
+  const metadata = await openSqliteMetadata(findIndex(config.root));
   try {
     if (verb !== undefined) await createReadOnly(metadata.state, false).set(verb === 'on');
     return `read-only: ${(await metadata.state.get('read-only')) ?? 'off'}`;

@@ -143,7 +143,7 @@ describe('index: intents', () => {
     assert.ok(first !== undefined && second !== undefined);
     await repositories.endVerification(first, 'run');
     assert.equal((await repositories.find(repository))?.verifiedRun, 'run');
-    await metadata.intents.abandon({ repository, keys: [], owner: 'run/1/a change' });
+    await metadata.intents.abandon({ repository, keys: [], owner: 'run/1/a change' }, 1);
     await repositories.endVerification(second, 'run');
     assert.match((await repositories.find(repository))?.verifiedRun ?? '', /^doubt /);
     await metadata.close();

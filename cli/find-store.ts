@@ -1,0 +1,59 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import path from 'node:path';
+import { actAsOwner } from './act-as-owner.ts';
+import { CommandFault } from './usage.ts';
+
+/**
+ * Makes sure that a root holds a store that this user may work on, as its owner from here on. The index may be missing.
+ *
+ * @returns the file of the index
+ * @throws CommandFault
+ */
+export function findStore(root: string): string {
+  const file = path.join(root, '.meta', 'index.db');
+  if (!isThere(file) && !isThere(path.join(root, 'docker'))) {
+    throw new CommandFault(`no registry is in ${root} yet: name its --root`);
+  }
+  actAsOwner(root);
+  if (isThere(file)) requireRights(root, file);
+  return file;
+}
+
+/**
+ * As `findStore`, where the index is asked and nobody makes it.
+ *
+ * @throws CommandFault
+ */
+export function findIndex(root: string): string {
+  const file = findStore(root);
+  if (isThere(file)) return file;
+  throw new CommandFault(`${root} has no index yet: start the server on it, or run "entrepot index rebuild"`);
+}
+
+function isThere(file: string): boolean {
+  try {
+    return statSync(file, { throwIfNoEntry: false }) !== undefined;
+  } catch (error) {
+    throw isRefused(file, error);
+  }
+}
+
+/** Also who only asks writes: a reader of the index takes its locks. */
+function requireRights(root: string, file: string): void {
+  for (const place of [path.dirname(file), file]) {
+    try {
+      accessSync(place, constants.R_OK | constants.W_OK);
+    } catch (error) {
+      throw isRefused(root, error);
+    }
+  }
+}
+
+function isRefused(place: string, error: unknown): CommandFault {
+  const { code } = error as NodeJS.ErrnoException;
+  const reason =
+    code === 'EROFS'
+      ? 'its file system is mounted read-only: mount it for writing'
+      : `this user may not read and write there (${code}): run this as the user of the server, or as root`;
+  return new CommandFault(`${place} cannot be used: ${reason}`, { cause: error });
+}
