@@ -72,7 +72,9 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
 }
 
 async function openDriver(config: Config): Promise<BlobDriver> {
-  return config.storage.driver === 'memory' ? createMemoryDriver() : openFilesystemDriver({ root: config.root });
+  return config.storage.driver === 'memory'
+    ? createMemoryDriver()
+    : openFilesystemDriver({ root: config.root, keepsReserve: true });
 }
 
 async function openMetadata(config: Config, { worker }: Identity, { log, metrics }: OpenParts): Promise<Metadata> {
