@@ -136,8 +136,8 @@ test('the trash is kept for a day, and emptied at the start and every hour', asy
   await using directory = await temporaryDirectory();
   const trash = path.join(directory.path, '.meta/trash');
   await mkdir(trash, { recursive: true });
-  const entry = async (name: string, ageMs: number) => {
-    const file = `${Date.now() - ageMs}-${name}`;
+  const entry = async (what: string, ageMs: number) => {
+    const file = `${Date.now() - ageMs}-${what}`;
     await writeFile(path.join(trash, file), '');
     return file;
   };
