@@ -8,7 +8,7 @@ import { durationOf, minuteOf } from './columns.ts';
 import { describeHolds, holdCollection, releaseCollection, shownHold } from './gc-holds.ts';
 import { createProgress } from './progress.ts';
 import { runTaskOf } from './task.ts';
-import { print, refuseMore, UsageError, type Values } from './usage.ts';
+import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
 import { withIndex } from './with-index.ts';
 
 const PAGE = 1_000;
@@ -42,13 +42,21 @@ async function runCollection(config: Config, { json = false }: Values): Promise<
   const { removed, bytes, unlinked, failed } = outcome;
   return [
     `${String(removed)} blobs removed, ${String(bytes)} bytes; ${String(unlinked)} links`,
-    ...(removed === 0 ? [] : ['their bytes lie in .meta/trash for a day: "entrepot gc undo" brings them back']),
+    ...(removed === 0 || config.storage.driver === 's3'
+      ? []
+      : ['their bytes lie in .meta/trash for a day: "entrepot gc undo" brings them back']),
     ...(failed === 0 ? [] : [`${String(failed)} could not be removed: the log says why`]),
   ].join('\n');
 }
 
 /** Blobs out of the trash, all or those named. */
 async function recoverBlobs(config: Config, digests: readonly string[], { json = false }: Values): Promise<string> {
+  if (config.storage.driver === 's3') {
+    throw new CommandFault(
+      'a bucket has no trash: what was removed from it is gone, unless the bucket keeps versions; "entrepot tag restore" ' +
+        'brings back what was deleted and not removed yet',
+    );
+  }
   const outcome = await runTaskOf(config, 'recover', { digests }, createProgress('bringing back'));
   if (json) return JSON.stringify(outcome);
   const { recovered, bytes, linked, damaged } = outcome as { damaged: readonly string[] } & Record<string, unknown>;

@@ -19,6 +19,12 @@ export async function restoreCommand(
   refuseMore('restore DIR', rest);
   const config = await readConfig(input, { allowExposed: true });
   if (config.storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
+  if (config.storage.driver === 's3') {
+    throw new CommandFault(
+      'a backup is restored to a directory, and storage.driver is s3. Copy the docker folder of the backup to the ' +
+        'bucket with its own tools, below storage.s3.prefix, and start the server; or restore with storage.driver: filesystem',
+    );
+  }
   const user = operatorName();
   actAsOwner(config.root);
   const begun = performance.now();
