@@ -7,7 +7,7 @@ import type { ColumnTypes, Database } from './database.ts';
 import { LoginRecords } from './logins.ts';
 import { startAccess } from './migrations/access-0001-start.ts';
 import { addAccounts } from './migrations/access-0002-accounts.ts';
-import { migrate } from './migrations/migrate.ts';
+import { migrate, type Schema } from './migrations/migrate.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
 
 /**
@@ -24,7 +24,11 @@ export interface AccessRecords {
 }
 
 const LABEL = { name: 'accounts', ifDamaged: 'restore .meta/access.db from a backup' };
-const MIGRATIONS = [startAccess, addAccounts];
+const ACCESS: Schema = {
+  migrations: [startAccess, addAccounts],
+  versionTable: 'schema_version',
+  advice: 'use the program that wrote it',
+};
 
 /** @throws StorageError `unavailable` when the file is no such database, or a newer program's */
 export async function openSqliteAccess(file: string): Promise<AccessRecords> {
@@ -33,7 +37,7 @@ export async function openSqliteAccess(file: string): Promise<AccessRecords> {
 }
 
 async function openAccess(database: Database, types: ColumnTypes): Promise<AccessRecords> {
-  await migrate(database, types, MIGRATIONS, 'use the program that wrote it');
+  await migrate(database, types, ACCESS);
   return {
     logins: new LoginRecords(database),
     accounts: new AccountRecords(database),

@@ -204,7 +204,9 @@ export class ManifestRecords {
     await this.#insertReferences(tx, known, manifest);
     // How long it is to stay was read from what was wrong.
     const before = known.id - 1;
-    const sql = `UPDATE state SET value = ? WHERE key = 'expiry-read' AND CAST(value AS BIGINT) > ?`;
+    // In a CASE: PostgreSQL may look at the number first, and other values are none.
+    const sql = `UPDATE state SET value = ? WHERE key = 'expiry-read'
+                 AND CASE key WHEN 'expiry-read' THEN CAST(value AS BIGINT) > ? END`;
     await tx.run(sql, String(before), before);
   }
 
@@ -285,7 +287,7 @@ export class ManifestRecords {
       `SELECT m.digest, m.size, m.media_type, m.artifact_type, m.annotations FROM manifest m
        JOIN repository r ON r.id = m.repository_id
        WHERE r.name = ? AND m.subject = ? AND m.state = 'committed' AND m.digest > ?
-         AND (? IS NULL OR m.artifact_type = ?)
+         AND (CAST(? AS TEXT) IS NULL OR m.artifact_type = ?)
        ORDER BY m.digest LIMIT ?`,
       repository,
       subject,
