@@ -24,8 +24,9 @@ function nameOf(row: Row): RepositoryName {
 // Names have no upper case, which SQLite would take for the same.
 const IS_LIKE = `name LIKE ? ESCAPE '\\'`;
 
+/** A NUL would end the pattern for SQLite: as everything that no name has, it is to be looked for. */
 function escaped(term: string): string {
-  return term.replaceAll(/[\\%_]/g, '\\$&');
+  return term.replaceAll('\0', '\ufffd').replaceAll(/[\\%_]/g, '\\$&');
 }
 
 export class RepositoryRecords {

@@ -220,8 +220,8 @@ describe('a check of a store', () => {
   it('forgets what was read from a manifest row that was wrong: how long it is to stay, and what only it needed', async () => {
     await using store = await CheckedStore.create();
     const stray = digestOfText('what the row names and the manifest does not');
-    store.execute(`UPDATE manifest SET expires_after = 1 WHERE digest = '${store.sample.manifest}'`);
-    store.execute(
+    await store.execute(`UPDATE manifest SET expires_after = 1 WHERE digest = '${store.sample.manifest}'`);
+    await store.execute(
       `INSERT INTO manifest_reference (manifest_id, repository_id, kind, digest)
        SELECT id, repository_id, 'layer', '${stray}' FROM manifest WHERE digest = '${store.sample.manifest}'`,
     );

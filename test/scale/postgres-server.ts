@@ -49,7 +49,17 @@ export class PostgresServer implements AsyncDisposable {
     const directory = await temporaryDirectory('postgres-');
     const server = new PostgresServer(directory.path, await freePort());
     await giveToOther(directory.path);
-    await server.#run('initdb', ['-D', server.#data, '-U', 'postgres', '-E', 'UTF8', '--locale=C.UTF-8', '-A', 'trust']);
+    await server.#run('initdb', [
+      '-D',
+      server.#data,
+      '-U',
+      'postgres',
+      '-E',
+      'UTF8',
+      '--locale=C.UTF-8',
+      '-A',
+      'trust',
+    ]);
     const settings = [
       `listen_addresses = '127.0.0.1'`,
       `port = ${server.#port}`,
