@@ -101,7 +101,7 @@ test('a rebuild beside pushes, deletions and a collection loses nothing, and no 
     for (const layer of layers)
       assert.ok((await registry.blobs.find(name(repository), layer.digest as never)) !== undefined, key);
   }
-  const dump = () => ({ ...dumpIndex(directory.path), repositories: [] });
+  const dump = async () => ({ ...(await dumpIndex(directory.path)), repositories: [] });
   const before = await dump();
   assert.equal((await opened.registry.maintenance.rebuildIndex(async () => {})).corrected, 0);
   assert.deepEqual(await dump(), before);
