@@ -1,9 +1,7 @@
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
+import { hasIndex, openIndex } from '../server/open-index.ts';
 import { createReadOnly } from '../server/read-only.ts';
 import { actAsOwner } from './act-as-owner.ts';
-import { openSqliteMetadata } from '../storage/metadata/metadata.ts';
 
 /** What was asked for did not happen; the message says why. */
 export class CannotSwitch extends Error {
@@ -24,12 +22,11 @@ export async function switchReadOnly(config: Config, verb: 'on' | 'off' | undefi
   if (config.storage.driver === 'memory') {
     throw new CannotSwitch('a registry in memory is reached over HTTP only: PUT /api/v1/read-only');
   }
-  const file = path.join(config.root, '.meta', 'index.db');
-  if (!existsSync(file)) {
+  if (!hasIndex(config)) {
     throw new CannotSwitch(`no registry is in ${config.root} yet: start one with "entrepot serve", or name its --root`);
   }
   actAsOwner(config.root);
-  const metadata = await openSqliteMetadata(file);
+  const metadata = await openIndex(config);
   try {
     if (verb !== undefined) await createReadOnly(metadata.state, false).set(verb === 'on');
     return `read-only: ${(await metadata.state.get('read-only')) ?? 'off'}`;

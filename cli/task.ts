@@ -2,11 +2,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
+import { hasIndex, openIndex } from '../server/open-index.ts';
 import { withStoreAlone } from '../server/offline.ts';
 import { RootIsTaken } from '../server/root-lock.ts';
 import { taskList } from '../server/task-list.ts';
 import { runTask, type TaskReport } from '../server/tasks.ts';
-import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
+import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { TaskRecord } from '../storage/metadata/tasks.ts';
 import { actAsOwner } from './act-as-owner.ts';
 import type { Progress } from './progress.ts';
@@ -32,8 +33,7 @@ export async function runTaskOf(
   progress: Progress,
 ): Promise<TaskReport> {
   if (config.storage.driver === 'memory') throw new TaskFailed('a registry in memory is gone with its process');
-  const file = path.join(config.root, '.meta', 'index.db');
-  if (!existsSync(path.join(config.root, 'docker')) && !existsSync(file)) {
+  if (!existsSync(path.join(config.root, 'docker')) && !hasIndex(config)) {
     throw new TaskFailed(`no registry is in ${config.root} yet: name its --root`);
   }
   actAsOwner(config.root);
@@ -44,7 +44,7 @@ export async function runTaskOf(
   } finally {
     progress.end();
   }
-  const metadata = await openSqliteMetadata(file);
+  const metadata = await openIndex(config);
   try {
     return await runThere(metadata, kind, argument, progress);
   } finally {

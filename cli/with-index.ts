@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
-import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
+import { hasIndex, openIndex } from '../server/open-index.ts';
+import type { Metadata } from '../storage/metadata/metadata.ts';
 import { actAsOwner } from './act-as-owner.ts';
 import { CommandFault } from './usage.ts';
 
@@ -10,12 +9,12 @@ import { CommandFault } from './usage.ts';
  *
  * @throws CommandFault when there is none
  */
-export async function withIndex<T>({ storage, root }: Config, use: (metadata: Metadata) => Promise<T>): Promise<T> {
+export async function withIndex<T>(config: Config, use: (metadata: Metadata) => Promise<T>): Promise<T> {
+  const { storage, root } = config;
   if (storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
-  const file = path.join(root, '.meta', 'index.db');
-  if (!existsSync(file)) throw new CommandFault(`no registry is in ${root} yet: name its --root`);
+  if (!hasIndex(config)) throw new CommandFault(`no registry is in ${root} yet: name its --root`);
   actAsOwner(root);
-  const metadata = await openSqliteMetadata(file);
+  const metadata = await openIndex(config);
   try {
     return await use(metadata);
   } finally {
