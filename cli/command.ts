@@ -188,7 +188,7 @@ async function keys(input: ConfigInput, [verb, ...rest]: readonly string[]): Pro
   if (verb !== 'rotate') throw new UsageError('keys has one verb: rotate.');
   refuseMore('keys rotate', rest);
   const { rotateKeys } = await import('./keys.ts');
-  return print(rotateKeys(await readConfig(input, { allowExposed: true })));
+  return print(await rotateKeys(await readConfig(input, { allowExposed: true })));
 }
 
 async function user(input: ConfigInput, [verb, name, ...rest]: readonly string[]): Promise<number> {
