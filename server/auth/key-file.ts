@@ -39,7 +39,7 @@ export class KeyFile implements Keys {
   rotate(): string {
     this.ensure();
     const added = createSigningKey(this.#now());
-    this.#write(rotated(this.#read(), added));
+    this.#write(rotated(this.stored(), added));
     this.reload();
     return signingKeyOf(added).id;
   }
@@ -61,11 +61,12 @@ export class KeyFile implements Keys {
     const { ino, mtimeNs, size } = statSync(this.#file, { bigint: true });
     const identity = [ino, mtimeNs, size].join(':');
     if (identity === this.#identity) return;
-    this.#ring.use(() => this.#read());
+    this.#ring.use(() => this.stored());
     this.#identity = identity;
   }
 
-  #read(): readonly StoredKey[] {
+  /** As they lie there. */
+  stored(): readonly StoredKey[] {
     return (JSON.parse(readFileSync(this.#file, 'utf8')) as { keys: readonly StoredKey[] }).keys;
   }
 
