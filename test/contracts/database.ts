@@ -82,14 +82,7 @@ function inDatabase(kind: DatabaseKind): void {
     const databases = await Promise.all([fresh.open(), fresh.open(), fresh.open()]);
     await databases[0]?.write('durable', (tx) => tx.run('CREATE TABLE t (n INTEGER)'));
     await databases[0]?.write('durable', (tx) => tx.run('INSERT INTO t VALUES (0)'));
-    const add = (database: Database) =>
-      database.write('relaxed', async (tx) => {
-        const n = Number((await tx.get('SELECT n FROM t'))?.['n']);
-        // Another writer would come in here.
-        await tx.all('SELECT n FROM t');
-        await tx.run('UPDATE t SET n = ?', n + 1);
-      });
-    await Promise.all(databases.flatMap((database) => Array.from({ length: 20 }, () => add(database))));
+    await Promise.all(databases.flatMap((database) => Array.from({ length: 20 }, () => addOne(database))));
     assert.equal((await databases[1]?.get('SELECT n FROM t'))?.['n'], 60);
     await Promise.all(databases.map((database) => database.close()));
   });
@@ -134,9 +127,19 @@ function inDatabase(kind: DatabaseKind): void {
   });
 }
 
+async function addOne(database: Database): Promise<void> {
+  await database.write('relaxed', async (tx) => {
+    const n = Number((await tx.get('SELECT n FROM t'))?.['n']);
+    // Another writer would come in here.
+    await tx.all('SELECT n FROM t');
+    await tx.run('UPDATE t SET n = ?', n + 1);
+  });
+}
+
+const rank = (text: string) => (text === 'b' ? 0 : text.includes('/b') ? 1 : 2);
+
 /** The whole name, one behind a slash, the rest; the shorter first. */
 function byRank(one: string, other: string): number {
-  const rank = (text: string) => (text === 'b' ? 0 : text.includes('/b') ? 1 : 2);
   return rank(one) - rank(other) || one.length - other.length || (one < other ? -1 : 1);
 }
 

@@ -46,9 +46,9 @@ describe('PostgreSQL goes away', { skip: missingPgBouncer }, () => {
     const database = await openTable(server);
     for (let round = 0; round < 5; round++) {
       const promised: string[] = [];
-      let crashed = false;
+      const crash = new AbortController();
       const writer = async (number: number) => {
-        for (let step = 0; !crashed; step++) {
+        for (let step = 0; !crash.signal.aborted; step++) {
           const x = `${round}/${number}/${step}`;
           try {
             await insert(database, x, number % 2 === 0 ? 'relaxed' : 'durable');
@@ -62,7 +62,7 @@ describe('PostgreSQL goes away', { skip: missingPgBouncer }, () => {
       const writers = Array.from({ length: 8 }, (_, number) => writer(number));
       await delay(300);
       await server.crash();
-      crashed = true;
+      crash.abort();
       await Promise.all(writers);
       await server.up();
       const found = new Set((await database.all('SELECT x FROM t')).map((row) => row['x']));

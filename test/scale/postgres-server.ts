@@ -248,7 +248,10 @@ function asOther(program: string, args: readonly string[]): readonly [string, re
 
 async function giveToOther(directory: string): Promise<void> {
   if (process.getuid?.() !== 0) return;
-  const id = async (option: string) => Number((await run('id', [option, OTHER])).stdout);
-  await chown(directory, await id('-u'), await id('-g'));
+  await chown(directory, await idOfOther('-u'), await idOfOther('-g'));
   await chmod(directory, 0o700);
+}
+
+async function idOfOther(option: '-u' | '-g'): Promise<number> {
+  return Number((await run('id', [option, OTHER])).stdout);
 }

@@ -9,14 +9,19 @@ const IDLE_MS = 30_000;
 // A statement that takes longer is given up, and its connection with it: nobody waits for its answer any more.
 const ANSWER_MS = 60_000;
 
-// Types of pg_type.dat that are no text to us: bool, int8, int2, int4, numeric.
-const BOOLEAN = 16;
-const NUMBERS = new Set([20, 21, 23, 1700]);
+const { BOOL, BYTEA, INT2, INT4, INT8, NUMERIC } = types.builtins;
+/** Values as SQLite gives them: no number of ours is beyond 2^53, and a truth is 1 or 0. */
+const PARSERS: ReadonlyMap<number, (text: string) => unknown> = new Map<number, (text: string) => unknown>([
+  [INT2, Number],
+  [INT4, Number],
+  [INT8, Number],
+  [NUMERIC, Number],
+  [BOOL, (text) => (text === 't' ? 1 : 0)],
+  [BYTEA, types.getTypeParser(BYTEA)],
+]);
 
-/** Numbers as SQLite gives them: none of ours is beyond 2^53, and a truth is 1 or 0. */
-function parserOf(id: number, format?: 'text' | 'binary') {
-  if (id === BOOLEAN) return (text: string) => (text === 't' ? 1 : 0);
-  return NUMBERS.has(id) ? Number : types.getTypeParser(id, format as 'text');
+function parserOf(type: number): (text: string) => unknown {
+  return PARSERS.get(type) ?? String;
 }
 
 /**
