@@ -1,10 +1,10 @@
 import { BackupDirectory } from '../registry/backup/backup-directory.ts';
 import { serveCopy } from '../server/copy-service.ts';
-import { CopyPull } from '../server/pull-copy.ts';
+import { CopyPull, NOT_WHOLE_IN_STORE } from '../server/pull-copy.ts';
 import { actAsOwner } from './act-as-owner.ts';
 import { lockIfWritable } from './backup-lock.ts';
 import { interruptible } from './interruptible.ts';
-import { print, type Values } from './usage.ts';
+import { complain, print, type Values } from './usage.ts';
 
 /**
  * `entrepot backup verify DIR`: serves the copy and pulls everything of it.
@@ -28,11 +28,25 @@ export async function verifyBackup(directory: string, { snapshot: wanted, json =
   else {
     const sum = `${repositories} repositories, ${tags} tags, ${manifests} manifests, ${blobs} blobs, ${bytes} bytes`;
     const verdict = faults.length === 0 ? 'everything is there and has its digest' : `${faults.length} faults`;
-    const advice =
-      `what is wrong with a blob of the copy: remove its directory below ${directory}/docker/registry/v2/blobs, ` +
-      'and back up again';
-    const lines = [...faults, `${snapshot}: pulled ${sum} in ${seconds.toFixed(1)} s: ${verdict}`];
-    print([...lines, ...(faults.length === 0 ? [] : [advice])].join('\n'));
+    print(`${snapshot}: pulled ${sum} in ${seconds.toFixed(1)} s: ${verdict}`);
+    complain([...faults, ...adviceOn(faults, directory)]);
   }
   return faults.length === 0 ? 0 : 1;
+}
+
+function adviceOn(faults: readonly string[], directory: string): readonly string[] {
+  const ofStore = faults.filter((fault) => fault.includes(NOT_WHOLE_IN_STORE)).length;
+  return [
+    ...(ofStore === 0
+      ? []
+      : [
+          'what was not whole in the store: push it there again ("entrepot fsck" says what is lost), and back up again',
+        ]),
+    ...(ofStore === faults.length
+      ? []
+      : [
+          `what is wrong with a blob of the copy: remove its directory below ${directory}/docker/registry/v2/blobs, ` +
+            'and back up again',
+        ]),
+  ];
 }

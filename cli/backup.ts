@@ -1,17 +1,18 @@
-import { statSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import { BackupDirectory, timeOf } from '../registry/backup/backup-directory.ts';
+import { BackupFault } from '../registry/backup/backup-fault.ts';
 import { makeBackup, type BackupReport } from '../registry/backup/backup.ts';
 import { endOf } from '../registry/backup/snapshot-file.ts';
 import { copyCompanions, withBackupSource } from '../server/backup-source.ts';
+import type { SnapshotTotals } from '../storage/metadata/snapshot.ts';
 import { actAsOwner } from './act-as-owner.ts';
 import { columns } from './columns.ts';
 import { faultLines } from './backup-faults.ts';
 import { lockBackup } from './backup-lock.ts';
+import { findStore } from './find-store.ts';
 import { interruptible, shownAs, WARNINGS } from './interruptible.ts';
-import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
+import { CommandFault, complain, print, refuseMore, UsageError, type Values } from './usage.ts';
 
 const KEEP = 7;
 const KEEP_MOST = 10_000;
@@ -44,8 +45,7 @@ export async function backupCommand(
 async function backUp(config: Config, directory: string, values: Values): Promise<number> {
   const keep = keepOf(values.keep);
   if (config.storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
-  if (!isStore(config.root)) throw new CommandFault(`no registry is in ${config.root} yet: name its --root`);
-  actAsOwner(config.root);
+  findStore(config);
   const begun = performance.now();
   const report = await interruptible('backing up', (signal, progress) =>
     withBackupSource(config, { signal, waiting: (waiting) => progress.show({ waiting }) }, async (source) => {
@@ -67,7 +67,11 @@ async function backUp(config: Config, directory: string, values: Values): Promis
   );
   const seconds = (performance.now() - begun) / 1000;
   if (values.json === true) print(JSON.stringify({ ...report, seconds }));
-  else print(inWords(report, seconds));
+  else {
+    print(inWords(report, seconds));
+    const doubted = 'in doubt, copied as the index has it; the log of the server says why';
+    complain([...faultLines('the store', report), ...report.doubted.map((name) => `${name}: ${doubted}`)]);
+  }
   return report.faults.length + report.incomplete.length + report.doubted.length === 0 ? 0 : 1;
 }
 
@@ -75,11 +79,6 @@ function keepOf(text: string | undefined): number {
   const keep = text === undefined ? KEEP : Number(text);
   if (Number.isInteger(keep) && keep >= 1 && keep <= KEEP_MOST) return keep;
   throw new UsageError(`--keep takes how many snapshots are kept, 1 to ${KEEP_MOST}, not "${text}".`);
-}
-
-function isStore(root: string): boolean {
-  const isThere = (...names: string[]) => statSync(path.join(root, ...names), { throwIfNoEntry: false }) !== undefined;
-  return isThere('docker') || isThere('.meta', 'index.db');
 }
 
 function inWords(report: BackupReport, seconds: number): string {
@@ -94,28 +93,52 @@ function inWords(report: BackupReport, seconds: number): string {
     `snapshot ${snapshot}: ${repositories} repositories, ${tags} tags, ${blobs} blobs, ${bytes} bytes`,
     `copied ${copiedBlobs} blobs, ${copiedBytes} bytes, in ${seconds.toFixed(1)} s`,
     ...forgotten,
-    ...faultLines('the store', report),
-    ...report.doubted.map((name) => `${name}: in doubt, copied as the index has it; the log of the server says why`),
   ].join('\n');
 }
 
+/** @returns the exit code: 1 when one of them cannot be restored */
 async function listSnapshots(directory: string, { json = false }: Values): Promise<number> {
   actAsOwner(directory);
   const backup = await BackupDirectory.open(directory);
-  const all = [];
-  for (const snapshot of await backup.snapshots()) {
-    const { repositories, tags, bytes, incomplete } = await endOf(backup.listOf(snapshot));
-    const takenAt = new Date(timeOf(snapshot)).toISOString();
-    all.push({ snapshot, takenAt, repositories, tags, bytes, incomplete: incomplete.length });
+  const all: Listed[] = [];
+  for (const snapshot of await backup.snapshots()) all.push(await listed(backup, snapshot));
+  const code = all.some(({ fault }) => fault !== undefined) ? 1 : 0;
+  if (json) print(JSON.stringify(all));
+  else if (all.length === 0) print('no snapshot yet');
+  else {
+    const rows = all.map((each) => [
+      each.snapshot,
+      ...[each.repositories, each.tags, each.bytes].map((count) => String(count ?? '-')),
+      completeness(each),
+    ]);
+    print(columns([['SNAPSHOT (UTC)', 'REPOSITORIES', 'TAGS', 'BYTES', 'COMPLETE'], ...rows]));
+    complain(all.flatMap(({ fault }) => fault ?? []));
   }
-  if (json) return print(JSON.stringify(all));
-  if (all.length === 0) return print('no snapshot yet');
-  const rows = all.map(({ snapshot, repositories, tags, bytes, incomplete }) => [
-    snapshot,
-    String(repositories),
-    String(tags),
-    String(bytes),
-    incomplete === 0 ? 'yes' : `no, without ${incomplete} images`,
-  ]);
-  return print(columns([['SNAPSHOT (UTC)', 'REPOSITORIES', 'TAGS', 'BYTES', 'COMPLETE'], ...rows]));
+  return code;
+}
+
+/** One of a list: with what it holds, or what is wrong with it. */
+interface Listed extends Partial<Pick<SnapshotTotals, 'repositories' | 'tags' | 'bytes'>> {
+  readonly snapshot: string;
+  readonly takenAt: string;
+  /** How many images were left out. */
+  readonly incomplete?: number;
+  readonly fault?: string;
+}
+
+/** One whose list is damaged keeps nobody from seeing the others. */
+async function listed(backup: BackupDirectory, snapshot: string): Promise<Listed> {
+  const about = { snapshot, takenAt: new Date(timeOf(snapshot)).toISOString() };
+  try {
+    const { repositories, tags, bytes, incomplete } = await endOf(backup.listOf(snapshot));
+    return { ...about, repositories, tags, bytes, incomplete: incomplete.length };
+  } catch (error) {
+    if (!(error instanceof BackupFault)) throw error;
+    return { ...about, fault: error.message };
+  }
+}
+
+function completeness({ fault, incomplete = 0 }: Listed): string {
+  if (fault !== undefined) return 'damaged';
+  return incomplete === 0 ? 'yes' : `no, without ${incomplete} images`;
 }

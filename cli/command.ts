@@ -9,7 +9,7 @@ import {
 } from '../config/load.ts';
 import { closest } from '../config/suggestion.ts';
 import { forkEarly } from '../server/fork.ts';
-import { HELP } from './help.ts';
+import { helpOn } from './help.ts';
 import {
   OPTIONS,
   print,
@@ -68,7 +68,8 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     const { values, positionals } = parse(args);
     if (values.version === true) return print(await version());
     const [name, ...rest] = positionals;
-    if (values.help === true || name === undefined || name === 'help') return print(HELP);
+    if (name === undefined || name === 'help') return print(helpOn(rest[0]));
+    if (values.help === true) return print(helpOn(name));
     const command = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
     if (command === undefined) throw new UsageError(unknown(`there is no command "${name}"`, name, COMMANDS));
     const { config, address, root, workers } = values;
@@ -79,7 +80,7 @@ export async function runCommand(args: readonly string[]): Promise<number> {
     return await command(input, rest, values);
   } catch (error) {
     if (!isForPerson(error)) throw error;
-    console.error(`entrepot: ${error.message}`);
+    console.error(`entrepot: ${error.message}${adviceOn(error)}`);
     return error instanceof UsageError ? 2 : 1;
   }
 }
@@ -111,6 +112,7 @@ const EXPECTED = new Set([
   'UsageError',
   'CommandFault',
   'TaskFailed',
+  'BucketUnfit',
   'RootIsTaken',
   'RootUnusable',
   'RootIsUnfit',
@@ -134,6 +136,12 @@ function isForPerson(error: unknown): error is Error {
   if (error instanceof ConfigError) return true;
   if (!(error instanceof Error)) return false;
   return EXPECTED.has(error.name) || ('syscall' in error && 'code' in error);
+}
+
+/** The index is asked by nearly every command, and writes for each question. */
+function adviceOn(error: Error): string {
+  const isFull = error.name === 'StorageError' && 'failure' in error && error.failure === 'full';
+  return isFull ? ': make room first, "The disk is full" in docs/operations.md says how' : '';
 }
 
 async function version(): Promise<string> {
@@ -187,8 +195,9 @@ async function access(input: ConfigInput, [verb, ...rest]: readonly string[]): P
 async function keys(input: ConfigInput, [verb, ...rest]: readonly string[]): Promise<number> {
   if (verb !== 'rotate') throw new UsageError('keys has one verb: rotate.');
   refuseMore('keys rotate', rest);
-  const { rotateKeys } = await import('./keys.ts');
-  return print(await rotateKeys(await readConfig(input, { allowExposed: true })));
+  const [{ rotateKeys }, { audited }] = await Promise.all([import('./keys.ts'), import('./audited.ts')]);
+  const config = await readConfig(input, { allowExposed: true });
+  return print(await audited(config, { subject: 'keys rotate' }, () => rotateKeys(config)));
 }
 
 async function user(input: ConfigInput, [verb, name, ...rest]: readonly string[]): Promise<number> {
@@ -247,6 +256,7 @@ async function readOnly(input: ConfigInput, [verb, ...rest]: readonly string[]):
   if (verb !== 'on' && verb !== 'off' && verb !== undefined)
     throw new UsageError('read-only takes on, off or nothing.');
   const config = await readConfig(input, { allowExposed: true });
-  const { switchReadOnly } = await import('./read-only.ts');
-  return print(await switchReadOnly(config, verb));
+  const [{ switchReadOnly }, { audited }] = await Promise.all([import('./read-only.ts'), import('./audited.ts')]);
+  const work = () => switchReadOnly(config, verb);
+  return print(await (verb === undefined ? work() : audited(config, { subject: `read-only ${verb}` }, work)));
 }

@@ -1,6 +1,7 @@
 import type { Config } from '../config/config.ts';
 import { checkAccess } from './doctor/access.ts';
 import { checkAddress } from './doctor/address.ts';
+import { checkBucket } from './doctor/bucket.ts';
 import { checkClientAuthorities } from './doctor/client-authorities.ts';
 import { checkClock } from './doctor/clock.ts';
 import { checkDiskSpace } from './doctor/disk-space.ts';
@@ -22,6 +23,7 @@ const CHECKS: readonly Check[] = [
   checkClientAuthorities,
   checkFileLimit,
   checkClock,
+  checkBucket,
 ];
 const DISK_CHECKS: readonly Check[] = [checkRootRights, checkDiskSpace, checkFileSystem];
 

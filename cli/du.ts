@@ -74,6 +74,7 @@ async function linesOf({ space }: Metadata, words: readonly string[]): Promise<r
       lines.set(word, { text: word, selected: await forPerson(async () => selectedBy(word)) });
       continue;
     }
+    if (word.includes(':')) throw new CommandFault(`${word}: a pattern is of repositories, without a tag`);
     const names = await matchingRepositories(space, [word], createPause());
     if (names.length === 0 && words.length > 0) throw new CommandFault(`no repository fits ${word}`);
     for (const repository of names) lines.set(repository, { text: repository, selected: { repository } });
@@ -99,8 +100,9 @@ async function forPerson<T>(work: () => Promise<T>): Promise<T> {
   } catch (error) {
     if (!(error instanceof RegistryError)) throw error;
     const { name = '', reference, tag, reason = error.message } = (error.detail ?? {}) as Record<string, string>;
-    const what = [name, reference ?? tag].filter((text) => text !== undefined && text !== '').join(':');
-    throw new CommandFault(`${what}: ${reason}`, { cause: error });
+    const told = reference ?? tag ?? '';
+    const suffix = told === '' ? '' : `${isDigest(told) ? '@' : ':'}${told}`;
+    throw new CommandFault(`${name}${suffix}: ${reason}`.replace(/^: /, ''), { cause: error });
   }
 }
 

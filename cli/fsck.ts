@@ -70,16 +70,15 @@ function summaryOf(report: FsckReport, isQuick: boolean): string {
   const { repositories, manifests, tags, layers, blobs, bytes, differences, repaired, lost, notes } = report;
   const read = isQuick ? 'blobs by their sizes only' : `${bytes} bytes read and hashed`;
   const looked = `${repositories} repositories, ${tags} tags, ${manifests} manifests, ${layers} links and ${blobs} blobs; ${read}`;
-  const hold = report.collectionHold;
   return [
     looked,
     isWhole(report) && differences === 0 ? 'everything is whole' : `${differences} differences, ${repaired} repaired`,
     ...(lost === 0 ? [] : [`${lost} lost: nobody gets wrong bytes; push them again, or delete what needs them`]),
     ...(notes === 0 ? [] : [`${notes} notes`]),
-    ...(hold === undefined ? [] : [`no garbage is collected: ${hold}; look at it, then: entrepot gc release`]),
-    ...(report.releasedHold === undefined
-      ? []
-      : [`garbage is collected again; it waited because ${report.releasedHold}`]),
+    ...report.releasedHolds.map((reason) => `garbage is not kept any more because ${reason}`),
+    ...report.collectionHolds.map(
+      (reason) => `no garbage is collected: ${reason}; look at it, then: entrepot gc release`,
+    ),
   ].join('\n');
 }
 

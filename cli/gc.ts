@@ -1,14 +1,19 @@
 import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import type { LastRound } from '../registry/collection.ts';
+import { refuseBackup } from '../server/root-marks.ts';
 import type { Garbage } from '../storage/metadata/collection.ts';
+import { audited } from './audited.ts';
 import { durationOf, minuteOf } from './columns.ts';
+import { describeHolds, holdCollection, releaseCollection, shownHold } from './gc-holds.ts';
 import { createProgress } from './progress.ts';
 import { runTaskOf } from './task.ts';
 import { print, refuseMore, UsageError, type Values } from './usage.ts';
 import { withIndex } from './with-index.ts';
 
 const PAGE = 1_000;
+// Digests, a reason, the holds to be released.
+const TAKING_MORE: ReadonlySet<string> = new Set(['undo', 'hold', 'release']);
 const VERBS = ['status', 'plan', 'run', 'undo', 'hold', 'release'] as const;
 
 /** `entrepot gc`. */
@@ -19,13 +24,15 @@ export async function gcCommand(
 ): Promise<number> {
   const known = VERBS.find((each) => each === verb);
   if (known === undefined) throw new UsageError(`gc has these verbs: ${VERBS.join(', ')}.`);
-  if (known !== 'undo') refuseMore(`gc ${known}`, rest);
+  if (!TAKING_MORE.has(known)) refuseMore(`gc ${known}`, rest);
   const config = await readConfig(input, { allowExposed: true });
+  if (config.storage.driver !== 'memory') refuseBackup(config.root);
   if (known === 'undo') return print(await recoverBlobs(config, rest, values));
   if (known === 'status') return print(await describeCollection(config, values));
   if (known === 'plan') return print(await planCollection(config, values));
   if (known === 'run') return print(await runCollection(config, values));
-  return print(await holdCollection(config, known));
+  const work = () => (known === 'hold' ? holdCollection(config, rest) : releaseCollection(config, rest));
+  return print(await audited(config, { subject: ['gc', known, ...rest].join(' ') }, work));
 }
 
 /** A round of the collection now, by the server that runs or by this process. */
@@ -33,26 +40,11 @@ async function runCollection(config: Config, { json = false }: Values): Promise<
   const outcome = await runTaskOf(config, 'collect', {}, createProgress('collecting'));
   if (json) return JSON.stringify(outcome);
   const { removed, bytes, unlinked, failed } = outcome;
-  const failures = failed === 0 ? [] : [`${String(failed)} could not be removed: the log says why`];
-  return [`${String(removed)} blobs removed, ${String(bytes)} bytes; ${String(unlinked)} links`, ...failures].join(
-    '\n',
-  );
-}
-
-/**
- * Lets the collection of a store wait for an operator, or go on.
- *
- * @returns what to tell the person
- * @throws CommandFault
- */
-async function holdCollection(config: Config, verb: 'hold' | 'release'): Promise<string> {
-  return withIndex(config, async (metadata) => {
-    const { collection } = metadata;
-    if (verb === 'release') await collection.release();
-    else await metadata.write('durable', (tx) => collection.hold(tx, 'an operator wants it so'));
-    const held = await collection.heldBecause();
-    return held === undefined ? 'garbage is collected again' : `no garbage is collected: ${held}`;
-  });
+  return [
+    `${String(removed)} blobs removed, ${String(bytes)} bytes; ${String(unlinked)} links`,
+    ...(removed === 0 ? [] : ['their bytes lie in .meta/trash for a day: "entrepot gc undo" brings them back']),
+    ...(failed === 0 ? [] : [`${String(failed)} could not be removed: the log says why`]),
+  ].join('\n');
 }
 
 /** Blobs out of the trash, all or those named. */
@@ -69,26 +61,27 @@ async function recoverBlobs(config: Config, digests: readonly string[], { json =
 /** Whether it collects, what it waits for, and what it did last. */
 async function describeCollection(config: Config, { json = false }: Values): Promise<string> {
   const { isOn, graceMs, undoMs } = config.collection;
-  return withIndex(config, async ({ collection, pauses, state, tasks }) => {
-    const [held, run, last] = [
-      await collection.heldBecause(),
-      await state.get('verified-run'),
-      await state.get('collection-last'),
-    ];
+  return withIndex(config, async ({ collection, holds, pauses, state, tasks }) => {
+    const [held, run, last] = [await holds.list(), await state.get('verified-run'), await state.get('collection-last')];
     const isKnown = run !== undefined && (await collection.isWholeTreeKnown(run));
     const isPaused = await pauses.isPaused(Date.now());
+    const isReadOnly = config.readOnly || (await state.get('read-only')) === 'on';
     const waits =
-      held ??
+      (isReadOnly ? 'the registry is read-only' : undefined) ??
       (isPaused ? 'a backup is being made' : undefined) ??
       (isKnown ? undefined : 'the tree is not compared with the index yet, or again');
     const running = (await tasks.list(10)).find(({ kind, endedAt }) => kind === 'collect' && endedAt === undefined);
     const queued = await collection.length();
     const round = last === undefined ? undefined : (JSON.parse(last) as LastRound);
-    if (json)
-      return JSON.stringify({ enabled: isOn, graceMs, undoMs, refusal: waits, queued, last: round, task: running?.id });
+    if (json) {
+      const refusal = (await holds.because()) ?? waits;
+      const report = { enabled: isOn, graceMs, undoMs, refusal, holds: held.map(shownHold), queued };
+      return JSON.stringify({ ...report, last: round, task: running?.id });
+    }
     return [
       isOn ? 'on: every ten minutes' : 'off: collection.enabled is false; "entrepot gc run" does it all the same',
       ...(waits === undefined ? [] : [`nothing is removed now: ${waits}`]),
+      ...describeHolds(held),
       ...(running === undefined ? [] : [`running now, as task ${running.id}`]),
       `${queued} digests to look at; nothing goes before it was unused for ${durationOf(graceMs)}`,
       round === undefined ? 'no round yet' : describeRound(round),
@@ -109,7 +102,7 @@ function describeRound({ endedAt, examined, removed, bytes, failed }: LastRound)
  */
 async function planCollection(config: Config, { json = false }: Values): Promise<string> {
   const { isOn, graceMs } = config.collection;
-  return withIndex(config, async ({ collection }) => {
+  return withIndex(config, async ({ collection, holds }) => {
     const out = json ? createJsonLines() : createPlanTable();
     let [count, bytes] = [0, 0];
     for (let after = ''; ;) {
@@ -121,10 +114,9 @@ async function planCollection(config: Config, { json = false }: Values): Promise
       after = page.at(-1)?.digest ?? after;
     }
     if (json) return '';
-    const held = await collection.heldBecause();
     const notes = [
       ...(isOn ? [] : ['nothing is removed: collection.enabled is false']),
-      ...(held === undefined ? [] : [`nothing is removed: ${held}; look at it, then: entrepot gc release`]),
+      ...describeHolds(await holds.list()),
     ];
     return [`${count} ${count === 1 ? 'blob' : 'blobs'} that nothing needs, ${bytes} bytes`, ...notes].join('\n');
   });

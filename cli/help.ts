@@ -1,8 +1,6 @@
-/** What `entrepot help` prints. */
-export const HELP = `entrepot: an image registry server
+const TITLE = 'entrepot: an image registry server\n\nUsage\n';
 
-Usage
-  entrepot serve [--config FILE] [--address HOST:PORT] [--root DIR] [--workers N]
+const USAGE = `  entrepot serve [--config FILE] [--address HOST:PORT] [--root DIR] [--workers N]
       Serve images. Without options: on 127.0.0.1:5000, from ./data, as many
       workers as it takes (at most one per core, and 4).
   entrepot config check FILE
@@ -42,8 +40,9 @@ Usage
       Remove now what is due; beside a running server or without one.
   entrepot gc undo [DIGEST ...]
       Bring back blobs that were removed within the last day, for the images that need them.
-  entrepot gc hold|release
-      Let the collection wait, and go on.
+  entrepot gc hold [REASON]
+  entrepot gc release [HOLD ...]
+      Let the collection wait, and go on; "gc status" lists who wants it to wait, and why.
   entrepot index rebuild
       Read the whole tree again and correct the index, beside a running server or without one.
   entrepot index migrate --from sqlite --to postgres
@@ -70,7 +69,18 @@ Usage
       Say how far the server is with reading its blobs again.
   entrepot read-only [on|off]
       Refuse pushes and deletions for now, while serving pulls; without a word, say how it is.
+`;
 
+const NOTES = `
+Commands about a store take --root and --config: give them what the server has. retention, du, quota, gc, index,
+backup, restore, tag and fsck take --json, for programs. "entrepot COMMAND --help" is about one command.
 Every option is also a variable: ENTREPOT_CONFIG, ENTREPOT_ADDRESS, ENTREPOT_ROOT, ENTREPOT_WORKERS.
 An option goes before its variable, a variable before the file. docs/configuration.md has all keys.
 `;
+
+/** What `entrepot help` prints, or `entrepot help COMMAND`; all of it where there is no such command. */
+export function helpOn(command: string | undefined): string {
+  const all = USAGE.split(/^(?=  entrepot )/m);
+  const about = all.filter((entry) => [' ', '\n'].some((end) => entry.startsWith(`  entrepot ${command}${end}`)));
+  return `${TITLE}${(about.length === 0 ? all : about).join('')}${NOTES}`;
+}

@@ -1,6 +1,7 @@
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import { moveIndex } from '../server/move-index.ts';
 import { actAsOwner } from './act-as-owner.ts';
+import { audited } from './audited.ts';
 import { columns } from './columns.ts';
 import { createProgress } from './progress.ts';
 import { CommandFault, print, refuseMore, UsageError, type Values } from './usage.ts';
@@ -26,7 +27,9 @@ export async function migrateIndex(
   const progress = createProgress('copying');
   const begun = performance.now();
   try {
-    const rows = await moveIndex(config.root, postgres, (table, copied) => progress.show({ [table]: copied }));
+    const rows = await audited(config, { subject: 'index migrate' }, () =>
+      moveIndex(config.root, postgres, (table, copied) => progress.show({ [table]: copied })),
+    );
     const seconds = (performance.now() - begun) / 1000;
     progress.end();
     return print(json ? JSON.stringify({ rows, seconds }) : inWords(rows, seconds));

@@ -1,7 +1,8 @@
 import type { Config } from '../config/config.ts';
-import { hasIndex, openIndex } from '../server/open-index.ts';
+import { openIndex } from '../server/open-index.ts';
 import { createReadOnly } from '../server/read-only.ts';
-import { actAsOwner } from './act-as-owner.ts';
+import { isBackup } from '../server/root-marks.ts';
+import { findIndex } from './find-store.ts';
 
 /** What was asked for did not happen; the message says why. */
 export class CannotSwitch extends Error {
@@ -12,7 +13,7 @@ export class CannotSwitch extends Error {
  * Sets or tells the read-only state of a store, beside a running server or without one.
  *
  * @returns what to tell the person
- * @throws CannotSwitch
+ * @throws CannotSwitch, CommandFault
  */
 export async function switchReadOnly(config: Config, verb: 'on' | 'off' | undefined): Promise<string> {
   if (config.readOnly && verb === 'off') {
@@ -22,10 +23,11 @@ export async function switchReadOnly(config: Config, verb: 'on' | 'off' | undefi
   if (config.storage.driver === 'memory') {
     throw new CannotSwitch('a registry in memory is reached over HTTP only: PUT /api/v1/read-only');
   }
-  if (!hasIndex(config)) {
-    throw new CannotSwitch(`no registry is in ${config.root} yet: start one with "entrepot serve", or name its --root`);
+  if (isBackup(config.root)) {
+    if (verb === undefined) return 'read-only: on, because the root is a backup';
+    throw new CannotSwitch(`${config.root} is a backup, which is always served read-only: nothing was changed`);
   }
-  actAsOwner(config.root);
+  findIndex(config);
   const metadata = await openIndex(config);
   try {
     if (verb !== undefined) await createReadOnly(metadata.state, false).set(verb === 'on');

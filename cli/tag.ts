@@ -53,14 +53,17 @@ function parseDigestOf(text: string | undefined): Digest | undefined {
 async function showHistory(config: Config, { repository, tag }: About, { json = false }: Values): Promise<string> {
   return withIndex(config, async (metadata) => {
     const page = { before: undefined, limit: SHOWN };
-    const { changes, next } = await historyOf(metadata, config.collection.undoMs, repository, tag, page);
+    const keeping = { undoMs: config.collection.undoMs, now: Date.now() };
+    const { changes, next } = await historyOf(metadata, keeping, repository, tag, page);
     if (json) {
       const shown = changes.map((change) => ({ tag: change.tag, ...shownChange(change) }));
       return JSON.stringify({ name: repository, tag: tag ?? null, changes: shown, next: next ?? null });
     }
     const shown = tag === undefined ? repository : `${repository}:${tag}`;
     if (changes.length === 0)
-      throw new CommandFault(`nothing is known of ${shown}: it never was here, or too long ago`);
+      throw new CommandFault(
+        `nothing is known of ${shown}: it never was here, or too long ago, or the index was made anew since`,
+      );
     const heads = ['TIME (UTC)', 'TAG', 'FROM', 'TO', 'WHY', 'WHAT IT WAS BEFORE'];
     const notes = next === undefined ? [] : [`only the newest ${SHOWN} changes`];
     return [columns([heads, ...changes.map(rowOf)]), ...notes].join('\n');

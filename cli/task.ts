@@ -1,15 +1,17 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { existsSync } from 'node:fs';
-import path from 'node:path';
 import type { Config } from '../config/config.ts';
-import { hasIndex, openIndex } from '../server/open-index.ts';
+import { openIndex } from '../server/open-index.ts';
 import { withStoreAlone } from '../server/offline.ts';
 import { RootIsTaken } from '../server/root-lock.ts';
 import { taskList } from '../server/task-list.ts';
-import { runTask, type TaskReport } from '../server/tasks.ts';
+import type { OpenRegistry } from '../server/open-registry.ts';
+import { runTask, taskSubject, type TaskReport } from '../server/tasks.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { TaskRecord } from '../storage/metadata/tasks.ts';
-import { actAsOwner } from './act-as-owner.ts';
+import { audited } from './audited.ts';
+import { inspectLock } from './doctor/lock.ts';
+import { findStore } from './find-store.ts';
+import { operatorName } from './operator-name.ts';
 import type { Progress } from './progress.ts';
 
 /** What was asked for was not done; the message says why. */
@@ -19,6 +21,8 @@ export class TaskFailed extends Error {
 
 const ASK_EVERY_MS = 100;
 const TAKEN_UP_WITHIN_MS = 20_000;
+// Of the times that the task is looked at.
+const LOCK_ASKED_EVERY = 20;
 
 /**
  * Lets the server that runs on the root do a task, or does it here where none does. Ctrl-C ends it either way.
@@ -33,12 +37,11 @@ export async function runTaskOf(
   progress: Progress,
 ): Promise<TaskReport> {
   if (config.storage.driver === 'memory') throw new TaskFailed('a registry in memory is gone with its process');
-  if (!existsSync(path.join(config.root, 'docker')) && !hasIndex(config)) {
-    throw new TaskFailed(`no registry is in ${config.root} yet: name its --root`);
-  }
-  actAsOwner(config.root);
+  // Before this process acts as the owner of the store.
+  const user = operatorName();
+  findStore(config);
   try {
-    return await runHere(config, kind, argument, progress);
+    return await runHere(config, { kind, argument, user }, progress);
   } catch (error) {
     if (!(error instanceof RootIsTaken)) throw error;
   } finally {
@@ -46,51 +49,75 @@ export async function runTaskOf(
   }
   const metadata = await openIndex(config);
   try {
-    return await runThere(metadata, kind, argument, progress);
+    return await runThere(config.root, metadata, { kind, argument, user }, progress);
   } finally {
     progress.end();
     await metadata.close();
   }
 }
 
-async function runHere(config: Config, kind: string, argument: TaskReport, progress: Progress): Promise<TaskReport> {
+interface Asked {
+  readonly kind: string;
+  readonly argument: TaskReport;
+  /** Who asks for it. */
+  readonly user: string;
+}
+
+async function runHere(config: Config, asked: Asked, progress: Progress): Promise<TaskReport> {
+  const { kind, user } = asked;
+  const argument = JSON.stringify(asked.argument);
+  return withStoreAlone(config, (opened) =>
+    audited(config, { subject: taskSubject(kind, argument), user }, () =>
+      runAlone(config, opened, { kind, argument }, progress),
+    ),
+  );
+}
+
+async function runAlone(
+  config: Config,
+  opened: OpenRegistry,
+  { kind, argument }: { readonly kind: string; readonly argument: string },
+  progress: Progress,
+): Promise<TaskReport> {
   let isCanceled = false;
   const cancel = () => (isCanceled = true);
-  return withStoreAlone(config, async (opened) => {
-    process.once('SIGINT', cancel);
-    try {
-      const record = { kind, argument: JSON.stringify(argument), isCanceled: false };
-      const { result, fault } = await runTask(taskList(config, opened, false)[kind], record, {
-        tell: async (text) => {
-          progress.show(JSON.parse(text) as TaskReport);
-          return isCanceled;
-        },
-        isStopped: () => false,
-      });
-      if (fault !== undefined) throw fault;
-      if ('failure' in result) throw new TaskFailed(result.failure);
-      return JSON.parse(result.outcome) as TaskReport;
-    } finally {
-      process.removeListener('SIGINT', cancel);
-    }
-  });
+  process.once('SIGINT', cancel);
+  try {
+    const record = { kind, argument, isCanceled: false };
+    const { result, fault } = await runTask(taskList(config, opened, false)[kind], record, {
+      tell: async (text) => {
+        progress.show(JSON.parse(text) as TaskReport);
+        return isCanceled;
+      },
+      isStopped: () => false,
+    });
+    if (fault !== undefined) throw fault;
+    if ('failure' in result) throw new TaskFailed(result.failure);
+    return JSON.parse(result.outcome) as TaskReport;
+  } finally {
+    process.removeListener('SIGINT', cancel);
+  }
 }
 
 async function runThere(
+  root: string,
   { tasks }: Metadata,
-  kind: string,
-  argument: TaskReport,
+  { kind, argument, user }: Asked,
   progress: Progress,
 ): Promise<TaskReport> {
-  const id = await tasks.request(kind, JSON.stringify(argument), Date.now());
+  const id = await tasks.request(kind, JSON.stringify(argument), Date.now(), user);
   const cancel = () => void tasks.cancel(id);
   process.once('SIGINT', cancel);
   try {
     const deadline = performance.now() + TAKEN_UP_WITHIN_MS;
-    for (;;) {
+    for (let asked = 0; ; asked += 1) {
+      // Before the task: a server may end it and then itself.
+      const isServed = asked % LOCK_ASKED_EVERY !== 0 || (await inspectLock(root)).isHeld;
       const task = await tasks.find(id);
       if (task === undefined) throw new TaskFailed('the task is gone from the index: was that deleted?');
       if (task.endedAt !== undefined) return outcomeOf(task);
+      if (task.startedAt !== undefined && !isServed)
+        throw new TaskFailed('the server ended before it was done: ask again');
       if (task.startedAt === undefined && performance.now() > deadline) await isWaiting({ tasks }, task);
       if (task.progress !== undefined) progress.show(JSON.parse(task.progress) as TaskReport);
       await delay(ASK_EVERY_MS);

@@ -1,6 +1,13 @@
 import { userInfo } from 'node:os';
 import type { Config } from '../config/config.ts';
-import { AccountFault, noToken, type TokenInfo, type TokenRequest } from '../server/auth/management.ts';
+import {
+  AccountFault,
+  noToken,
+  type Management,
+  type TokenInfo,
+  type TokenRequest,
+} from '../server/auth/management.ts';
+import { audited } from './audited.ts';
 import { columns, minuteOf } from './columns.ts';
 import { hintOf, withManagement } from './open-management.ts';
 
@@ -32,7 +39,7 @@ export async function createToken(
     repositories: listOf(options.repositories),
     tags: listOf(options.tags),
   };
-  return withManagement(config, async (management) => {
+  return changing(config, `token create ${name}`, async (management) => {
     const { secret, info } = await management.createToken(request, `${userInfo().username} at the terminal`);
     const until = info.expiresAt === undefined ? 'for ever' : `until ${minuteOf(info.expiresAt)} UTC`;
     const [kind, owner = ''] = info.owner.split(':');
@@ -55,13 +62,17 @@ export async function listTokens(config: Config): Promise<string> {
  */
 export async function revokeTokens(config: Config, ids: readonly string[]): Promise<string> {
   if (ids.length === 0) throw new AccountFault(400, 'name the tokens by their ids: entrepot token revoke ID ...');
-  return withManagement(config, async (management) => {
+  return changing(config, `token revoke ${ids.join(' ')}`, async (management) => {
     for (const id of ids) {
       if (!/^\d{1,15}$/.test(id)) throw noToken(`"${id.slice(0, 8)}"`);
       await management.revokeToken(Number(id));
     }
     return `revoked: ${ids.join(', ')}; nobody gets in with them any more`;
   });
+}
+
+function changing<T>(config: Config, subject: string, work: (management: Management) => Promise<T>): Promise<T> {
+  return audited(config, { subject }, () => withManagement(config, work));
 }
 
 function rowOf({ id, owner, name, state, expiresAt, lastUsed, scope }: TokenInfo): readonly string[] {

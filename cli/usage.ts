@@ -59,3 +59,8 @@ export function print(text: string): number {
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
   return 0;
 }
+
+/** What is wrong, a line each, beside the result: who throws the result away, as cron jobs do, is still told. */
+export function complain(lines: readonly string[]): void {
+  if (lines.length > 0) process.stderr.write(`${lines.join('\n')}\n`);
+}

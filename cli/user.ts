@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts';
 import type { Management } from '../server/auth/management.ts';
+import { audited } from './audited.ts';
 import { columns, minuteOf } from './columns.ts';
 import { hintOf, withManagement } from './open-management.ts';
 import { readPassword } from './password.ts';
@@ -19,7 +20,9 @@ export async function manageUsers(config: Config, verb: UserVerb, name: string):
   if (verb === 'list') return withManagement(config, (management) => list(management, config));
   // Before the database is opened: somebody is typing.
   const password = verb === 'add' || verb === 'passwd' ? await readPassword(name) : '';
-  return withManagement(config, (management) => change(management, { config, verb, name, password }));
+  return audited(config, { subject: `user ${verb} ${name}` }, () =>
+    withManagement(config, (management) => change(management, { config, verb, name, password })),
+  );
 }
 
 async function change(

@@ -162,8 +162,8 @@ function listenAddress(text: string): ListenAddress {
   return checked(parseAddress(text), text);
 }
 
-function milliseconds(text: string): number {
-  return checked(parseDuration(text), text);
+function milliseconds(written: string | 0): number {
+  return checked(parseDuration(String(written)), written);
 }
 
 function bytes(value: string | number): number {

@@ -39,6 +39,13 @@ export function duration(meaning: string, min: string, max: string) {
   return described(durationText(min, max, expected), meaning, expected);
 }
 
+/** A duration that may be none: YAML reads a plain `0` as a number. */
+export function durationFromZero(meaning: string, max: string) {
+  const expected = `0 or a duration up to ${max}, a whole number with ms, s, m, h or d`;
+  const text = durationText('0', max, expected);
+  return described(z.union([z.literal(0, expected), text], expected), meaning, expected);
+}
+
 /** A duration, or the word for none. */
 export function durationOr<const T extends string>(word: T, meaning: string, min: string, max: string) {
   const expected = `${word} or a duration from ${min} to ${max}, a whole number with ms, s, m, h or d`;

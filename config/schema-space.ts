@@ -1,6 +1,17 @@
 import { z } from 'zod';
 import { isPlainRepositoryPattern, isPlainTagPattern } from './access-words.ts';
-import { choice, duration, durationOr, flag, integer, oneOrMore, SECTION, sections, size } from './field.ts';
+import {
+  choice,
+  duration,
+  durationFromZero,
+  durationOr,
+  flag,
+  integer,
+  oneOrMore,
+  SECTION,
+  sections,
+  size,
+} from './field.ts';
 
 /* The keys about what goes, what stays and whether it is whole. */
 
@@ -8,7 +19,7 @@ export const collection = z.strictObject(
   {
     enabled: flag('Whether blobs that no manifest needs are removed, while serving.').default(true),
     grace: duration('How long a blob stays that no manifest needs.', '1h', '365d').default('24h'),
-    undo: duration('How long what was deleted or overwritten can be brought back.', '0', '365d').default('7d'),
+    undo: durationFromZero('How long what was deleted or overwritten can be brought back.', '365d').default('7d'),
   },
   SECTION,
 );

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promi
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName, Tag } from '../oci/names.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
+import { wasBeingDeleted } from '../storage/metadata/intents.ts';
 import type { RepositoryRecord } from '../storage/metadata/repositories.ts';
 import { Comparison, type Depth } from './comparison.ts';
 import { ComparisonFailures } from './comparison-failures.ts';
@@ -102,7 +103,7 @@ export class Adoption {
     if (known === undefined && !isInTree) return;
     const [foreign] = await this.tree.unknownAlgorithms(name);
     if (foreign !== undefined)
-      await this.#comparison.holdCollection(`${name} has layers under ${foreign}, which is not known here`);
+      await this.#comparison.holdCollection(`${name} has digests under ${foreign}, which is not known here`);
     if (known === undefined) {
       await metadata.write('relaxed', (tx) => metadata.repositories.ensure(tx, name, now(), undefined));
       known = await metadata.repositories.find(name);
@@ -204,7 +205,7 @@ export class Adoption {
       for (const name of names) {
         // One that was made since may have been passed by.
         if (seen.has(name) || (await this.tree.hasRepository(name))) continue;
-        if (!(await metadata.write('relaxed', (tx) => this.#isEmptyOrChanging(tx, name)))) {
+        if (!(await this.#mayBeGone(name))) {
           await this.#comparison.holdCollection(`repository ${name} is gone from the tree`);
         }
         await this.repository(name);
@@ -213,18 +214,22 @@ export class Adoption {
     }
   }
 
+  /** Whether it is no wonder that the tree has nothing of the repository. */
+  async #mayBeGone(name: RepositoryName): Promise<boolean> {
+    const { repositories } = this.#context.metadata;
+    if (wasBeingDeleted((await repositories.find(name))?.verifiedRun)) return true;
+    return this.#context.metadata.write('relaxed', (tx) => this.#isEmptyOrChanging(tx, name));
+  }
+
   async #isEmptyOrChanging(tx: Transaction, name: RepositoryName): Promise<boolean> {
     const { intents, repositories } = this.#context.metadata;
     return (await intents.isAny(tx, name)) || (await repositories.isEmpty(tx, name));
   }
 
   async #dropIfEmpty(name: RepositoryName): Promise<void> {
-    const { metadata, now } = this.#context;
+    const { metadata } = this.#context;
     await metadata.write('relaxed', async (tx) => {
-      if (await metadata.intents.isAny(tx, name)) return;
-      if (await metadata.repositories.isEmpty(tx, name)) {
-        await metadata.repositories.remove(tx, name, { now: now(), isKept: false });
-      }
+      if (!(await metadata.intents.isAny(tx, name))) await metadata.repositories.removeEmpty(tx, name);
     });
   }
 

@@ -126,10 +126,29 @@ export class Blobs {
     const reader = await this.open(name, blob);
     if (!this.#reads.isWanted(blob.digest, blob, reader.object)) return reader;
     if (blob.size > HASHED_FIRST_MAX_BYTES) return this.#reads.wrap(reader, blob.digest, blob.verifiedAt);
+    return this.#hashed(name, blob, reader);
+  }
+
+  /**
+   * Opens a part of the blob; to be closed by the caller. Part of a large one is sent as it is stored: only all of it has
+   * the digest.
+   *
+   * @throws RegistryError as `openWhole`
+   */
+  async openPart(name: RepositoryName, blob: KnownBlob, range: ByteRange): Promise<BlobReader> {
+    if (range.start === 0 && range.end === blob.size - 1) return this.openWhole(name, blob);
+    const reader = await this.open(name, blob, range);
+    const isLarge = blob.size > HASHED_FIRST_MAX_BYTES;
+    if (isLarge || !this.#reads.isWanted(blob.digest, blob, reader.object)) return reader;
+    return this.#hashed(name, blob, reader, range);
+  }
+
+  /** Opens anew what was opened, once all of it has been hashed. */
+  async #hashed(name: RepositoryName, blob: KnownBlob, reader: BlobReader, range?: ByteRange): Promise<BlobReader> {
     await reader.close();
     const became = await this.#reads.check(blob.digest, blob.verifiedAt);
     if (became !== 'right') throw damageOf(name, blob, became);
-    return this.open(name, blob);
+    return this.open(name, blob, range);
   }
 
   /** Opens the blob's bytes; to be closed by the caller. */

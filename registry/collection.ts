@@ -2,6 +2,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { RepositoryName } from '../oci/names.ts';
 import { blobDirectoryKey, blobKey, layerKey } from '../storage/layout.ts';
 import { StorageError } from '../storage/blobs/driver.ts';
+import type { CollectionHold } from '../storage/metadata/collection-holds.ts';
 import type { Garbage, Queued } from '../storage/metadata/collection.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import type { Adoption } from './adoption.ts';
@@ -32,6 +33,8 @@ export interface LastRound extends Collected {
 export interface CollectionStatus {
   /** Why nothing is removed at the moment. */
   readonly refusal: Refusal | undefined;
+  /** What it waits for until an operator says otherwise, the oldest first. */
+  readonly holds: readonly CollectionHold[];
   /** How many digests are to be looked at, some time. */
   readonly queued: number;
   readonly last: LastRound | undefined;
@@ -77,33 +80,41 @@ export class Collection {
   }
 
   async status(): Promise<CollectionStatus> {
-    const { collection, state } = this.#context.metadata;
+    const { collection, holds, state } = this.#context.metadata;
     const last = await state.get('collection-last');
     return {
       refusal: await this.refusal(),
+      holds: await holds.list(),
       queued: await collection.length(),
       last: last === undefined ? undefined : (JSON.parse(last) as LastRound),
     };
   }
 
-  /** Nothing is removed any more until `release`. A reason that is there already stays. */
-  async hold(reason: string): Promise<void> {
-    const { metadata } = this.#context;
-    await metadata.write('durable', (tx) => metadata.collection.hold(tx, reason));
+  /** Nothing is removed any more until this hold is released, and every other one. */
+  async hold(reason: string, by: string): Promise<void> {
+    const { metadata, now } = this.#context;
+    await metadata.write('durable', (tx) => metadata.holds.add(tx, { reason, by, since: now() }));
   }
 
-  async release(): Promise<void> {
-    await this.#context.metadata.collection.release();
+  /**
+   * @param ids all of them unless given
+   * @returns those that were there
+   */
+  async release(ids?: readonly string[]): Promise<readonly CollectionHold[]> {
+    return this.#context.metadata.holds.release(ids);
   }
 
   /** Undefined when it may run. */
   async refusal(): Promise<Refusal | undefined> {
     const { metadata, run, now } = this.#context;
-    const held = await metadata.collection.heldBecause();
-    if (held !== undefined) return `held: ${held}`;
-    if (await metadata.pauses.isPaused(now())) return 'a backup is being made';
-    if (!(await this.#adoption.isWholeTreeVerified())) return 'the tree is not compared with the index yet';
-    return (await metadata.collection.isWholeTreeKnown(run)) ? undefined : 'repositories are in doubt';
+    const held = await metadata.holds.because();
+    if (held !== undefined) return `held: ${held}; look at it, then: entrepot gc release`;
+    if (await metadata.pauses.isPaused(now())) return 'a backup is being made: it goes on by itself after that';
+    if (!(await this.#adoption.isWholeTreeVerified()))
+      return 'the tree is not compared with the index yet: it goes on by itself after that';
+    return (await metadata.collection.isWholeTreeKnown(run))
+      ? undefined
+      : 'repositories are in doubt: the log says which, and why';
   }
 
   /**
@@ -213,7 +224,7 @@ export class Collection {
   /** Whether an operator wants nothing to go, or somebody who is reading the tree. */
   async #isHeld(tx: Transaction): Promise<boolean> {
     const { metadata, now } = this.#context;
-    if ((await metadata.collection.heldBecause(tx)) !== undefined) return true;
+    if (await metadata.holds.isAny(tx)) return true;
     return metadata.pauses.isPaused(now(), tx);
   }
 

@@ -57,10 +57,10 @@ export class Comparison {
 
   /** What a damaged or foreign thing in the tree needs, the index cannot say: nothing is collected meanwhile. */
   async holdCollection(reason: string): Promise<void> {
-    const { metadata, log } = this.#context;
-    if ((await metadata.collection.heldBecause()) !== undefined) return;
-    log.warn('no garbage is collected until an operator says otherwise (entrepot gc release)', { reason });
-    await metadata.write('relaxed', (tx) => metadata.collection.hold(tx, reason));
+    const { metadata, log, now } = this.#context;
+    const hold = { reason, by: undefined, since: now() };
+    const isNew = await metadata.write('relaxed', (tx) => metadata.holds.add(tx, hold));
+    if (isNew) log.warn('no garbage is collected until an operator says otherwise (entrepot gc release)', { reason });
   }
 
   async #agrees(name: RepositoryName, subject: Subject, depth: Depth): Promise<boolean> {

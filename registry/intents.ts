@@ -109,7 +109,7 @@ export async function giveUpUnsettled(context: Context): Promise<void> {
  */
 async function abandon(context: Context, intents: AbandonedIntents): Promise<void> {
   await context.driver.flush();
-  await context.metadata.intents.abandon(intents);
+  await context.metadata.intents.abandon(intents, context.now());
 }
 
 interface Acquired<A> {

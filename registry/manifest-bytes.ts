@@ -28,7 +28,7 @@ export async function manifestBytes(
   if (stored === undefined) {
     context.log.warn('a manifest is gone from the store', { repository: name, digest });
     await adoption.manifest(name, digest);
-  } else if ((await suspect(context, digest, `it is no manifest of ${name} any more`)) !== 'quarantined') {
+  } else if ((await suspect(context, digest, `the manifest of ${name} is damaged or gone`)) !== 'quarantined') {
     throw new StorageError('unavailable', `manifest ${digest} had other bytes in the store a moment ago`);
   }
   const isDamaged = (await context.metadata.manifests.lookupByDigest(name, digest))?.damaged !== undefined;

@@ -96,7 +96,8 @@ async function handle(context: Context, digest: Digest, seen: BlobStat | undefin
   if (seen === undefined && (await metadata.integrity.find(digest)) === undefined) return 'changed';
   await metadata.write('durable', (tx) => metadata.integrity.quarantine(tx, digest));
   cache.delete(digest);
-  if (seen !== undefined) await driver.setAside(key, aside);
+  // Also where no file was seen: a directory in its place would be in the way of the push that heals.
+  await driver.setAside(key, aside);
   return 'quarantined';
 }
 

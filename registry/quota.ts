@@ -110,7 +110,8 @@ export async function reserveManifest(
 
 /**
  * Refuses early what would be refused in the end: before its bytes are taken. By what is known at the moment, so that
- * what passes may still be refused.
+ * what passes may still be refused. A repository that is full may push again what it has and was found damaged: what could
+ * be that passes.
  *
  * @param bytes at least so many; 0 asks whether there is room for anything
  * @throws RegistryError as `reserveQuota`
@@ -120,18 +121,20 @@ export async function expectRoom(context: Context, name: RepositoryName, bytes: 
   for (const quota of context.settings.quotas) {
     if (!concerns(quota, asked) || !quota.fits(name)) continue;
     const fault = faultOf(quota, await usageNow(context, quota, name), asked);
-    if (fault !== undefined) throw exceeds(quota, { ...fault, asked: bytes });
+    if (fault === undefined) continue;
+    const damaged = await context.metadata.blobs.largestDamaged(name);
+    if (damaged === 0 || bytes > damaged) throw exceeds(quota, { ...fault, asked: bytes });
   }
 }
 
-/** How many bytes may still be added to the repository, as far as is known at the moment. */
+/** How many bytes may still be added to the repository, or pushed again to it, as far as is known at the moment. */
 export async function roomLeft(context: Context, name: RepositoryName): Promise<number> {
   let left = Infinity;
   for (const quota of context.settings.quotas) {
     if (quota.bytes === undefined || !quota.fits(name)) continue;
     left = Math.min(left, quota.bytes - (await usageNow(context, quota, name)).bytes);
   }
-  return left;
+  return left === Infinity ? left : Math.max(left, await context.metadata.blobs.largestDamaged(name));
 }
 
 /** Without a transaction. */
@@ -225,7 +228,9 @@ function exceeds({ repositories, per }: QuotaSettings, { what, limit, used, aske
   const isFull = used >= limit ? 'is full' : 'would be exceeded';
   const more = asked === 0 ? '' : `, this adds ${text(asked)}`;
   const message = `the quota for ${whose} ${isFull}: ${text(used)} of ${text(limit)} in use${more}`;
-  const reason = `${message}: delete tags, or ask who runs this registry for more`;
+  // A tag alone takes no bytes along: its image stays, and can be pulled by its digest.
+  const advice = what === 'bytes' ? 'delete images by their digests' : 'delete tags';
+  const reason = `${message}: ${advice}, or ask who runs this registry for more`;
   const detail = { quota: { repositories, per, [what]: limit }, used, asked, limit, reason };
   return new RegistryError('DENIED', { message: reason, detail });
 }

@@ -49,7 +49,9 @@ export async function rebuildIndex(
     unknownBytes: 0,
     failed: 0,
   };
-  done.removedRows = await context.metadata.orphanedRows.remove(() => pause(done));
+  for await (const orphans of context.metadata.orphanedRows.find(() => pause(done))) {
+    done.removedRows += await orphans.remove();
+  }
   const { repositories, failed } = await adoption.everything(async (progress) => {
     if ('compared' in progress) {
       done.objects += progress.compared;

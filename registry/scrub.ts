@@ -113,9 +113,8 @@ export class Scrubber {
         await pace(bytes);
       });
       pass.blobs += 1;
-      if (examined.state === 'right' && examined.size === record.size) return true;
-      // Where only the row is wrong, fsck says so.
-      if (examined.state === 'right') return false;
+      // Where only the size in the row is wrong, fsck says so.
+      if (examined.state === 'right') return true;
       const cause = examined.state === 'missing' ? 'its bytes are gone' : 'its bytes have another digest';
       const handled = await handleDamage(this.#context, { digest, seen: examined.seen, cause });
       if (handled === 'repaired' || handled === 'quarantined') pass.damaged += 1;
@@ -138,7 +137,14 @@ export class Scrubber {
   async #end(progress: ScrubProgress, pass: ScrubPass): Promise<void> {
     const { now, log } = this.#context;
     const endedAt = new Date(now()).toISOString();
-    if (pass.blobs + pass.unreadable > 0) {
+    if (pass.unreadable > 0) {
+      const { pass: _over, ...before } = progress;
+      // What cannot be read is tried again every minute: that is not to be told as a pass of its own.
+      const isTold = pass.blobs === 0 && before.lastPass?.unreadable === pass.unreadable;
+      await this.#write(isTold ? before : { ...before, lastPass: { ...pass, endedAt } });
+      return;
+    }
+    if (pass.blobs > 0) {
       log.info('all blobs were read and hashed in time', { ...pass });
       await this.#write({ lastPass: { ...pass, endedAt }, wholeAt: endedAt });
       return;

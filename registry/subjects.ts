@@ -17,17 +17,18 @@ export async function* subjectsOf(
   name: RepositoryName,
 ): AsyncGenerator<readonly Subject[]> {
   const id = (await repositories.find(name))?.id;
-  const ofManifests = new Set(await tree.manifests(name));
-  if (id !== undefined) {
-    for await (const digest of pages<Digest>((after) => manifests.page(id, after, BATCH))) ofManifests.add(digest);
-  }
-  yield* batches([...ofManifests].map((manifest) => ({ manifest })));
-  const ofLayers = new Set(await tree.layers(name));
-  if (id !== undefined) for await (const digest of linked(blobs, id)) ofLayers.add(digest);
-  yield* batches([...ofLayers].map((layer) => ({ layer })));
-  const ofTags = new Set(await tree.tags(name));
-  for await (const tag of pages<Tag>((after) => tags.page(name, after, BATCH))) ofTags.add(tag);
-  yield* batches([...ofTags].map((tag) => ({ tag })));
+  const manifestRows = id === undefined ? [] : pages<Digest>((after) => manifests.page(id, after, BATCH));
+  yield* batches(await union(await tree.manifests(name), manifestRows), (manifest) => ({ manifest }));
+  const layerRows = id === undefined ? [] : linked(blobs, id);
+  yield* batches(await union(await tree.layers(name), layerRows), (layer) => ({ layer }));
+  const tagRows = pages<Tag>((after) => tags.page(name, after, BATCH));
+  yield* batches(await union(await tree.tags(name), tagRows), (tag) => ({ tag }));
+}
+
+async function union<T>(inTree: readonly T[], rows: Iterable<T> | AsyncIterable<T>): Promise<ReadonlySet<T>> {
+  const all = new Set(inTree);
+  for await (const item of rows) all.add(item);
+  return all;
 }
 
 async function* linked(blobs: Metadata['blobs'], repositoryId: number): AsyncGenerator<Digest> {
@@ -49,6 +50,14 @@ async function* pages<T extends string>(page: (after: string) => Promise<readonl
   }
 }
 
-function* batches<T>(items: readonly T[]): Generator<readonly T[]> {
-  for (let i = 0; i < items.length; i += BATCH) yield items.slice(i, i + BATCH);
+/** Made as they are asked for: there may be hundreds of thousands. */
+function* batches<T>(items: Iterable<T>, subjectOf: (item: T) => Subject): Generator<readonly Subject[]> {
+  let batch: Subject[] = [];
+  for (const item of items) {
+    batch.push(subjectOf(item));
+    if (batch.length < BATCH) continue;
+    yield batch;
+    batch = [];
+  }
+  if (batch.length > 0) yield batch;
 }

@@ -29,14 +29,21 @@ export interface TagHistory {
   readonly next: number | undefined;
 }
 
+interface Keeping {
+  readonly undoMs: number;
+  /** Milliseconds since 1970. */
+  readonly now: number;
+}
+
 /**
  * Reads the history of a tag from the index.
  *
+ * @param keeping how long what was deleted is kept, and what time it is: it may be over and not forgotten yet
  * @param tag undefined for all tags of the repository
  */
 export async function historyOf(
   { tagHistory }: Pick<Metadata, 'tagHistory'>,
-  undoMs: number,
+  keeping: Keeping,
   name: RepositoryName,
   tag: Tag | undefined,
   { before, limit }: HistoryPage,
@@ -45,16 +52,16 @@ export async function historyOf(
   const found = await (tag === undefined ? tagHistory.ofRepository(name, page) : tagHistory.ofTag(name, tag, page));
   const changes = found.slice(0, limit).map((change) => ({
     ...change,
-    from: pastOf(change.from, undoMs),
-    to: pastOf(change.to, undoMs),
+    from: pastOf(change.from, keeping),
+    to: pastOf(change.to, keeping),
   }));
   return { changes, next: found.length > limit ? changes.at(-1)?.id : undefined };
 }
 
-function pastOf(historic: HistoricDigest | undefined, undoMs: number): PastDigest | undefined {
+function pastOf(historic: HistoricDigest | undefined, { undoMs, now }: Keeping): PastDigest | undefined {
   if (historic === undefined) return undefined;
   const { digest, isPresent, deletedAt } = historic;
   if (isPresent) return { digest, state: 'present', until: undefined };
-  if (deletedAt === undefined) return { digest, state: 'gone', until: undefined };
+  if (deletedAt === undefined || deletedAt + undoMs <= now) return { digest, state: 'gone', until: undefined };
   return { digest, state: 'kept', until: deletedAt + undoMs };
 }

@@ -81,9 +81,10 @@ export class Tree {
     return (await this.#link(layerLinkKey(name, digest))) !== undefined;
   }
 
-  /** Algorithms of layer links that other servers may know. */
+  /** Algorithms of links to layers and manifests that other servers may know. */
   async unknownAlgorithms(name: RepositoryName): Promise<readonly string[]> {
-    return (await this.#names(layersPrefix(name))).filter((algorithm) => !isDigestAlgorithm(algorithm));
+    const algorithms = [...(await this.#names(layersPrefix(name))), ...(await this.#names(revisionsPrefix(name)))];
+    return [...new Set(algorithms)].filter((algorithm) => !isDigestAlgorithm(algorithm));
   }
 
   /** A manifest that the repository links and the store has, whole and right. */

@@ -49,12 +49,12 @@ export class Undo {
    * @throws RegistryError `MANIFEST_UNKNOWN` for a tag that has no history
    */
   async history(name: RepositoryName, tag: Tag, page: HistoryPage): Promise<TagHistory> {
-    const { metadata, settings } = this.#context;
+    const { metadata, settings, now } = this.#context;
     const known = await metadata.repositories.find(name);
     const isKnown =
       known === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(known.verifiedRun);
     if (!isKnown) await this.#adoption.tag(name, tag);
-    const history = await historyOf(metadata, settings.undoMs, name, tag, page);
+    const history = await historyOf(metadata, { undoMs: settings.undoMs, now: now() }, name, tag, page);
     if (history.changes.length > 0 || page.before !== undefined) return history;
     throw hasNoHistory(name, tag);
   }

@@ -37,7 +37,7 @@ export async function roomFor(
   const { name, size, claim, digest } = upload;
   if (!context.settings.quotas.some((quota) => quota.bytes !== undefined && quota.fits(name))) return BOUNDLESS;
   const known = digest && (await context.metadata.blobs.lookup(name, digest));
-  if (known?.blob !== undefined) return BOUNDLESS;
+  if (known?.blob !== undefined || known?.isDamaged === true) return BOUNDLESS;
   await expectRoom(context, name, size + lengthOf(claim));
   const room = {
     bytes: await roomLeft(context, name),

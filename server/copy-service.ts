@@ -7,14 +7,16 @@ import { readConfig } from '../config/load.ts';
 import type { BackupDirectory } from '../registry/backup/backup-directory.ts';
 import { putLinks } from '../registry/backup/backup.ts';
 import { beginRun } from '../registry/store.ts';
-import type { BlobDriver } from '../storage/blobs/driver.ts';
+import { StorageError, type BlobDriver } from '../storage/blobs/driver.ts';
 import { openFilesystemDriver } from '../storage/blobs/filesystem.ts';
+import { isBesideTree } from '../storage/layout.ts';
 import { bootId } from './boot-id.ts';
 import { createLog } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { createService } from './service.ts';
 
 const STDERR = 2;
+const NOT_WRITTEN = 'nothing is written to a backup that is only looked at';
 const TREE = path.join('docker', 'registry', 'v2');
 
 /** A registry that serves a snapshot on a port of the loopback address. */
@@ -58,13 +60,17 @@ export async function serveCopy(backup: BackupDirectory, snapshot: string, signa
   return { url: `http://127.0.0.1:${port}`, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
-/** What is found damaged is told, and stays where it is: nothing is set aside in a backup that is only looked at. */
+/** What is found damaged is told, and stays as it is: nothing is set aside or mended in a backup that is only looked at. */
 function leavingDamage(driver: BlobDriver): BlobDriver {
   return {
     stat: (key) => driver.stat(key),
     read: (key, range) => driver.read(key, range),
     readSmall: (key, maxBytes) => driver.readSmall(key, maxBytes),
-    writeAll: (writes, last) => driver.writeAll(writes, last),
+    writeAll: async (writes, last = []) => {
+      if ([...writes, ...last].some(({ key }) => !isBesideTree(key)))
+        throw new StorageError('unavailable', NOT_WRITTEN);
+      await driver.writeAll(writes, last);
+    },
     delete: (keys) => driver.delete(keys),
     setAside: async () => {},
     list: (prefix) => driver.list(prefix),

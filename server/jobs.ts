@@ -6,10 +6,12 @@ import type { Registry } from '../registry/registry.ts';
 import type { Log } from './observe/log.ts';
 import type { OpenRegistry } from './open-registry.ts';
 import { startScrubbing } from './scrub-lane.ts';
+import { auditTasks } from './task-audit.ts';
 import { taskList } from './task-list.ts';
 import { TaskRunner } from './tasks.ts';
 import { createPace } from './pace.ts';
 import { createReadOnly, type ReadOnly } from './read-only.ts';
+import { sparingMemory } from './tune-heap.ts';
 
 const SECOND_MS = 1000;
 const HOUR_MS = 3600 * SECOND_MS;
@@ -29,21 +31,23 @@ export async function tidyRoot(config: Config): Promise<void> {
   if (config.storage.driver === 'filesystem') await removeLeftovers(config.root);
 }
 
+const COMPARING = 'compare the tree with the index';
+
 /** Starts comparing the tree with the index at once, and the regular jobs. */
 export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs {
   const { registry } = opened;
   const { maintenance } = registry;
   const runner = new JobRunner(log);
   runner.once('sum up what quotas are about', () => registry.quotas.prepare(() => runner.breathe()));
-  runner.once('compare the tree with the index', async () => {
-    const startedAt = performance.now();
-    const { repositories, failed } = await maintenance.verifyTree(() => runner.breathe());
-    // Nobody waited for it in a small store, and a start says one line.
-    const isNews = performance.now() - startedAt > SLOW_COMPARISON_MS;
-    if (failed === 0) log[isNews ? 'info' : 'debug']('the index agrees with the tree', { repositories });
-    await removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages());
-    // Somebody else may have been here; and what a crash left behind, no link leads to.
-    if (config.storage.driver === 'filesystem') await findUnknownBytes(registry, runner, log);
+  let isCompared = false;
+  const compare = async () => {
+    await compareTree(config, opened, runner, log);
+    isCompared = true;
+  };
+  runner.once(COMPARING, compare);
+  // A disk that could not be read for a moment must not keep the collection and the backups waiting for the next start.
+  runner.every(60 * SECOND_MS, COMPARING, async () => {
+    if (!isCompared) await compare();
   });
   runner.every(10 * SECOND_MS, 'give up failed changes', () => maintenance.giveUpUnsettled());
   runner.every(10 * SECOND_MS, 'compare doubted repositories', async () => {
@@ -69,12 +73,28 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   runner.every(HOUR_MS, 'let old images go', () => retain(config, opened, runner, log));
   if (config.storage.driver === 'filesystem') {
     runner.every(HOUR_MS, 'empty the trash', () =>
-      removed(log, 'deleted things were taken out of the trash', purgeTrash(config.root, Date.now() - TRASH_KEPT_MS)),
+      removed(
+        log,
+        'deleted things were taken out of the trash',
+        purgeTrash(config.root, Date.now() - TRASH_KEPT_MS, () => runner.breathe()),
+      ),
     );
   }
   const scrubbing = startScrubbing(config, registry, log);
-  const tasks = new TaskRunner(opened.metadata, taskList(config, opened, true), log);
+  const tasks = new TaskRunner(opened.metadata, taskList(config, opened, true), log, auditTasks(config.access, log));
   return { stop: async () => void (await Promise.all([scrubbing.stop(), tasks.stop(), runner.stop()])) };
+}
+
+async function compareTree(config: Config, { registry }: OpenRegistry, runner: JobRunner, log: Log): Promise<void> {
+  const { maintenance } = registry;
+  const startedAt = performance.now();
+  const { repositories, failed } = await maintenance.verifyTree(() => runner.breathe());
+  // Nobody waited for it in a small store, and a start says one line.
+  const isNews = performance.now() - startedAt > SLOW_COMPARISON_MS;
+  if (failed === 0) log[isNews ? 'info' : 'debug']('the index agrees with the tree', { repositories });
+  await removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages());
+  // Somebody else may have been here; and what a crash left behind, no link leads to.
+  if (config.storage.driver === 'filesystem') await findUnknownBytes(registry, runner, log);
 }
 
 async function retain(
@@ -86,10 +106,12 @@ async function retain(
   const { retention } = registry;
   const readOnly = createReadOnly(metadata.state, config.readOnly);
   if ((await readOnly.get()) || (await retention.refusal()) !== undefined) return;
-  const retained = await retention.run(async () => {
-    await runner.breathe();
-    return !(await readOnly.get());
-  });
+  const retained = await sparingMemory(() =>
+    retention.run(async () => {
+      await runner.breathe();
+      return !(await readOnly.get());
+    }),
+  );
   if (retained.tags + retained.manifests + retained.failed > 0) log.info('old images were removed', { ...retained });
 }
 
@@ -103,6 +125,8 @@ async function forgetExpired({ undo }: Registry, runner: JobRunner, log: Log): P
 
 async function collect(registry: Registry, runner: JobRunner, readOnly: ReadOnly, log: Log): Promise<void> {
   await forgetExpired(registry, runner, log);
+  // What the last round did stays to be seen.
+  if (await readOnly.get()) return;
   const end = performance.now() + COLLECT_FOR_MS;
   const pace = createPace();
   let isCutShort = false;

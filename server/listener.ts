@@ -244,5 +244,9 @@ function isChange(method: string, { action }: Endpoint): boolean {
 
 function isReadOnly(): RegistryError {
   const reason = 'the registry is read-only for now: pulls work, pushes and deletions have to wait';
-  return new RegistryError('UNSUPPORTED', { detail: { reason }, headers: { Allow: 'GET, HEAD', 'Retry-After': '60' } });
+  return new RegistryError('UNSUPPORTED', {
+    message: reason,
+    detail: { reason },
+    headers: { Allow: 'GET, HEAD', 'Retry-After': '60' },
+  });
 }

@@ -7,6 +7,7 @@ import { beginRun } from '../registry/store.ts';
 import { prepareKeys } from './auth/open-keys.ts';
 import { tidyAfterStart } from './after-start.ts';
 import { bootId } from './boot-id.ts';
+import { checkBucket } from './bucket.ts';
 import { startJobs, tidyRoot } from './jobs.ts';
 import { CannotListen } from './cannot-listen.ts';
 import type { Forked } from './fork.ts';
@@ -46,7 +47,7 @@ interface Parts {
  * throws, nothing of it is left running.
  *
  * @param early the workers, where they were started ahead of time; they end when it throws
- * @throws RootIsTaken, RootUnusable, RootIsUnfit, RootIsWithinStore, CannotListen, WorkerFailed or StorageError
+ * @throws RootIsTaken, RootUnusable, RootIsUnfit, RootIsWithinStore, BucketUnfit, CannotListen, WorkerFailed or StorageError
  */
 export async function startServer(asked: Config, early: readonly Forked[] = []): Promise<RunningServer> {
   const config = servedAsItIs(asked);
@@ -68,6 +69,7 @@ export async function startServer(asked: Config, early: readonly Forked[] = []):
   const cluster_ = config.workers > 1 ? { cluster } : {};
   const parts = { log, metrics, aggregator: createMetricsAggregator({ own: metrics, ...cluster_ }) };
   if (config.workers > 1 && isCounting(config.limits)) starting.defer(relayCounts(cluster));
+  if (config.storage.s3 !== undefined) await checkBucket(config.storage.s3);
   await tidyRoot(config);
   // Before anything is served: its address may be taken.
   starting.defer(await startMetricsServer(config, parts));

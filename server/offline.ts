@@ -6,14 +6,14 @@ import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { openRegistry, type OpenRegistry } from './open-registry.ts';
 import { lockRoot } from './root-lock.ts';
-import { refuseBackup, refuseHalfRestored } from './root-marks.ts';
+import { refuseBackup, refuseHalfRestored, refuseStranger } from './root-marks.ts';
 
 const STDERR = 2;
 
 /**
  * Opens the store of a configuration for one piece of work, as the only process on it: where no server runs.
  *
- * @throws RootIsTaken when one does, RootIsUnfit for a backup or half a store
+ * @throws RootIsTaken when one does, RootIsUnfit for a backup, half a store, or that of another user
  */
 export async function withStoreAlone<T>(
   config: Config,
@@ -21,7 +21,10 @@ export async function withStoreAlone<T>(
 ): Promise<T> {
   refuseHalfRestored(config.root);
   refuseBackup(config.root);
-  return withAnyStoreAlone(config, use);
+  return withAnyStoreAlone(config, async (...opened) => {
+    refuseStranger(config.root);
+    return use(...opened);
+  });
 }
 
 /** The same for whatever lies there. */

@@ -1,4 +1,3 @@
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Config, PostgresConfig } from '../config/config.ts';
@@ -10,11 +9,6 @@ import type { PostgresOptions } from '../storage/metadata/postgres/options.ts';
 /** The file of an index in SQLite. */
 export function indexFile({ root }: Pick<Config, 'root'>): string {
   return path.join(root, '.meta', 'index.db');
-}
-
-/** Whether a store was ever served with this configuration; a database that is shared is taken to be of one. */
-export function hasIndex(config: Config): boolean {
-  return config.index.postgres !== undefined || existsSync(indexFile(config));
 }
 
 /**

@@ -1,8 +1,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { Config, S3Config } from '../config/config.ts';
+import type { Config } from '../config/config.ts';
 import { ContentCache } from '../registry/content-cache.ts';
 import type { Context } from '../registry/context.ts';
 import { createQuotas } from '../registry/quota.ts';
@@ -15,6 +14,7 @@ import type { ObserveIndex } from '../storage/metadata/measured.ts';
 import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
 import { isMarkedAsDamaged } from '../storage/metadata/damage-mark.ts';
 import { isDamagedIndex, setIndexAside } from '../storage/metadata/sqlite.ts';
+import { openBucket } from './bucket.ts';
 import { indexFile, openIndex } from './open-index.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
@@ -77,19 +77,6 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
 export async function openDriver({ storage: { driver, s3 }, root }: Config): Promise<BlobDriver> {
   if (driver === 'memory') return createMemoryDriver();
   return s3 === undefined ? openFilesystemDriver({ root }) : openBucket(s3);
-}
-
-/** Loaded when somebody has one: the SDK of AWS takes a while. */
-async function openBucket(s3: S3Config): Promise<BlobDriver> {
-  const { openS3Driver } = await import('../storage/blobs/s3.ts');
-  const { pathStyle, encryption, kmsKeyId, authorities } = s3;
-  return openS3Driver({
-    ...s3,
-    isPathStyle: pathStyle,
-    encryption:
-      encryption === 'aws:kms' ? { algorithm: encryption, keyId: kmsKeyId } : encryption && { algorithm: encryption },
-    authorities: authorities === undefined ? undefined : await readFile(authorities, 'utf8'),
-  });
 }
 
 async function openMetadata(config: Config, { worker }: Identity, { log, metrics }: OpenParts): Promise<Metadata> {

@@ -26,6 +26,9 @@ export interface PullReport extends Pulled {
 const AT_ONCE = 4;
 const PAGE = 1_000;
 
+/** Says of an image that the fault is not the copy's. */
+export const NOT_WHOLE_IN_STORE = 'was not whole in the store';
+
 /** Pulls every tag, manifest and blob of a list from a registry, as clients do, and hashes everything. */
 export class CopyPull {
   readonly #url: string;
@@ -53,7 +56,7 @@ export class CopyPull {
     this.#left = new Set(incomplete.map(({ repository, manifest }) => `${repository}@${manifest}`));
     for (const { repository, manifest, tags, missing } of incomplete) {
       const image = [repository, ...tags.map((tag) => `:${tag}`), `@${manifest}`].join('');
-      this.#faults.push(`${image} was not whole in the store: ${missing.join(', ')}`);
+      this.#faults.push(`${image} ${NOT_WHOLE_IN_STORE}: ${missing.join(', ')}`);
     }
     const lost = new Set(incomplete.flatMap(({ missing }) => missing));
     const names = new Set<RepositoryName>();

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import { COMPANIONS, placeFile, refuseNested, type BackupDirectory } from '../registry/backup/backup-directory.ts';
+import { inWords } from '../registry/backup/backup.ts';
 import { BackupFault } from '../registry/backup/backup-fault.ts';
 import { restoreRecords, restoreTree, type RestoredTree, type RestoreParts } from '../registry/backup/restore.ts';
 import { endOf } from '../registry/backup/snapshot-file.ts';
@@ -43,22 +44,32 @@ export async function restoreRoot(
   else if (begun.snapshot !== snapshot) {
     throw new BackupFault(`${root} holds a half of ${begun.snapshot}: restore that one to its end, or empty the root`);
   }
+  const list = backup.listOf(snapshot);
+  // One that is damaged leaves no mark behind that another could not be restored over.
+  const { repositories, tags, manifests, blobs, bytes } = await endOf(list);
   await mkdir(path.join(root, '.meta'), { recursive: true });
   await placeFile(restoringMark(root), JSON.stringify({ snapshot, backup: backup.path }));
-  const list = backup.listOf(snapshot);
-  const tree = await withLock(root, () => copyTree(config, backup, snapshot, parts));
-  await withAnyStoreAlone(config, async ({ registry, metadata }) => {
-    await registry.maintenance.verifyTree(async () => {
-      await nextTurn();
-      parts.signal.throwIfAborted();
-    });
-    await restoreRecords(list, metadata, Date.now());
-  });
+  let tree: RestoredTree;
+  try {
+    tree = await withLock(root, () => copyTree(config, backup, snapshot, parts));
+    await makeIndex(config, list, parts.signal);
+  } catch (error) {
+    throw inWords(error, root, 'the same command goes on from it');
+  }
   // The last thing of all: from here on it is a store.
   await rm(restoringMark(root));
   await syncDirectory(path.join(root, '.meta'));
-  const { repositories, tags, manifests, blobs, bytes } = await endOf(list);
   return { snapshot, repositories, tags, manifests, blobs, bytes, ...tree };
+}
+
+async function makeIndex(config: Config, list: string, signal: AbortSignal): Promise<void> {
+  await withAnyStoreAlone(config, async ({ registry, metadata }) => {
+    await registry.maintenance.verifyTree(async () => {
+      await nextTurn();
+      signal.throwIfAborted();
+    });
+    await restoreRecords(list, metadata, Date.now());
+  });
 }
 
 async function withLock<T>(root: string, work: () => Promise<T>): Promise<T> {

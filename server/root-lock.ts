@@ -49,8 +49,8 @@ export function lockRoot(root: string): { release(): void } {
   } catch (error) {
     database?.close();
     if (codeOf(error) !== SQLITE_BUSY) throw new RootUnusable(root, error);
-    const advice = 'stop it first, or give this one another --root';
-    throw new RootIsTaken(`another entrepot serves ${root}: ${advice}`, { cause: error });
+    const advice = 'stop the server, or wait until the command has ended, or give this one another --root';
+    throw new RootIsTaken(`another entrepot works on ${root}: ${advice}`, { cause: error });
   }
   const held = database;
   return { release: () => held.close() };

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
 
@@ -50,6 +50,21 @@ export function refuseBackup(root: string): void {
   if (!isBackup(root)) return;
   throw new RootIsUnfit(
     `${root} is a backup: restore it to another root ("entrepot restore ${root} --root DIR"), and work there`,
+  );
+}
+
+/**
+ * Commands take on the user of the root; what systemd gives a server with `DynamicUser` is reached by a link, beyond which
+ * only root may look.
+ *
+ * @throws RootIsUnfit where root would leave files to a server that may not touch them
+ */
+export function refuseStranger(root: string): void {
+  if (process.geteuid?.() !== 0) return;
+  const { uid } = statSync(root);
+  if (uid === 0) return;
+  throw new RootIsUnfit(
+    `${root} is a link to what user ${uid} owns: start the server, which then does this itself, or run it as that user`,
   );
 }
 

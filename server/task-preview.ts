@@ -1,5 +1,6 @@
 import { isPlainRepositoryPattern } from '../config/access-words.ts';
 import type { RepositoryPreview } from '../registry/retention/retention.ts';
+import { countOf, isSameRules, rulesGiven } from './given-rules.ts';
 import type { OpenRegistry } from './open-registry.ts';
 import { TaskRefused, type Task } from './tasks.ts';
 
@@ -8,19 +9,22 @@ const SHOWN_MAX = 20_000;
 
 /**
  * `retention preview`, of repositories that fit `{pattern}`: what becomes of each tag and untagged manifest and why, and
- * how many bytes the whole frees.
+ * how many bytes the whole frees; by the rules `{retention}` of whoever asks, or else those in force. Says how many `rules`
+ * there are, and whether they are `inForce`.
  */
 export function previewTask({ registry }: OpenRegistry): Task {
-  return async ({ pattern = '**' }, { breathe, report }) => {
+  return async ({ pattern = '**', ...argument }, { breathe, report }) => {
     if (typeof pattern !== 'string' || !isPlainRepositoryPattern(pattern)) {
       throw new TaskRefused(`${JSON.stringify(pattern)} is no pattern of repositories, such as team/**`);
     }
+    const inForce = registry.retention.rules;
+    const rules = rulesGiven(argument) ?? inForce;
     await registry.maintenance.verifyTree(breathe);
     const freed = registry.retention.freedBytes();
     const repositories = [];
     let left = SHOWN_MAX;
     const sum = { tags: 0, manifests: 0 };
-    for await (const preview of registry.retention.preview(pattern, breathe)) {
+    for await (const preview of registry.retention.preview(pattern, breathe, rules)) {
       await freed.add(
         preview.manifests.map(({ id }) => id),
         breathe,
@@ -31,7 +35,8 @@ export function previewTask({ registry }: OpenRegistry): Task {
       left -= Math.min(left, preview.tags.length + preview.untagged.length);
       report(sum);
     }
-    return { repositories, ...sum, bytes: freed.bytes, isComplete: left > 0 };
+    const about = { rules: countOf(rules), inForce: isSameRules(rules, inForce) };
+    return { repositories, ...sum, bytes: freed.bytes, isComplete: left > 0, ...about };
   };
 }
 

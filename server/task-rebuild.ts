@@ -21,7 +21,7 @@ export function rebuildTask({ registry, metadata }: OpenRegistry): Task {
       ...rebuilt,
       seconds,
       objectsPerSecond: rateOf(rebuilt),
-      heldBecause: await metadata.collection.heldBecause(),
+      heldBecause: await metadata.holds.because(),
     };
   };
 }

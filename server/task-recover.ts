@@ -62,7 +62,11 @@ async function recoverOne(
     sum.damaged.push(digest);
     return;
   }
-  const place = () => takeFromTrash(root, entry, blobDirectoryKey(digest));
+  const place = async () => {
+    if (!(await takeFromTrash(root, entry, blobDirectoryKey(digest)))) return false;
+    // Its day may have been over: what is being taken out of the trash comes without its bytes.
+    return (await driver.stat(blobKey(digest)))?.size === size;
+  };
   const recovered = await registry.recovery.recover({ digest, size }, place);
   if (recovered === 'not needed') return;
   sum.recovered += 1;

@@ -1,12 +1,21 @@
 import type { Config } from '../config/config.ts';
+import { countOf, isSameRules, rulesGiven } from './given-rules.ts';
 import type { OpenRegistry } from './open-registry.ts';
 import { createReadOnly } from './read-only.ts';
 import { TaskRefused, type Task } from './tasks.ts';
 
-/** `retention run`: follows the rules now. Says how many `repositories`, `tags` and `manifests`, what was `spared` and what
- * `failed`. */
+/**
+ * `retention run`: follows the rules in force now. Says how many `repositories`, `tags` and `manifests`, what was `spared`
+ * and what `failed`, and how many `rules` there are. Who gives other rules, `{retention}`, wants something else.
+ */
 export function retainTask(config: Config, { registry, metadata }: OpenRegistry): Task {
-  return async (_argument, { breathe }) => {
+  return async (argument, { breathe }) => {
+    const { rules } = registry.retention;
+    if (!isSameRules(rulesGiven(argument) ?? rules, rules)) {
+      throw new TaskRefused(
+        'the server follows other rules than those of this configuration: start it again, or leave --config away',
+      );
+    }
     const readOnly = createReadOnly(metadata.state, config.readOnly);
     const requireWritable = async () => {
       if (await readOnly.get()) throw new TaskRefused('the registry is read-only: entrepot read-only off');
@@ -22,6 +31,7 @@ export function retainTask(config: Config, { registry, metadata }: OpenRegistry)
         await breathe();
         return requireWritable();
       })),
+      rules: countOf(rules),
     };
   };
 }

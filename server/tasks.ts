@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { TaskRecord } from '../storage/metadata/tasks.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { Log } from './observe/log.ts';
+import { sparingMemory } from './tune-heap.ts';
 
 const ASK_EVERY_MS = 500;
 const TELL_EVERY_MS = 250;
@@ -32,19 +33,36 @@ export class TaskRefused extends Error {
 
 class TaskEnded extends Error {}
 
+/** What the audit calls a task. */
+export function taskSubject(kind: string, argument: string): string {
+  return argument === '{}' ? `task ${kind}` : `task ${kind} ${argument}`;
+}
+
+/** Hears of each task that a command asked for how it ended. */
+export type OnTaskEnd = (task: TaskRecord & { readonly requestedBy: string }, isDone: boolean) => Promise<void>;
+
 /** Takes up requested tasks, one at a time, beside the regular jobs. Run by one process of a server. */
 export class TaskRunner {
   readonly #metadata: Pick<Metadata, 'tasks'>;
   readonly #tasks: Readonly<Record<string, Task>>;
   readonly #log: Log;
+  readonly #onEnd: OnTaskEnd;
   readonly #timer: NodeJS.Timeout;
+  /** How tasks ended, until the index is told: whoever asked for them waits for it. */
+  readonly #unsettled = new Map<number, Ended['result']>();
   #running: Promise<void> | undefined;
   #isStopped = false;
 
-  constructor(metadata: Pick<Metadata, 'tasks'>, tasks: Readonly<Record<string, Task>>, log: Log) {
+  constructor(
+    metadata: Pick<Metadata, 'tasks'>,
+    tasks: Readonly<Record<string, Task>>,
+    log: Log,
+    onEnd: OnTaskEnd = async () => {},
+  ) {
     this.#metadata = metadata;
     this.#tasks = tasks;
     this.#log = log;
+    this.#onEnd = onEnd;
     this.#timer = setInterval(() => {
       this.#running ??= this.#runAll().finally(() => (this.#running = undefined));
     }, ASK_EVERY_MS).unref();
@@ -58,13 +76,14 @@ export class TaskRunner {
 
   async #runAll(): Promise<void> {
     try {
+      await this.#settle();
       while (!this.#isStopped) {
         const task = await this.#metadata.tasks.begin(Date.now());
         if (task === undefined) return;
         await this.#run(task);
       }
     } catch (error) {
-      this.#log.warn('tasks could not be looked for, it will be tried again', { err: error });
+      this.#log.warn('tasks could not be looked for or ended, it will be tried again', { err: error });
     }
   }
 
@@ -78,7 +97,18 @@ export class TaskRunner {
     });
     if (end.fault !== undefined) this.#log.warn('a task failed', { task: id, kind, err: end.fault });
     else this.#log.info('a task ended', { task: id, kind });
-    await tasks.end(id, end.result, Date.now());
+    const { requestedBy } = record;
+    // Whoever waits for the end may look there at once.
+    if (requestedBy !== undefined) await this.#onEnd({ ...record, requestedBy }, 'outcome' in end.result);
+    this.#unsettled.set(id, end.result);
+    await this.#settle();
+  }
+
+  async #settle(): Promise<void> {
+    for (const [id, result] of this.#unsettled) {
+      await this.#metadata.tasks.end(id, result, Date.now());
+      this.#unsettled.delete(id);
+    }
   }
 }
 
@@ -115,7 +145,8 @@ export async function runTask(
     if (await tell(JSON.stringify(latest))) throw new TaskEnded('canceled');
   };
   try {
-    const outcome = await task(JSON.parse(argument) as TaskReport, { breathe, report: (more) => (latest = more) });
+    const run = { breathe, report: (more: TaskReport) => void (latest = more) };
+    const outcome = await sparingMemory(() => task(JSON.parse(argument) as TaskReport, run));
     return { result: { outcome: JSON.stringify(outcome) } };
   } catch (error) {
     if (error instanceof TaskEnded || error instanceof TaskRefused) return { result: { failure: error.message } };

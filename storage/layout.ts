@@ -125,6 +125,11 @@ export function quarantineKey(digest: Digest, at: number): Key {
   return key(`${QUARANTINE_PREFIX}/${algorithmOf(digest)}-${hexOf(digest)}-${at}`);
 }
 
+/** Whether it is ours, and no part of what Distribution knows. */
+export function isBesideTree(of: Key): boolean {
+  return of.startsWith('.meta/');
+}
+
 export const EPOCH_KEY = key('.meta/epoch');
 
 /** Where the bytes of a copied blob lie until they are whole: `tidyRoot` and the next copy remove what is left there. */

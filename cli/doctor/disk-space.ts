@@ -22,7 +22,8 @@ export const checkDiskSpace: Check = async ({ config }) => {
 
 function checkBytes(free: number, all: number, where: string): Finding {
   const saw = `${inUnits(free)} of ${inUnits(all)} are free at ${where}`;
-  const advice = 'Delete images, enlarge the file system, or set root to a larger one.';
+  const advice =
+    'Make room ("The disk is full" in docs/operations.md), enlarge the file system, or set root to a larger one.';
   if (free < MIN_BYTES) return space.problem(saw, advice);
   return free < all * SCARCE_SHARE && free < PLENTY_BYTES ? space.warning(saw, advice) : space.ok(saw);
 }

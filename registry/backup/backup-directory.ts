@@ -20,6 +20,9 @@ const META = '.meta';
 const IDENTITY = path.join(META, 'backup.json');
 const SNAPSHOTS = path.join(META, 'snapshots');
 const LIST = '.jsonl.gz';
+const ID = /^\d{4}-\d\d-\d\dT\d{6}\.\d{3}Z$/;
+// What somebody may have put on another disk, by a symbolic link.
+const PARTS = ['docker', 'docker/registry/v2/blobs', 'docker/registry/v2/repositories'];
 // A new filesystem is empty but for this.
 const MOUNTED = 'lost+found';
 
@@ -59,6 +62,8 @@ export class BackupDirectory {
   static async openFor(directory: string, { root, epoch }: Omit<BackupIdentity, 'format'>): Promise<BackupDirectory> {
     const backup = new BackupDirectory(path.resolve(directory));
     refuseNested(backup.path, root, 'the backup');
+    // A link that leads from within one into the other: what is no longer kept would be removed from the store.
+    for (const part of PARTS) refuseNested(path.join(backup.path, part), path.join(root, part), 'the backup');
     await makeDirectory(backup.path);
     const known = await backup.identity();
     if (known === undefined) await backup.#begin({ format: BACKUP_FORMAT, root, epoch });
@@ -107,10 +112,14 @@ export class BackupDirectory {
   /** The ids of all snapshots that came to their end, the oldest first. */
   async snapshots(): Promise<readonly string[]> {
     const names = await namesIn(path.join(this.path, SNAPSHOTS));
-    return names
-      .filter((name) => name.endsWith(LIST))
-      .map((name) => name.slice(0, -LIST.length))
-      .toSorted();
+    return (
+      names
+        .filter((name) => name.endsWith(LIST))
+        .map((name) => name.slice(0, -LIST.length))
+        // What somebody else put there is none.
+        .filter((id) => ID.test(id))
+        .toSorted()
+    );
   }
 
   /** The one of this id; the newest unless given. @throws BackupFault */

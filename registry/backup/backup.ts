@@ -11,6 +11,7 @@ import { BackupFault } from './backup-fault.ts';
 import { CopiedLinks } from './copied-links.ts';
 import { BlobCopy, isThere, type CopyFault } from './copy-blobs.ts';
 import { withoutIncomplete } from './incomplete.ts';
+import { lostManifests } from './lost-manifests.ts';
 import { pauseCollection } from './pause.ts';
 import { blobsIn, beginSnapshotFile, endSnapshotFile, repositoriesIn } from './snapshot-file.ts';
 import type { IncompleteImage, SnapshotEnd } from './snapshot-lines.ts';
@@ -71,7 +72,8 @@ export async function makeBackup(parts: BackupParts): Promise<BackupReport> {
     const draft = directory.draftOf(snapshot);
     const { totals, doubted } = await takeList(parts, snapshot, draft);
     const copy = await copyMissing(parts, draft, to);
-    const { links, incomplete } = await putLinks(draft, to, new Set(copy.faults.keys()), parts);
+    const { links, incomplete: listed } = await putLinks(draft, to, new Set(copy.faults.keys()), parts);
+    const incomplete = [...listed, ...(await lostManifests(draft, parts.from))];
     await parts.copyCompanions((name) => directory.companionOf(snapshot, name));
     await directory.adoptCompanions(snapshot);
     signal.throwIfAborted();
@@ -93,7 +95,7 @@ export async function makeBackup(parts: BackupParts): Promise<BackupReport> {
       snapshotsForgotten,
     };
   } catch (error) {
-    throw inWords(error, directory.path);
+    throw inWords(error, directory.path, NEXT_BACKUP);
   } finally {
     await to.close();
   }
@@ -174,11 +176,14 @@ async function forgetOld(directory: BackupDirectory, keep: number): Promise<read
   return old;
 }
 
-function inWords(error: unknown, directory: string): unknown {
+const NEXT_BACKUP = 'the next backup goes on from it';
+
+/** @param next what goes on from what was copied */
+export function inWords(error: unknown, directory: string, next: string): unknown {
   const isFull =
     (error instanceof StorageError && error.failure === 'full') ||
     (error instanceof Error && 'code' in error && error.code === 'ENOSPC');
   if (!isFull) return error;
-  const advice = 'what was copied is there, and the next backup goes on from it: make room';
+  const advice = `what was copied is there, and ${next}: make room`;
   return new BackupFault(`the disk of ${directory} is full: ${advice}`, { cause: error });
 }

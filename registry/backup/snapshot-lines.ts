@@ -5,7 +5,7 @@ import type { BlobRow, HistoryRow, ManifestRow, SnapshotTotals, TagRow } from '.
 /** The form of `snapshots/<id>.jsonl.gz`, and of the directory around it. */
 export const BACKUP_FORMAT = 1;
 
-/** An image that was not whole in the store: it is in the list, and not in the copy. */
+/** An image that was not whole in the store, and is not in the copy; in the list, if the index knew its manifest. */
 export interface IncompleteImage {
   readonly repository: RepositoryName;
   readonly manifest: Digest;
@@ -16,7 +16,7 @@ export interface IncompleteImage {
 
 /** How a backup ended: the last line of its list. A list without it is none. */
 export interface SnapshotEnd extends SnapshotTotals {
-  /** In the order in which they lie in the list. */
+  /** In the order in which they lie in the list, then those that do not. */
   readonly incomplete: readonly IncompleteImage[];
   /** Repositories that the server could not compare with the tree: as its index has them. */
   readonly doubted: readonly RepositoryName[];
@@ -45,6 +45,8 @@ export interface RepositoryContent {
 
 const isSize = (value: unknown) => Number.isSafeInteger(value) && Number(value) >= 0;
 const isText = (value: unknown, test: (text: string) => boolean) => typeof value === 'string' && test(value);
+const areTexts = (value: unknown, test: (text: string) => boolean) =>
+  Array.isArray(value) && value.every((each) => isText(each, test));
 
 /**
  * Reads a line. Keys and paths are made of what stands in it, so everything is checked.
@@ -62,13 +64,52 @@ export function parseSnapshotLine(text: string): SnapshotLine | undefined {
   return isSound(value as Readonly<Record<string, unknown>>) ? (value as SnapshotLine) : undefined;
 }
 
-function isSound(line: Readonly<Record<string, unknown>>): boolean {
+type Fields = Readonly<Record<string, unknown>>;
+
+function isSound(line: Fields): boolean {
   const isDigestAt = (name: string) => isText(line[name], isDigest);
   if ('format' in line)
     return isSize(line['format']) && typeof line['snapshot'] === 'string' && isSize(line['takenAt']);
   if ('repository' in line) return isText(line['repository'], isRepositoryName);
   if ('layer' in line) return isDigestAt('layer') && isSize(line['size']);
-  if ('manifest' in line) return isDigestAt('manifest') && isSize(line['size']) && isSize(line['pushedAt']);
+  if ('manifest' in line) {
+    const isPulled = !('pulledAt' in line) || isSize(line['pulledAt']);
+    return isDigestAt('manifest') && isSize(line['size']) && isSize(line['pushedAt']) && isPulled;
+  }
   if ('tag' in line) return isText(line['tag'], isTag) && isDigestAt('digest') && isSize(line['updatedAt']);
-  return ['moved', 'end'].some((name) => typeof line[name] === 'object' && line[name] !== null);
+  if ('moved' in line) return isObject(line['moved']) && isSoundMove(line['moved']);
+  return isObject(line['end']) && isSoundEnd(line['end']);
+}
+
+function isObject(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null;
+}
+
+function isSoundMove(move: Fields): boolean {
+  const isDigestOrNone = (name: string) => move[name] === undefined || isText(move[name], isDigest);
+  return (
+    isText(move['repository'], isRepositoryName) &&
+    isText(move['tag'], isTag) &&
+    isDigestOrNone('digest') &&
+    isDigestOrNone('previous') &&
+    isSize(move['changedAt']) &&
+    (move['cause'] === undefined || typeof move['cause'] === 'string')
+  );
+}
+
+function isSoundEnd(end: Fields): boolean {
+  const { incomplete, doubted } = end;
+  return (
+    ['repositories', 'tags', 'manifests', 'blobs', 'bytes'].every((name) => isSize(end[name])) &&
+    areTexts(doubted, isRepositoryName) &&
+    Array.isArray(incomplete) &&
+    incomplete.every(
+      (image: unknown) =>
+        isObject(image) &&
+        isText(image['repository'], isRepositoryName) &&
+        isText(image['manifest'], isDigest) &&
+        areTexts(image['tags'], isTag) &&
+        areTexts(image['missing'], isDigest),
+    )
+  );
 }

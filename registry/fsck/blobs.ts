@@ -1,12 +1,13 @@
 import { digestFromNames, BLOBS_PREFIX, blobKey, blobsPrefix } from '../../storage/layout.ts';
 import { DIGEST_ALGORITHMS, isDigestAlgorithm, type Digest, type DigestAlgorithm } from '../../oci/digest.ts';
-import { StorageError, type BlobStat } from '../../storage/blobs/driver.ts';
+import type { BlobStat } from '../../storage/blobs/driver.ts';
 import type { Needing } from '../../storage/metadata/check.ts';
 import type { ContentRecord } from '../../storage/metadata/integrity.ts';
 import { handleDamage } from '../quarantine.ts';
 import { examine, reconsider } from '../stored-bytes.ts';
 import type { FindingKind } from './finding.ts';
 import type { Scope } from './scope.ts';
+import { entriesOf, unreadable } from './unreadable.ts';
 
 const PAGE = 500;
 const NEEDING_TOLD = 5;
@@ -17,6 +18,8 @@ const PREFIXES = Array.from({ length: 256 }, (_, number) => number.toString(16).
 interface Fault {
   readonly kind: FindingKind;
   readonly detail?: string;
+  /** Found damaged before: no repository has it as a manifest to be told of. */
+  readonly isQuarantined?: boolean;
   /** @returns whether it is put right */
   readonly repair?: () => Promise<boolean>;
 }
@@ -38,11 +41,11 @@ export class BlobCheck {
   }
 
   async #foreign(): Promise<void> {
-    const { context, report } = this.#scope;
-    for await (const { name } of context.driver.list(BLOBS_PREFIX)) {
+    const { report } = this.#scope;
+    for await (const { name } of entriesOf(this.#scope, BLOBS_PREFIX)) {
       if (!isDigestAlgorithm(name)) report.add('foreign-file', { path: `${BLOBS_PREFIX}/${name}` });
       else {
-        for await (const entry of context.driver.list(blobsPrefix(name))) {
+        for await (const entry of entriesOf(this.#scope, blobsPrefix(name))) {
           if (!entry.isPrefix || !/^[0-9a-f]{2}$/.test(entry.name))
             report.add('foreign-file', { path: `${blobsPrefix(name)}/${entry.name}` });
         }
@@ -66,10 +69,10 @@ export class BlobCheck {
   }
 
   async #stored(algorithm: DigestAlgorithm, prefix: string): Promise<Set<Digest>> {
-    const { context, report } = this.#scope;
+    const { report } = this.#scope;
     const digests = new Set<Digest>();
     const directory = blobsPrefix(algorithm, prefix);
-    for await (const { name, isPrefix } of context.driver.list(directory)) {
+    for await (const { name, isPrefix } of entriesOf(this.#scope, directory)) {
       const digest = isPrefix ? digestFromNames(algorithm, name) : undefined;
       if (digest === undefined) report.add('foreign-file', { path: `${directory}/${name}` });
       else digests.add(digest);
@@ -83,7 +86,10 @@ export class BlobCheck {
     const fault = await this.#fault(digest);
     // Told with its repository already, unless nobody gets it any more.
     const isTold =
-      fault !== undefined && OF_BYTES.has(fault.kind) && (await this.#scope.context.metadata.check.isManifest(digest));
+      fault !== undefined &&
+      OF_BYTES.has(fault.kind) &&
+      fault.isQuarantined !== true &&
+      (await this.#scope.context.metadata.check.isManifest(digest));
     if (fault !== undefined && !isTold) await this.#tell(digest, fault);
     await this.#queued(digest);
     await pause();
@@ -98,8 +104,23 @@ export class BlobCheck {
     if (left !== undefined) await this.#tell(digest, left);
   }
 
-  /** What is being pushed, collected or set aside is no fault: it is looked at again when that is over. */
   async #fault(digest: Digest): Promise<Fault | undefined> {
+    try {
+      return await this.#settledFault(digest);
+    } catch (error) {
+      unreadable(error);
+    }
+    // It may have been taken away while it was read.
+    await this.#settled(digest);
+    try {
+      return await this.#settledFault(digest);
+    } catch (error) {
+      return { kind: 'blob-unreadable', detail: unreadable(error).message };
+    }
+  }
+
+  /** What is being pushed, collected or set aside is no fault: it is looked at again when that is over. */
+  async #settledFault(digest: Digest): Promise<Fault | undefined> {
     const { driver, metadata } = this.#scope.context;
     for (;;) {
       const record = await metadata.integrity.find(digest);
@@ -108,7 +129,8 @@ export class BlobCheck {
       if (fault === undefined) return undefined;
       const now = await this.#settled(digest);
       const nowStat = await driver.stat(blobKey(digest));
-      const isSame = record?.state === now?.state && record?.size === now?.size;
+      // What is no number in the index is none the second time either.
+      const isSame = record?.state === now?.state && Object.is(record?.size, now?.size);
       if (isSame && nowStat?.size === stat?.size && nowStat?.modifiedAt.getTime() === stat?.modifiedAt.getTime()) {
         // Between the last two looks nobody changed it: a change would have ended with another row.
         return fault;
@@ -140,16 +162,11 @@ export class BlobCheck {
     // Of what should be of another size only the bytes can say which of the two is right.
     const isRead = !this.#scope.isQuick || record?.size !== stat.size || record.state === 'quarantined';
     if (!isRead) return undefined;
-    try {
-      const examined = await examine(this.#scope.context, digest, (bytes) => this.#read(bytes));
-      if (examined.state === 'missing') return this.#withoutBytes(digest, record);
-      return examined.state === 'right'
-        ? this.#rightBytes(digest, record, examined.size)
-        : this.#damaged(digest, examined.seen, record);
-    } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
-      return { kind: 'blob-unreadable', detail: error.message };
-    }
+    const examined = await examine(this.#scope.context, digest, (bytes) => this.#read(bytes));
+    if (examined.state === 'missing') return this.#withoutBytes(digest, record);
+    return examined.state === 'right'
+      ? this.#rightBytes(digest, record, examined.size)
+      : this.#damaged(digest, examined.seen, record);
   }
 
   async #read(bytes: number): Promise<void> {
@@ -179,6 +196,7 @@ export class BlobCheck {
     ];
     return {
       kind: 'blob-corrupt',
+      isQuarantined: record?.state === 'quarantined',
       ...(details.length > 0 && { detail: details.join('; ') }),
       repair: () => this.#setAside(digest, seen, 'its bytes have another digest'),
     };

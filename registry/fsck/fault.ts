@@ -4,6 +4,7 @@ import { changing, type Subject } from '../intents.ts';
 import { applyObservations, isAnyBeingDeleted, observe, type Observation } from '../observations.ts';
 import type { About, FindingKind } from './finding.ts';
 import type { Scope } from './scope.ts';
+import { unreadable } from './unreadable.ts';
 
 /** Something that is wrong with an object of a repository, and how to put it right. */
 export interface Fault {
@@ -25,10 +26,11 @@ export async function settle(
   scope: Scope,
   name: RepositoryName,
   subject: Subject,
-  judge: () => Promise<Fault | undefined>,
+  look: () => Promise<Fault | undefined>,
   about: About,
   isSilent: (kind: FindingKind) => boolean,
 ): Promise<void> {
+  const judge = () => judgeReadable(look);
   if ((await judge()) === undefined) return;
   const { context, adoption, report, isRepairing } = scope;
   const isBlocked = (tx: Transaction) => isAnyBeingDeleted(context, tx, [subject]);
@@ -50,5 +52,14 @@ export async function settle(
   const isRepaired = seen.isRepaired || (isRepairing && fixBytes !== undefined && (await fixBytes()));
   if (!isSilent(kind)) report.add(kind, { ...about, ...(detail !== undefined && { detail }) }, isRepaired);
   // Its bytes are right now; whether the rows are, can be seen only now.
-  if (isRepaired && !seen.isRepaired) await settle(scope, name, subject, judge, about, isSilent);
+  if (isRepaired && !seen.isRepaired) await settle(scope, name, subject, look, about, isSilent);
+}
+
+/** What cannot be read is told like everything else, and keeps nobody from the rest. */
+async function judgeReadable(look: () => Promise<Fault | undefined>): Promise<Fault | undefined> {
+  try {
+    return await look();
+  } catch (error) {
+    return { kind: 'unreadable', detail: unreadable(error).message, isFinal: true };
+  }
 }

@@ -46,6 +46,12 @@ export const KINDS = {
     users: 'they get 503 for it',
     repair: 'none: look at the disk and at the rights of the file',
   },
+  unreadable: {
+    level: 'lost',
+    what: 'a file or a directory of the tree, or what the index says of it, cannot be read',
+    users: 'they get 503 for it, and for what lies below it',
+    repair: 'none: look at the disk and at the rights of the file',
+  },
   'blob-unknown': {
     level: 'difference',
     what: 'bytes in the store that the index does not know, such as those of a push that a crash broke off',
@@ -161,6 +167,12 @@ export const KINDS = {
     users: 'they get what it pointed to until the next start, then 404; other servers fail',
     repair: 'it is written anew where only one manifest can be meant; else the tag goes to the trash',
   },
+  'link-padded': {
+    level: 'difference',
+    what: 'a link of a layer, a manifest or a tag has white space around its digest',
+    users: 'nothing; other servers fail',
+    repair: 'the link is written anew',
+  },
   'tag-differs': {
     level: 'difference',
     what: 'a tag points to one manifest in the tree and to another in the index',
@@ -202,6 +214,12 @@ export const KINDS = {
     what: 'rows of the index that belong to something which is not in it',
     users: 'nothing: they keep the collection from removing what nobody needs',
     repair: 'the rows are removed',
+  },
+  'counter-wrong': {
+    level: 'difference',
+    what: 'what is counted for quotas is not what the rows come to',
+    users: 'a quota refuses pushes too early or too late',
+    repair: 'it is counted anew',
   },
   'stage-orphan': {
     level: 'difference',

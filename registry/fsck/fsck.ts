@@ -3,12 +3,14 @@ import type { Context } from '../context.ts';
 import { isForDamagedManifest } from '../hold-reasons.ts';
 import type { Maintenance } from '../maintenance.ts';
 import { REPOSITORIES_PREFIX } from '../../storage/layout.ts';
+import type { CollectionHold } from '../../storage/metadata/collection-holds.ts';
 import { isRepositoryName, type RepositoryName } from '../../oci/names.ts';
 import { BlobCheck } from './blobs.ts';
 import { Report, type FsckReport } from './report.ts';
 import { RepositoryCheck } from './repository.ts';
 import { checkRows } from './rows.ts';
 import type { FsckOptions, Scope } from './scope.ts';
+import { unreadable } from './unreadable.ts';
 
 const PAGE = 100;
 
@@ -34,6 +36,8 @@ export async function runFsck(
   request: FsckRequest,
 ): Promise<FsckReport> {
   const report = new Report();
+  // One that comes meanwhile may be about what was looked at before.
+  const heldBefore = await context.metadata.holds.list();
   const pause = async () => {
     request.tell(report.progress());
     await request.pause();
@@ -44,11 +48,11 @@ export async function runFsck(
   for await (const name of repositories(scope)) await new RepositoryCheck(scope, name).run();
   await new BlobCheck(scope).run();
   await checkStages(scope, maintenance);
-  return report.result(await holds(scope));
+  return report.result(await checkHolds(scope, heldBefore));
 }
 
 /** Those of the index, then those that are in the tree alone. */
-async function* repositories({ context, adoption }: Scope): AsyncGenerator<RepositoryName> {
+async function* repositories({ context, adoption, report }: Scope): AsyncGenerator<RepositoryName> {
   const { metadata } = context;
   for (let after = ''; ;) {
     const names = await metadata.repositories.page(after, PAGE);
@@ -56,8 +60,12 @@ async function* repositories({ context, adoption }: Scope): AsyncGenerator<Repos
     if (names.length < PAGE) break;
     after = names.at(-1) ?? after;
   }
-  for await (const name of adoption.tree.repositories()) {
-    if ((await metadata.repositories.find(name)) === undefined) yield name;
+  try {
+    for await (const name of adoption.tree.repositories()) {
+      if ((await metadata.repositories.find(name)) === undefined) yield name;
+    }
+  } catch (error) {
+    report.add('unreadable', { detail: `repositories that the index does not know: ${unreadable(error).message}` });
   }
 }
 
@@ -71,24 +79,29 @@ async function checkStages(
   { report, isRepairing, pause }: Scope,
   maintenance: FsckParts['maintenance'],
 ): Promise<void> {
-  for await (const { name, id } of maintenance.orphanedStages()) {
-    report.add('stage-orphan', { repository: name, detail: `upload ${id}` }, isRepairing);
-    await pause();
+  try {
+    for await (const { name, id } of maintenance.orphanedStages()) {
+      report.add('stage-orphan', { repository: name, detail: `upload ${id}` }, isRepairing);
+      await pause();
+    }
+  } catch (error) {
+    report.add('unreadable', { detail: `uploads: ${unreadable(error).message}` });
   }
   if (isRepairing && report.count('stage-orphan') > 0) await maintenance.expireOrphanedStages();
 }
 
-/** The collection goes on when it waited for a manifest, and all manifests are known again. */
-async function holds({
-  context,
-  report,
-  isRepairing,
-}: Scope): Promise<Pick<FsckReport, 'collectionHold' | 'releasedHold'>> {
-  const { collection } = context.metadata;
-  const held = await collection.heldBecause();
-  if (held === undefined) return {};
-  const isOver = isForDamagedManifest(held) && report.count('manifest-lost') === 0 && report.isAllRepaired;
-  if (!isRepairing || !isOver) return { collectionHold: held };
-  await collection.release();
-  return { releasedHold: held };
+/** The collection waits for no manifest any more when all manifests are known again. */
+async function checkHolds(
+  { context, report, isRepairing }: Scope,
+  before: readonly CollectionHold[],
+): Promise<Pick<FsckReport, 'collectionHolds' | 'releasedHolds'>> {
+  const { holds } = context.metadata;
+  const isOver = isRepairing && report.count('manifest-lost') === 0 && report.isAllRepaired;
+  const over = before.filter(({ by, reason }) => by === undefined && isForDamagedManifest(reason));
+  const released = isOver ? await holds.release(over.map(({ id }) => id)) : [];
+  return { collectionHolds: reasonsOf(await holds.list()), releasedHolds: reasonsOf(released) };
+}
+
+function reasonsOf(holds: readonly CollectionHold[]): readonly string[] {
+  return holds.map(({ reason }) => reason);
 }

@@ -2,6 +2,7 @@ import { algorithmOf, type Digest } from '../../oci/digest.ts';
 import type { RepositoryName } from '../../oci/names.ts';
 import { blobKey, layerKey, layerLinkKey, linkBytes } from '../../storage/layout.ts';
 import type { Fault } from './fault.ts';
+import { paddedLink } from './padded-link.ts';
 import type { Scope } from './scope.ts';
 
 /** Whether tree and index agree on a blob in a repository; whether its bytes are right, `BlobCheck` says. */
@@ -16,11 +17,12 @@ export async function judgeLayer(
   const hasRow = known?.blob !== undefined || known?.isDamaged === true;
   if (link === 'absent') return hasRow ? { kind: 'layer-row-without-link' } : undefined;
   // What Distribution took under a sha512 digest, it keeps under the sha256 that the link holds.
-  const isElsewhere = link !== 'broken' && link !== digest && algorithmOf(digest) !== 'sha256';
+  const right = link !== 'broken' && (link === digest || algorithmOf(digest) !== 'sha256') ? link : undefined;
+  if (right !== undefined && hasRow) return paddedLink(driver, layerLinkKey(name, digest), right);
   const hasBytes =
     (await driver.stat(blobKey(digest))) !== undefined ||
-    (isElsewhere && (await driver.stat(blobKey(link))) !== undefined);
-  if (link !== digest && !isElsewhere) {
+    (right !== undefined && right !== digest && (await driver.stat(blobKey(right))) !== undefined);
+  if (right === undefined) {
     const writeLink = () => driver.writeAll([{ key: layerLinkKey(name, digest), bytes: linkBytes(digest) }]);
     return {
       kind: 'layer-link-broken',
@@ -28,7 +30,6 @@ export async function judgeLayer(
       fixTree: hasBytes || hasRow ? writeLink : () => driver.delete([layerKey(name, digest)]),
     };
   }
-  if (hasRow) return undefined;
   if (hasBytes) return { kind: 'layer-link-unknown' };
   return { kind: 'layer-link-to-nothing', isFinal: true };
 }

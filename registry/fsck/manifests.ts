@@ -6,6 +6,7 @@ import { blobKey, linkBytes, revisionLinkKey } from '../../storage/layout.ts';
 import { rightBytes } from '../quarantine.ts';
 import { suspect } from '../stored-bytes.ts';
 import type { Fault } from './fault.ts';
+import { paddedLink } from './padded-link.ts';
 import type { Scope } from './scope.ts';
 
 /** Whether tree and index agree on a manifest, its bytes and what it needs. */
@@ -26,7 +27,7 @@ export async function judgeManifest(scope: Scope, name: RepositoryName, digest: 
   }
   if (row === undefined || row.state === 'pending') return { kind: 'manifest-unknown-to-index' };
   if (row.state === 'quarantined') return { kind: 'manifest-row-differs', detail: 'it is whole in the store again' };
-  return differs(row, stored);
+  return differs(row, stored) ?? paddedLink(driver, revisionLinkKey(name, digest), digest);
 }
 
 async function withoutBytes(
@@ -41,7 +42,7 @@ async function withoutBytes(
   const isKept = (await rightBytes(context, digest)) !== undefined;
   if (!isThere && row === undefined && !isKept) return { kind: 'manifest-lost', isFinal: true };
   const fixBytes = async () => {
-    const became = await suspect(context, digest, `it is no manifest of ${name} any more`);
+    const became = await suspect(context, digest, `the manifest of ${name} is damaged or gone`);
     return became === 'repaired' || became === 'quarantined';
   };
   const detail = isKept ? 'the index has its bytes' : 'the index does not have its bytes either';

@@ -25,9 +25,9 @@ export interface FsckReport extends Readonly<Looked> {
   /** Findings that are counted only. */
   readonly untold: number;
   /** Why the collection waits for an operator. */
-  readonly collectionHold?: string;
-  /** Why it waited before the repair. */
-  readonly releasedHold?: string;
+  readonly collectionHolds: readonly string[];
+  /** Why it waited before the repair, and does no more. */
+  readonly releasedHolds: readonly string[];
 }
 
 /** What a check has come to so far. */
@@ -62,7 +62,7 @@ export class Report {
     return { ...this.looked, differences: this.#differences };
   }
 
-  result(holds: Pick<FsckReport, 'collectionHold' | 'releasedHold'>): FsckReport {
+  result(holds: Pick<FsckReport, 'collectionHolds' | 'releasedHolds'>): FsckReport {
     const told = this.#findings.length;
     return {
       ...this.looked,

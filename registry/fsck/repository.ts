@@ -1,15 +1,9 @@
 import type { Digest } from '../../oci/digest.ts';
 import { isTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Key } from '../../storage/blobs/driver.ts';
-import {
-  digestFromNames,
-  layerLinkKey,
-  layersPrefix,
-  repositoryKey,
-  revisionsPrefix,
-  tagsPrefix,
-} from '../../storage/layout.ts';
-import { requiredBlobsOf } from '../stored-manifest.ts';
+import { isSameUsage } from '../../storage/metadata/usage.ts';
+import { digestFromNames, layersPrefix, repositoryKey, revisionsPrefix, tagsPrefix } from '../../storage/layout.ts';
+import { judgeCompleteness } from './completeness.ts';
 import { settle, type Fault } from './fault.ts';
 import type { About, FindingKind } from './finding.ts';
 import { judgeLayer } from './layers.ts';
@@ -17,9 +11,9 @@ import { judgeManifest } from './manifests.ts';
 import type { Scope } from './scope.ts';
 import { judgeTag } from './tags.ts';
 import type { Subject } from '../intents.ts';
+import { entriesOf, unreadable } from './unreadable.ts';
 
 const PAGE = 500;
-const NAMED_MAX = 5;
 // What an unknown repository consists of, and one that is gone: told once, with the repository.
 const UNKNOWN: ReadonlySet<FindingKind> = new Set([
   'layer-link-unknown',
@@ -46,20 +40,51 @@ export class RepositoryCheck {
   }
 
   async run(): Promise<void> {
-    const { report, context, isRepairing } = this.#scope;
+    const { report } = this.#scope;
     report.looked.repositories += 1;
+    try {
+      await this.#check();
+    } catch (error) {
+      report.add('unreadable', { repository: this.#name, detail: unreadable(error).message });
+    }
+  }
+
+  async #check(): Promise<void> {
+    const { isRepairing } = this.#scope;
     await this.#known();
-    const layers = await this.#layers();
+    await this.#layers();
     const manifests = await this.#manifests();
     await this.#tags();
-    await this.#incomplete(layers, manifests);
-    if (!isRepairing || this.#silent !== GONE) return;
-    const { metadata, now } = context;
+    for (const manifest of manifests) {
+      await this.#settle({ manifest }, () => judgeCompleteness(this.#scope, this.#name, manifest), {
+        digest: manifest,
+      });
+    }
+    // After its rows were put right, for these are what is counted.
+    await this.#counter();
+    if (isRepairing && this.#silent === GONE) await this.#forget();
+  }
+
+  /** The row of a repository that is gone. */
+  async #forget(): Promise<void> {
+    const { metadata, now } = this.#scope.context;
     await metadata.write('durable', async (tx) => {
       const isChanged = await metadata.intents.isAny(tx, this.#name);
       if (isChanged || !(await metadata.repositories.isEmpty(tx, this.#name))) return;
       await metadata.repositories.remove(tx, this.#name, { now: now(), isKept: false });
     });
+  }
+
+  /** No change under way is taken for a fault: whoever changes a row counts it in the same transaction. */
+  async #counter(): Promise<void> {
+    const { context, report, isRepairing } = this.#scope;
+    const { repositories } = context.metadata;
+    if (await repositories.isCountedRightly(this.#name, () => this.#scope.pause())) return;
+    const { counted, right } = await repositories.counts(this.#name);
+    if (isSameUsage(counted, right)) return;
+    if (isRepairing) await repositories.recount(this.#name);
+    const detail = `${counted.bytes} bytes and ${counted.tags} tags, where ${right.bytes} and ${right.tags} are right`;
+    report.add('counter-wrong', { repository: this.#name, detail }, isRepairing);
   }
 
   /** Whether both know the repository at all. */
@@ -88,7 +113,7 @@ export class RepositoryCheck {
     }
   }
 
-  async #layers(): Promise<Set<Digest>> {
+  async #layers(): Promise<void> {
     const { report } = this.#scope;
     const digests = await this.#digests((algorithm) => layersPrefix(this.#name, algorithm));
     for await (const digest of this.#rowsOfLayers()) digests.add(digest);
@@ -96,7 +121,6 @@ export class RepositoryCheck {
       report.looked.layers += 1;
       await this.#settle({ layer }, () => judgeLayer(this.#scope, this.#name, layer), { digest: layer });
     }
-    return digests;
   }
 
   async *#rowsOfLayers(): AsyncGenerator<Digest> {
@@ -139,7 +163,7 @@ export class RepositoryCheck {
     const { context, report } = this.#scope;
     const tags = new Set<Tag>();
     const directory = tagsPrefix(this.#name);
-    for await (const { name, isPrefix } of context.driver.list(directory)) {
+    for await (const { name, isPrefix } of entriesOf(this.#scope, directory, this.#name)) {
       if (isPrefix && isTag(name)) tags.add(name);
       else report.add('foreign-file', { repository: this.#name, path: `${directory}/${name}` });
     }
@@ -162,48 +186,27 @@ export class RepositoryCheck {
   }
 
   async #digests(prefix: (algorithm?: string) => Key): Promise<Set<Digest>> {
-    const { context, report } = this.#scope;
+    const { report } = this.#scope;
     const digests = new Set<Digest>();
     const foreign = (path: string) => report.add('foreign-file', { repository: this.#name, path });
-    for await (const { name: algorithm, isPrefix } of context.driver.list(prefix())) {
+    for await (const { name: algorithm, isPrefix } of entriesOf(this.#scope, prefix(), this.#name)) {
       // The marker of a repository without blobs.
       if (!isPrefix && algorithm === 'no-blobs') continue;
       if (!isPrefix) {
         foreign(`${prefix()}/${algorithm}`);
         continue;
       }
-      for await (const entry of context.driver.list(prefix(algorithm))) {
+      for await (const entry of entriesOf(this.#scope, prefix(algorithm), this.#name)) {
         const digest = entry.isPrefix ? digestFromNames(algorithm, entry.name) : undefined;
         if (digest === undefined) foreign(`${prefix(algorithm)}/${entry.name}`);
         else digests.add(digest);
       }
     }
-    for await (const { name, isPrefix } of context.driver.list(repositoryKey(this.#name))) {
+    for await (const { name, isPrefix } of entriesOf(this.#scope, repositoryKey(this.#name), this.#name)) {
       const isForeign = !isPrefix || (name.startsWith('_') && !PARTS.has(name));
       // Told with the layers, and not once more with the manifests.
       if (isForeign && prefix() === layersPrefix(this.#name)) foreign(`${repositoryKey(this.#name)}/${name}`);
     }
     return digests;
-  }
-
-  /** Images that were whole once: none is taken without its blobs, unless the settings say so. */
-  async #incomplete(layers: ReadonlySet<Digest>, manifests: ReadonlySet<Digest>): Promise<void> {
-    const { adoption, context, report } = this.#scope;
-    if (context.settings.allowSparseImages) return;
-    for (const digest of manifests) {
-      const required = requiredBlobsOf(await adoption.tree.manifestBytes(this.#name, digest));
-      const missing: Digest[] = [];
-      for (const blob of required) {
-        // One whose link is broken was told as such.
-        const isLinked = layers.has(blob) && (await adoption.tree.linkAt(layerLinkKey(this.#name, blob))) !== 'absent';
-        if (!isLinked) missing.push(blob);
-      }
-      if (missing.length > 0) {
-        const named = missing.slice(0, NAMED_MAX).join(', ');
-        const more = missing.length > NAMED_MAX ? ` and ${missing.length - NAMED_MAX} more` : '';
-        report.add('image-incomplete', { repository: this.#name, digest, detail: `it lacks ${named}${more}` });
-      }
-      await this.#scope.pause();
-    }
   }
 }

@@ -9,6 +9,7 @@ import {
 import type { Digest } from '../../oci/digest.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
 import type { Fault } from './fault.ts';
+import { paddedLink } from './padded-link.ts';
 import type { Scope } from './scope.ts';
 
 /** Whether tree and index agree on where a tag points, after all manifests of the repository were looked at. */
@@ -33,7 +34,7 @@ export async function judgeTag(scope: Scope, name: RepositoryName, tag: Tag): Pr
   }
   const nothing: Fault = { kind: 'tag-to-nothing', detail: `it points to ${link}`, fixTree: remove };
   const hasRevision = (await adoption.tree.linkAt(revisionLinkKey(name, link))) !== 'absent';
-  if (link === current) return hasRevision ? undefined : nothing;
+  if (link === current) return hasRevision ? paddedLink(driver, tagLinkKey(name, tag), link) : nothing;
   const target = await metadata.manifests.lookupByDigest(name, link);
   const isKnown = target?.manifest !== undefined || target?.damaged !== undefined;
   if (isKnown || (await adoption.tree.manifest(name, link)) !== undefined) {

@@ -127,7 +127,7 @@ export class Removal {
   }
 
   async #requireNotHeld(tx: Transaction): Promise<void> {
-    if ((await this.#context.metadata.collection.heldBecause(tx)) !== undefined) throw new IsWanted();
+    if (await this.#context.metadata.holds.isAny(tx)) throw new IsWanted();
   }
 }
 

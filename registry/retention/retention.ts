@@ -10,7 +10,7 @@ import type { Tags } from '../tags.ts';
 import type { Decision } from './decision.ts';
 import { FreedBytes } from './freed-bytes.ts';
 import type { Retained } from './removal.ts';
-import { RulesOf } from './rules.ts';
+import { RulesOf, type RetentionRules } from './rules.ts';
 
 const NAMES_PAGE = 1_000;
 // Longer ones would hold up requests.
@@ -36,18 +36,28 @@ export class Retention {
     this.#manifests = parts.manifests;
   }
 
+  /** Those in force. */
+  get rules(): RetentionRules {
+    return this.#context.settings.retention;
+  }
+
   /**
    * What would go, and what stays and why, of each repository that fits the pattern and has anything to say. Removes
    * nothing.
    *
    * @param pattern as in the rules; `**` is all
+   * @param rules those in force, unless somebody wants to know what others would do
    */
-  async *preview(pattern = '**', pause: () => Promise<void> = nextTurn): AsyncGenerator<RepositoryPreview> {
+  async *preview(
+    pattern = '**',
+    pause: () => Promise<void> = nextTurn,
+    rules: RetentionRules = this.rules,
+  ): AsyncGenerator<RepositoryPreview> {
     await this.#readExpiries(pause);
     const fits = createGlob(pattern);
     for await (const repository of this.#repositories()) {
       if (!fits(repository, undefined)) continue;
-      const decision = await this.#decide(repository, pause);
+      const decision = await this.#decide(repository, rules, pause);
       if (decision !== undefined) yield { repository, ...decision };
     }
   }
@@ -59,9 +69,11 @@ export class Retention {
 
   /** Why nothing is to go at the moment, in words for an operator; undefined when it may. */
   async refusal(): Promise<string | undefined> {
-    const held = await this.#context.metadata.collection.heldBecause();
-    if (held !== undefined) return `held: ${held}`;
-    return (await this.#adoption.isWholeTreeVerified()) ? undefined : 'the tree is not compared with the index yet';
+    const held = await this.#context.metadata.holds.because();
+    if (held !== undefined) return `held: ${held}; look at it, then: entrepot gc release`;
+    return (await this.#adoption.isWholeTreeVerified())
+      ? undefined
+      : 'the tree is not compared with the index yet: it goes on by itself after that';
   }
 
   /**
@@ -77,7 +89,7 @@ export class Retention {
     const removal = new Removal(this.#context, { tags: this.#tags, manifests: this.#manifests }, pause);
     for await (const repository of this.#repositories()) {
       if (!(await pause())) break;
-      const decision = await this.#decide(repository, breathe);
+      const decision = await this.#decide(repository, this.rules, breathe);
       if (decision === undefined) continue;
       await this.#remember(decision);
       if (!(await removal.carryOut(repository, decision))) break;
@@ -101,9 +113,12 @@ export class Retention {
   }
 
   /** Undefined where no rule and no label has anything to say. */
-  async #decide(name: RepositoryName, pause: () => Promise<void>): Promise<Decision | undefined> {
+  async #decide(
+    name: RepositoryName,
+    retention: RetentionRules,
+    pause: () => Promise<void>,
+  ): Promise<Decision | undefined> {
     const { metadata, settings, now } = this.#context;
-    const { retention } = settings;
     const rules = new RulesOf(retention, name);
     const id = (await metadata.repositories.find(name))?.id;
     if (id === undefined) return undefined;

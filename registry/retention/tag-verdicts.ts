@@ -41,14 +41,25 @@ export async function judgeTags(
   const verdicts: TagVerdict[] = [];
   for (const [index, tag] of tags.entries()) {
     const opinion = opinionOf(tag, placed[index], ranks[index] ?? 1, now);
-    const expiry = readsLabels ? tag.expiresAfterMs : undefined;
-    const hasExpired = opinion.says !== 'keep' && expiry !== undefined && now > tag.pushedAt + expiry;
-    const { name, digest, pushedAt } = tag;
-    if (hasExpired) verdicts.push({ name, digest, pushedAt, goes: true, because: 'its label has expired' });
-    else verdicts.push({ name, digest, pushedAt, goes: opinion.says === 'drop', because: opinion.because });
+    const { name, digest, pushedAt, expiresAfterMs } = tag;
+    const counts = readsLabels && opinion.says !== 'keep' && expiresAfterMs !== undefined;
+    const end = pushedAt + (expiresAfterMs ?? 0);
+    if (counts && now > end) verdicts.push({ name, digest, pushedAt, goes: true, because: 'its label has expired' });
+    else if (opinion.says === 'drop') verdicts.push({ name, digest, pushedAt, goes: true, because: opinion.because });
+    else {
+      const because = `${opinion.because}${counts ? `; its label ${expiryText(end)}` : ''}`;
+      verdicts.push({ name, digest, pushedAt, goes: false, because });
+    }
     if (pace.step()) await pace.rest();
   }
   return verdicts;
+}
+
+// The last moment that a Date has; a label may be about a later one.
+const LATEST_MS = 8.64e15;
+
+function expiryText(end: number): string {
+  return end > LATEST_MS ? 'never expires' : `expires ${new Date(end).toISOString()}`;
 }
 
 function opinionOf(tag: TagFacts, placed: PlacedRule<TagRule> | undefined, rank: number, now: number): Opinion {

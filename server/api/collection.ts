@@ -1,6 +1,7 @@
 import type { IRouter } from 'express';
 import { RegistryError } from '../../oci/errors.ts';
 import type { Collection } from '../../registry/collection.ts';
+import type { CollectionHold } from '../../storage/metadata/collection-holds.ts';
 import type { Garbage } from '../../storage/metadata/collection.ts';
 import { jsonReply, type Reply } from '../http/exchange.ts';
 import { guarded } from './guarded.ts';
@@ -12,9 +13,13 @@ export interface CollectionParts extends TasksParts {
   readonly registry: { readonly collection: Pick<Collection, 'status' | 'page' | 'hold' | 'release'> };
   readonly collectionSettings: { readonly isOn: boolean; readonly graceMs: number; readonly undoMs: number };
   readonly readBody: ReadBody;
+  readonly readOnly: { get(): Promise<boolean> };
 }
 
 const BODY_MAX_BYTES = 4096;
+// Of an open registry.
+const NOBODY = 'somebody';
+const ID_SHOWN_MAX = 100;
 const PAGE = { limit: 1_000, max: 10_000 };
 
 /** `/api/v1/gc`: what `entrepot gc` does, for who has the right `admin`. */
@@ -39,10 +44,10 @@ export function routeCollection(api: IRouter, parts: CollectionParts): void {
   route(api, '/gc/undo', { post: replying((request) => requestTask(parts, request, 'recover', {})) });
   route(api, '/gc/hold', {
     put: replying((request) =>
-      guarded(parts, request, { action: 'admin', subject: 'gc' }, async (_admission, isAbout) => {
+      guarded(parts, request, { action: 'admin', subject: 'gc' }, async ({ user = NOBODY }, isAbout) => {
         const reason = parseReason(await parts.readBody(request, BODY_MAX_BYTES, () => isTooLarge(BODY_MAX_BYTES)));
         isAbout('gc: held');
-        await collection.hold(reason);
+        await collection.hold(reason, user);
         return statusReply(parts);
       }),
     ),
@@ -54,11 +59,34 @@ export function routeCollection(api: IRouter, parts: CollectionParts): void {
       }),
     ),
   });
+  route(api, '/gc/hold/:id', {
+    delete: replying((request) =>
+      guarded(parts, request, { action: 'admin', subject: 'gc' }, async (_admission, isAbout) => {
+        const id = String(request.params['id']).slice(0, ID_SHOWN_MAX);
+        const [released] = await collection.release([id]);
+        if (released === undefined) throw isNoHold(id);
+        isAbout(`gc: released ${released.id}`);
+        return statusReply(parts);
+      }),
+    ),
+  });
 }
 
-async function statusReply({ registry, collectionSettings }: CollectionParts): Promise<Reply> {
+async function statusReply({ registry, collectionSettings, readOnly }: CollectionParts): Promise<Reply> {
   const { isOn, graceMs, undoMs } = collectionSettings;
-  return jsonReply(200, { enabled: isOn, graceMs, undoMs, ...(await registry.collection.status()) });
+  const { refusal, holds, ...status } = await registry.collection.status();
+  const waits = refusal ?? ((await readOnly.get()) ? 'the registry is read-only' : undefined);
+  const report = { enabled: isOn, graceMs, undoMs, refusal: waits, holds: holds.map(shownHold) };
+  return jsonReply(200, { ...report, ...status });
+}
+
+function shownHold({ id, reason, by, since }: CollectionHold) {
+  return { id, reason, by: by ?? null, since: new Date(since).toISOString() };
+}
+
+function isNoHold(id: string): RegistryError {
+  const reason = 'there is no such hold: GET /api/v1/gc lists them';
+  return new RegistryError('NAME_UNKNOWN', { detail: { hold: id, reason } });
 }
 
 function shown({ digest, size, since }: Garbage, { collectionSettings }: CollectionParts) {
@@ -77,7 +105,7 @@ function parseReason(bytes: Buffer): string {
   if (bytes.length === 0) return 'an operator wants it so';
   const body = jsonOf(bytes);
   const reason = typeof body === 'object' && body !== null && 'reason' in body ? body.reason : undefined;
-  if (typeof reason === 'string' && reason.length > 0 && reason.length <= 300) return reason;
+  if (typeof reason === 'string' && /^\P{Cc}{1,300}$/u.test(reason)) return reason;
   const expected = 'the body is empty, or {"reason": "why the collection has to wait"} of at most 300 characters';
   throw new RegistryError('UNSUPPORTED', { status: 400, detail: { reason: expected } });
 }

@@ -1,11 +1,10 @@
-import type { IRouter, Request, RequestHandler } from 'express';
+import type { IRouter, Request } from 'express';
 import { isPlainRepositoryPattern } from '../../config/access-words.ts';
-import { parseDigest, type Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/errors.ts';
-import { parseRepositoryName, parseTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { jsonReply, type Reply } from '../http/exchange.ts';
 import { guarded, type GuardedParts } from './guarded.ts';
+import { passOn, repositoryPathOf } from './repository-path.ts';
 import { queryOf, replying, route } from './routing.ts';
 
 export interface SpaceParts extends GuardedParts {
@@ -13,9 +12,6 @@ export interface SpaceParts extends GuardedParts {
 }
 
 const PATTERNS_MAX = 100;
-
-// A repository may be called so, and is then deleted there.
-const passOn: RequestHandler = (_request, _response, next) => next('route');
 
 /**
  * `/api/v1/repositories/<name>/size`, `.../tags/<tag>/size` and `.../manifests/<digest>/size`: what something takes and
@@ -50,7 +46,7 @@ export function routeSpace(api: IRouter, parts: SpaceParts): void {
  * not there.
  */
 async function measure(parts: SpaceParts, request: Request): Promise<Reply> {
-  const { repository, tag, digest } = aboutOf(request);
+  const { repository, tag, digest } = repositoryPathOf(request);
   const about = { action: 'pull' as const, repository, ...(tag !== undefined && { tag }) };
   return guarded(parts, request, about, async ({ isAdmin }) => {
     const scope = isAdmin ? 'registry' : 'repository';
@@ -58,24 +54,6 @@ async function measure(parts: SpaceParts, request: Request): Promise<Reply> {
     const named = { ...(tag !== undefined && { tag }), ...(digest !== undefined && { digest }) };
     return jsonReply(200, { name: repository, ...named, scope, ...space });
   });
-}
-
-interface MeasuredPath {
-  readonly repository: RepositoryName;
-  readonly tag?: Tag;
-  readonly digest?: Digest;
-}
-
-/**
- * As it came: names need no encoding, and `params` would be decoded. Of a name that contains `/tags/` the last one
- * decides, as in `/v2/`.
- */
-function aboutOf(request: Request): MeasuredPath {
-  const [, path = ''] = /^\/repositories\/(.+)\/size$/.exec(request.path) ?? [];
-  const [, name, noun, reference = ''] = /^(.+)\/(tags|manifests)\/([^/]+)$/.exec(path) ?? [];
-  if (name === undefined) return { repository: parseRepositoryName(path) };
-  const repository = parseRepositoryName(name);
-  return noun === 'tags' ? { repository, tag: parseTag(reference) } : { repository, digest: parseDigest(reference) };
 }
 
 function patternsOf(query: URLSearchParams): readonly string[] {

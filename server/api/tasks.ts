@@ -2,6 +2,7 @@ import type { IRouter, Request } from 'express';
 import { RegistryError } from '../../oci/errors.ts';
 import type { TaskRecord, TaskRecords } from '../../storage/metadata/tasks.ts';
 import { jsonReply, type Reply } from '../http/exchange.ts';
+import { taskSubject } from '../tasks.ts';
 import { guarded, type GuardedParts } from './guarded.ts';
 import { replying, route } from './routing.ts';
 
@@ -50,8 +51,9 @@ export async function requestTask(
   kind: string,
   argument: Readonly<Record<string, unknown>>,
 ): Promise<Reply> {
-  return guarded(parts, request, { action: 'admin', subject: `task ${kind}` }, async () => {
-    const id = await parts.tasks.request(kind, JSON.stringify(argument), Date.now());
+  const text = JSON.stringify(argument);
+  return guarded(parts, request, { action: 'admin', subject: taskSubject(kind, text) }, async () => {
+    const id = await parts.tasks.request(kind, text, Date.now());
     return jsonReply(202, { task: id }, { Location: `/api/v1/tasks/${id}` });
   });
 }
@@ -66,13 +68,15 @@ async function found(tasks: TasksParts['tasks'], request: Request): Promise<Task
 
 /** As JSON shows it: times in ISO 8601, what is not known left out. */
 function shown(task: TaskRecord) {
-  const { id, kind, argument, requestedAt, startedAt, progress, isCanceled, endedAt, outcome, failure } = task;
+  const { id, kind, argument, requestedBy, requestedAt, startedAt, progress, isCanceled, endedAt, outcome, failure } =
+    task;
   return {
     id,
     kind,
     argument: parsed(argument),
     state: stateOf(task),
     isCanceled,
+    requestedBy,
     requestedAt: time(requestedAt),
     startedAt: time(startedAt),
     endedAt: time(endedAt),

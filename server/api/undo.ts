@@ -1,12 +1,12 @@
-import type { IRouter, Request, RequestHandler } from 'express';
+import type { IRouter, Request } from 'express';
 import { isDigest, type Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/errors.ts';
-import { parseRepositoryName, parseTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { preconditionOf } from '../http/conditions.ts';
 import { jsonReply, type Reply } from '../http/exchange.ts';
 import { shownChange } from '../shown-history.ts';
 import { guarded, type GuardedParts } from './guarded.ts';
+import { passOn, tagPathOf } from './repository-path.ts';
 import { isTooLarge, jsonOf, queryOf, replying, route, type ReadBody } from './routing.ts';
 
 export interface UndoParts extends GuardedParts {
@@ -19,9 +19,6 @@ export interface UndoParts extends GuardedParts {
 const BODY_MAX_BYTES = 1024;
 const CHANGES_DEFAULT = 100;
 const CHANGES_MAX = 1_000;
-
-// A repository may be called so, and is then deleted there.
-const passOn: RequestHandler = (_request, _response, next) => next('route');
 
 /** `/api/v1/repositories/<name>/tags/<tag>/history` and `/restore`: what a tag was, and how it becomes that again. */
 export function routeUndo(api: IRouter, parts: UndoParts): void {
@@ -36,7 +33,7 @@ export function routeUndo(api: IRouter, parts: UndoParts): void {
 }
 
 async function showHistory(parts: UndoParts, request: Request): Promise<Reply> {
-  const { repository, tag } = aboutOf(request);
+  const { repository, tag } = tagPathOf(request);
   return guarded(parts, request, { action: 'pull', repository, tag }, async () => {
     const query = queryOf(request);
     const limit = numberOf(query, 'n', CHANGES_MAX) ?? CHANGES_DEFAULT;
@@ -47,7 +44,7 @@ async function showHistory(parts: UndoParts, request: Request): Promise<Reply> {
 }
 
 async function restore(parts: UndoParts, request: Request): Promise<Reply> {
-  const { repository, tag } = aboutOf(request);
+  const { repository, tag } = tagPathOf(request);
   return guarded(parts, request, { action: 'push', repository, tag }, async (rights) => {
     await parts.requireWritable();
     const body = await parts.readBody(request, BODY_MAX_BYTES, () => isTooLarge(BODY_MAX_BYTES));
@@ -60,12 +57,6 @@ async function restore(parts: UndoParts, request: Request): Promise<Reply> {
     });
     return jsonReply(200, { name: repository, tag, digest, previous: previous ?? null, manifests });
   });
-}
-
-/** As it came: names need no encoding, and `params` would be decoded. */
-function aboutOf(request: Request): { readonly repository: RepositoryName; readonly tag: Tag } {
-  const [, name = '', tag = ''] = /^\/repositories\/(.+)\/tags\/([^/]+)\/[a-z]+$/.exec(request.path) ?? [];
-  return { repository: parseRepositoryName(name), tag: parseTag(tag) };
 }
 
 function numberOf(query: URLSearchParams, name: string, max: number): number | undefined {

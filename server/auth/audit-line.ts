@@ -2,9 +2,9 @@ import { jsonText } from '../observe/json-text.ts';
 import { hideTokens } from '../observe/secrets.ts';
 
 /** What somebody did, or tried to do. */
-export interface AuditEntry {
-  readonly requestId: string;
-  readonly remoteAddress: string;
+export type AuditEntry = Deed & (InRequest | ByCommand);
+
+interface Deed {
   /** Undefined for somebody who showed nothing. */
   readonly user: string | undefined;
   /** Whom a token of another issuer is about. */
@@ -15,10 +15,25 @@ export interface AuditEntry {
   /** `pull`, `push`, `delete`, `catalog`, `admin` or `login`. */
   readonly action: string;
   readonly repository?: string | undefined;
-  /** A tag, a digest, or what a login was granted. */
+  /** A tag, a digest, what a login was granted, or what was done to the server. */
   readonly subject?: string | undefined;
+}
+
+interface InRequest {
+  readonly requestId: string;
+  readonly remoteAddress: string;
   readonly method: string;
   readonly status: number;
+  readonly outcome?: never;
+}
+
+/** By `entrepot` at a terminal: whoever may do that needs no credentials. */
+interface ByCommand {
+  readonly requestId?: never;
+  readonly remoteAddress?: never;
+  readonly method?: never;
+  readonly status?: never;
+  readonly outcome: 'done' | 'failed';
 }
 
 /** What somebody showed. */
@@ -29,7 +44,8 @@ export type Credential =
   | 'token'
   | 'refresh-token'
   | 'access-token'
-  | 'identity-token';
+  | 'identity-token'
+  | 'command-line';
 
 const WORD_BYTES = 300;
 const SUBJECT_BYTES = 1500;
@@ -51,7 +67,7 @@ export function auditLine(entry: AuditEntry, time: string): string {
     ['subject', entry.subject],
     ['method', entry.method],
     ['status', entry.status],
-    ['outcome', outcomeOf(entry.status)],
+    ['outcome', entry.outcome ?? outcomeOf(entry.status)],
   ];
   const texts = members.flatMap(([name, value]) => (value === undefined ? [] : [`"${name}":${textOf(name, value)}`]));
   return `{${texts.join(',')}}\n`;

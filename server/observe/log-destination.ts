@@ -12,6 +12,11 @@ export interface LogDestination {
   write(line: string): void;
   /** Hands over everything that was written, trying for two seconds at most. For the end of the process. */
   flush(): void;
+  /**
+   * Calls back at once, or when the thread pool is through with what it writes, and after two seconds at most. For who ends
+   * the process without waiting for the pool, as a signal does.
+   */
+  whenWritten(then: () => void): void;
   /** Flushes and lets go of the timer and of what was opened here; the descriptor that was given stays open. */
   close(): void;
 }
@@ -66,6 +71,7 @@ class BufferedDestination implements LogDestination {
   #waiting: Buffer[] = [];
   /** In the hands of the thread pool. */
   #inFlight: Buffer | undefined;
+  #written: (() => void) | undefined;
   #retry: NodeJS.Timeout | undefined;
   #droppedLines = 0;
 
@@ -90,6 +96,16 @@ class BufferedDestination implements LogDestination {
       if (!isBehind(fault)) return;
       sleep(RETRY_AFTER_MS);
     }
+  }
+
+  whenWritten(then: () => void): void {
+    if (this.#inFlight === undefined) return then();
+    const limit = setTimeout(then, FLUSH_LIMIT_MS);
+    this.#written = () => {
+      clearTimeout(limit);
+      this.flush();
+      then();
+    };
   }
 
   close(): void {
@@ -155,6 +171,7 @@ class BufferedDestination implements LogDestination {
     write(this.#target.fd, piece, (error, bytes) => {
       this.#inFlight = undefined;
       if (bytes < piece.length || error !== null) this.#waiting.unshift(piece.subarray(error === null ? bytes : 0));
+      if (this.#written !== undefined) return this.#written();
       if (error === null) this.#drainInThreadPool();
     });
   }

@@ -70,7 +70,7 @@ class ProcessLog implements Log {
     });
     this.#emit = emitter(options.format, fd, this.#destination);
     this.#pino = createPino(options.level, this.#worker, this.#clock, this.#emit);
-    this.#release = flushAtExit(this);
+    this.#release = flushAtExit(this, this.#destination);
   }
 
   trace(message: string, fields: LogFields = {}): void {
@@ -155,7 +155,7 @@ function createClock(): () => string {
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /** Listens for every orderly end of the process; returns what takes the listeners away. */
-function flushAtExit(log: Log): () => void {
+function flushAtExit(log: Log, destination: LogDestination): () => void {
   const flush = () => log.flush();
   const fatal = (error: Error, origin: string) => log.fatal('the process ends on an error', { err: error, origin });
   const signalled = (signal: NodeJS.Signals) => {
@@ -163,7 +163,7 @@ function flushAtExit(log: Log): () => void {
     // Listening takes away what the signal does by itself. Nobody else wants it: give it back.
     if (process.listenerCount(signal) > 1) return;
     process.removeListener(signal, signalled);
-    process.kill(process.pid, signal);
+    destination.whenWritten(() => process.kill(process.pid, signal));
   };
   process.on('exit', flush).on('uncaughtExceptionMonitor', fatal);
   for (const signal of SIGNALS) process.on(signal, signalled);

@@ -63,11 +63,11 @@ async function whole(services: Services, name: RepositoryName, blob: KnownBlob, 
 async function part(
   services: Services,
   name: RepositoryName,
-  blob: Blob,
+  blob: KnownBlob,
   headers: Headers,
   range: ByteRange,
 ): Promise<Reply> {
-  const reader = await services.registry.blobs.open(name, blob, range);
+  const reader = await services.registry.blobs.openPart(name, blob, range);
   return {
     status: 206,
     headers: { ...headers, 'Content-Length': range.end - range.start + 1, 'Content-Range': contentRange(range, blob) },
@@ -79,7 +79,7 @@ async function part(
 function multipart(
   services: Services,
   name: RepositoryName,
-  blob: Blob,
+  blob: KnownBlob,
   headers: Headers,
   ranges: readonly ByteRange[],
 ): Reply {
@@ -94,7 +94,7 @@ function multipart(
     add(
       `\r\n--${boundary}\r\nContent-Type: application/octet-stream\r\nContent-Range: ${contentRange(range, blob)}\r\n\r\n`,
     );
-    pieces.push(() => services.registry.blobs.open(name, blob, range));
+    pieces.push(() => services.registry.blobs.openPart(name, blob, range));
     length += range.end - range.start + 1;
   }
   add(`\r\n--${boundary}--\r\n`);

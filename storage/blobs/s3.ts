@@ -10,6 +10,7 @@ import {
   type StagedWrite,
 } from './driver.ts';
 import { abortAbandoned } from './s3/abandoned.ts';
+import { BucketUploads } from './s3/bucket-uploads.ts';
 import { Bucket } from './s3/bucket.ts';
 import { createClient } from './s3/client.ts';
 import { copyObject } from './s3/copy.ts';
@@ -19,22 +20,27 @@ import { FIRST_PART_BYTES } from './s3/multipart.ts';
 import { ObjectStream } from './s3/object-stream.ts';
 import type { S3Options } from './s3/options.ts';
 import { PartMemory } from './s3/part-memory.ts';
-import { resumeStage, S3Stage } from './s3/stage.ts';
+import { Requests } from './s3/requests.ts';
+import { resumeStage, S3Stage, type StageParts } from './s3/stage.ts';
 
 /** Keys are those of objects in a bucket, below a prefix. Any number of processes may hold drivers of the same. */
 export function openS3Driver(options: S3Options): BlobDriver {
   return new S3Driver(
-    new Bucket(createClient(options), options),
+    new Requests(createClient(options), options),
     new PartMemory(options.partMemoryBytes, FIRST_PART_BYTES),
   );
 }
 
 class S3Driver implements BlobDriver {
+  readonly #requests: Requests;
   readonly #bucket: Bucket;
+  readonly #uploads: BucketUploads;
   readonly #memory: PartMemory;
 
-  constructor(bucket: Bucket, memory: PartMemory) {
-    this.#bucket = bucket;
+  constructor(requests: Requests, memory: PartMemory) {
+    this.#requests = requests;
+    this.#bucket = new Bucket(requests);
+    this.#uploads = new BucketUploads(requests);
     this.#memory = memory;
   }
 
@@ -76,7 +82,7 @@ class S3Driver implements BlobDriver {
   async setAside(key: Key, aside: Key): Promise<void> {
     const stat = await this.#bucket.stat(key);
     if (stat === undefined) return;
-    await copyObject(this.#bucket, key, aside, stat.size);
+    await copyObject({ bucket: this.#bucket, uploads: this.#uploads }, key, aside, stat.size);
     await this.#bucket.remove([key]);
   }
 
@@ -85,21 +91,25 @@ class S3Driver implements BlobDriver {
   }
 
   async stage(key: Key): Promise<StagedWrite> {
-    return new S3Stage({ bucket: this.#bucket, memory: this.#memory, stage: key });
+    return new S3Stage(this.#partsOf(key));
   }
 
   resume(key: Key): Promise<StagedWrite | undefined> {
-    return resumeStage({ bucket: this.#bucket, memory: this.#memory, stage: key });
+    return resumeStage(this.#partsOf(key));
   }
 
   /** What was answered is durable. */
   async flush(): Promise<void> {}
 
   removeAbandoned(before: Date): Promise<number> {
-    return abortAbandoned(this.#bucket, before);
+    return abortAbandoned(this.#bucket, this.#uploads, before);
   }
 
   async close(): Promise<void> {
-    this.#bucket.close();
+    this.#requests.close();
+  }
+
+  #partsOf(stage: string): StageParts {
+    return { bucket: this.#bucket, uploads: this.#uploads, memory: this.#memory, stage };
   }
 }

@@ -93,19 +93,30 @@ function codeOf(error: unknown): string | undefined {
 /**
  * Removes for good what was deleted before `deletedBeforeMs` (epoch milliseconds) and says how many entries it were.
  * An entry whose name is not ours stays.
+ *
+ * @param pause awaited before each, and may throw to end it
+ * @throws StorageError when some could not be removed, after all others were
  */
-export async function purgeTrash(root: string, deletedBeforeMs: number): Promise<number> {
+export async function purgeTrash(
+  root: string,
+  deletedBeforeMs: number,
+  pause: () => Promise<void> = async () => {},
+): Promise<number> {
   let removed = 0;
+  const failures: Error[] = [];
   for (const name of await namesIn(root)) {
     if (deletedAtMs(name) >= deletedBeforeMs) continue;
+    await pause();
     const entry = trashPath(root, { name });
     try {
       await rm(entry, { recursive: true, force: true });
+      removed += 1;
     } catch (error) {
-      throw storageErrorAt(entry, error);
+      failures.push(storageErrorAt(entry, error));
     }
-    removed += 1;
   }
+  const [first] = failures;
+  if (first !== undefined) throw first;
   return removed;
 }
 

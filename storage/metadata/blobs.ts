@@ -61,6 +61,18 @@ export class BlobRecords {
     return row === undefined ? undefined : Number(row['size']);
   }
 
+  /** The size of the largest blob of the repository whose bytes were found damaged; 0 when there is none. */
+  async largestDamaged(repository: RepositoryName): Promise<number> {
+    const row = await this.#database.get(
+      `SELECT max(b.size) AS size FROM blob b
+       WHERE b.state <> 'live' AND b.state = 'quarantined' AND EXISTS (
+         SELECT 1 FROM repository_blob rb JOIN repository r ON r.id = rb.repository_id
+         WHERE rb.blob_id = b.id AND r.name = ?)`,
+      repository,
+    );
+    return Number(row?.['size'] ?? 0);
+  }
+
   /** The size of content that has a row, whoever put it there. */
   async storedSize(digest: Digest): Promise<number | undefined> {
     const row = await this.#database.get('SELECT size FROM blob WHERE digest = ?', digest);

@@ -145,21 +145,6 @@ export class CollectionRecords {
     return (await queries.get(sql, run, run)) === undefined;
   }
 
-  /** Why nothing may be removed until an operator says otherwise; undefined when it may. */
-  async heldBecause(queries: Queries = this.#database): Promise<string | undefined> {
-    const row = await queries.get(`SELECT value FROM state WHERE key = 'collection-hold'`);
-    return row === undefined ? undefined : String(row['value']);
-  }
-
-  /** Something in the tree is not as it should be: what it needs cannot be known from the index. The first reason stays. */
-  async hold(tx: Transaction, reason: string): Promise<void> {
-    await tx.run(`INSERT INTO state (key, value) VALUES ('collection-hold', ?) ON CONFLICT (key) DO NOTHING`, reason);
-  }
-
-  async release(): Promise<void> {
-    await this.#database.write('durable', (tx) => tx.run(`DELETE FROM state WHERE key = 'collection-hold'`));
-  }
-
   /** When it was used or queued last; undefined when there is no row. */
   async lastUsed(tx: Transaction, digest: Digest): Promise<number | undefined> {
     const row = await tx.get(

@@ -4,6 +4,14 @@ import type { Database, Queries, Transaction } from './database.ts';
 import { removeManifest } from './manifests.ts';
 import type { Usage } from './usage.ts';
 
+// A doubt that says so: nothing but the deletion of a repository locks the whole of it.
+const CUT_SHORT = 'doubt deletion ';
+
+/** Whether a repository, by its `verifiedRun`, was being deleted when that was cut short: then it may be gone from the tree. */
+export function wasBeingDeleted(verifiedRun: string | undefined): boolean {
+  return verifiedRun?.startsWith(CUT_SHORT) ?? false;
+}
+
 /**
  * The rows that say what is being changed, written before the tree is touched. A row is also the lock on its object:
  * nobody else changes that object, in any process, until the row is gone or its owner is known to be dead.
@@ -96,8 +104,8 @@ export class IntentRecords {
    * Gives locks back whose change did not come to its end. How much of it reached the tree is unknown, so the
    * repository counts as unverified, and manifests that were never committed are forgotten.
    */
-  async abandon(intents: AbandonedIntents): Promise<void> {
-    await this.#database.write('relaxed', (tx) => this.#abandon(tx, intents));
+  async abandon(intents: AbandonedIntents, now: number): Promise<void> {
+    await this.#database.write('relaxed', (tx) => this.#abandon(tx, intents, now));
   }
 
   /**
@@ -112,11 +120,8 @@ export class IntentRecords {
     return this.#database.write('durable', async (tx) => {
       const rows = await tx.all(`SELECT key, repository, owner FROM intent WHERE ${condition}`, value);
       for (const { key, repository, owner } of rows) {
-        await this.#abandon(tx, {
-          repository: repository as RepositoryName,
-          keys: [String(key)],
-          owner: String(owner),
-        });
+        const left = { repository: repository as RepositoryName, keys: [String(key)], owner: String(owner) };
+        await this.#abandon(tx, left, now);
       }
       const held = condition.replace('owner', 'holder');
       await tx.run(`UPDATE upload SET holder = NULL, updated_at = ? WHERE ${held}`, now, value);
@@ -124,10 +129,10 @@ export class IntentRecords {
     });
   }
 
-  async #abandon(tx: Transaction, { repository, keys, owner }: AbandonedIntents): Promise<void> {
+  async #abandon(tx: Transaction, { repository, keys, owner }: AbandonedIntents, now: number): Promise<void> {
     // Never the same doubt twice: whoever compared under an earlier one is told by it.
-    const doubt = `doubt ${randomUUID()}`;
-    await tx.run('UPDATE repository SET verified_run = ? WHERE name = ?', doubt, repository);
+    const doubt = `${keys.includes(repository) ? CUT_SHORT : 'doubt '}${randomUUID()}`;
+    await this.#doubt(tx, repository, doubt, now);
     // What has reached the store without a link that leads to it, is found by no comparison of a repository.
     await tx.run(
       `INSERT INTO state (key, value) VALUES ('bytes-doubted', ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value`,
@@ -145,9 +150,22 @@ export class IntentRecords {
       for (const row of pending) await removeManifest(tx, Number(row['id']));
     }
   }
+
+  /** What was to be the first thing of a repository may have reached the tree: it has a row from then on. */
+  async #doubt(tx: Transaction, repository: RepositoryName, doubt: string, now: number): Promise<void> {
+    if (repository.length === 0) return;
+    await tx.run(
+      `INSERT INTO repository (name, created_at, verified_run) VALUES (?, ?, ?)
+       ON CONFLICT (name) DO UPDATE SET verified_run = excluded.verified_run`,
+      repository,
+      now,
+      doubt,
+    );
+  }
 }
 
 export interface AbandonedIntents {
+  /** Empty for a change of no repository. */
   readonly repository: RepositoryName;
   readonly keys: readonly string[];
   readonly owner: string;

@@ -1,7 +1,8 @@
 import type { Digest } from '../../oci/digest.ts';
-import { parseDigest } from '../../oci/digest.ts';
+import { isDigest } from '../../oci/digest.ts';
 import type { RepositoryName, Tag } from '../../oci/names.ts';
 import { queueManifest } from './collection.ts';
+import { damagedRow } from './damaged-row.ts';
 import type { Database, Row, Transaction } from './database.ts';
 import { counting } from './usage.ts';
 import { dropKept, keepManifest } from './deletions.ts';
@@ -311,8 +312,14 @@ export class ManifestRecords {
       after,
       limit,
     );
-    return rows.map((row) => parseDigest(String(row['digest'])));
+    return rows.map((row) => digestIn(row));
   }
+}
+
+function digestIn(row: Row): Digest {
+  const digest = String(row['digest']);
+  if (!isDigest(digest)) throw damagedRow(`a digest that is none (${digest})`);
+  return digest;
 }
 
 /** The row with its references, and what the repository counts for it. */

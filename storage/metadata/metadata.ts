@@ -1,4 +1,5 @@
 import { BlobRecords } from './blobs.ts';
+import { CollectionHoldRecords } from './collection-holds.ts';
 import { CollectionPauseRecords } from './collection-pause.ts';
 import { CheckRecords } from './check.ts';
 import { CollectionRecords } from './collection.ts';
@@ -41,6 +42,7 @@ export interface Metadata {
   readonly collection: CollectionRecords;
   readonly quotas: QuotaRecords;
   readonly space: SpaceRecords;
+  readonly holds: CollectionHoldRecords;
   readonly pauses: CollectionPauseRecords;
   readonly snapshot: SnapshotRecords;
   readonly deletions: DeletionRecords;
@@ -106,6 +108,7 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     collection: new CollectionRecords(database),
     quotas: new QuotaRecords(database),
     space: new SpaceRecords(database),
+    holds: new CollectionHoldRecords(database),
     pauses: new CollectionPauseRecords(database),
     snapshot: new SnapshotRecords(database),
     deletions: new DeletionRecords(database),

@@ -78,6 +78,17 @@ export class QuotaRecords {
     );
   }
 
+  /** The patterns of those that are not what their repositories count together. */
+  async wrongSums(): Promise<readonly string[]> {
+    const rows = await this.#database.all(
+      `SELECT q.patterns FROM quota_sum q LEFT JOIN (
+         SELECT m.quota_id, sum(r.bytes) AS bytes, sum(r.tag_count) AS tag_count
+         FROM quota_member m JOIN repository r ON r.id = m.repository_id GROUP BY m.quota_id) s ON s.quota_id = q.id
+       WHERE q.bytes <> coalesce(s.bytes, 0) OR q.tag_count <> coalesce(s.tag_count, 0)`,
+    );
+    return rows.map((row) => String(row['patterns']));
+  }
+
   /** Sums of patterns that no quota has any more are kept up for nothing. */
   async forgetOthers(patterns: readonly string[]): Promise<void> {
     const rows = await this.#database.all('SELECT id, patterns FROM quota_sum');

@@ -1,9 +1,19 @@
 import { isRepositoryName, type RepositoryName } from '../../oci/names.ts';
 import { queueRepository } from './collection.ts';
+import { damagedRow } from './damaged-row.ts';
 import type { Database, Queries, Row, Transaction } from './database.ts';
 import { keepRepository } from './deletions.ts';
 import { rememberRepository } from './tag-history.ts';
-import { addUsage, forgetUsage, recountedUsage, type Usage } from './usage.ts';
+import {
+  addUsage,
+  countsOf,
+  forgetUsage,
+  isSameUsage,
+  NOTHING_USED,
+  usageByPages,
+  type Counts,
+  type Usage,
+} from './usage.ts';
 
 export interface RepositoryRecord {
   /** Never given to another, also not of the same name. */
@@ -17,7 +27,7 @@ export interface RepositoryRecord {
 /** Of rows whose name was parsed before it was stored. */
 function nameOf(row: Row): RepositoryName {
   const name = String(row['name']);
-  if (!isRepositoryName(name)) throw new TypeError(`the index holds a repository name that is none: ${name}`);
+  if (!isRepositoryName(name)) throw damagedRow(`a repository name that is none (${name})`);
   return name;
 }
 
@@ -118,21 +128,43 @@ export class RepositoryRecords {
     await tx.run('DELETE FROM repository WHERE id = ?', id);
   }
 
+  /** Removes the row of a repository that has nothing. Upload sessions to it go on: they may be the first that it gets. */
+  async removeEmpty(tx: Transaction, name: RepositoryName): Promise<void> {
+    const id = await this.id(tx, name);
+    if (id === undefined || !(await this.isEmpty(tx, name))) return;
+    await forgetUsage(tx, id);
+    await tx.run('DELETE FROM repository WHERE id = ?', id);
+  }
+
   /** What the repository uses, as it is counted with each change. */
   async usage(name: RepositoryName, queries: Queries = this.#database): Promise<Usage> {
     const row = await queries.get('SELECT bytes, tag_count FROM repository WHERE name = ?', name);
     return { bytes: Number(row?.['bytes'] ?? 0), tags: Number(row?.['tag_count'] ?? 0) };
   }
 
-  /** Counts anew what the repository uses, from its rows. @returns what was counted before, and what is right */
-  async recount(name: RepositoryName): Promise<{ readonly before: Usage; readonly after: Usage }> {
-    return this.#database.write('relaxed', async (tx) => {
-      const before = await this.usage(name, tx);
+  /**
+   * Whether what it counts is what its rows come to; also when it is not there. Lets others have their turns, and so may
+   * say no of one that they change: `counts` looks at one moment.
+   */
+  async isCountedRightly(name: RepositoryName, pause: () => Promise<void>): Promise<boolean> {
+    const id = (await this.find(name))?.id;
+    if (id === undefined) return true;
+    return isSameUsage(await usageByPages(this.#database, id, pause), await this.usage(name));
+  }
+
+  /** What it counts, and what its rows come to: the same, since both change in the same transactions. */
+  async counts(name: RepositoryName): Promise<Counts> {
+    const id = (await this.find(name))?.id;
+    return id === undefined ? { counted: NOTHING_USED, right: NOTHING_USED } : countsOf(this.#database, id);
+  }
+
+  /** Counts anew what the repository uses, from its rows. */
+  async recount(name: RepositoryName): Promise<void> {
+    await this.#database.write('relaxed', async (tx) => {
       const id = await this.id(tx, name);
-      if (id === undefined) return { before, after: before };
-      const after = await recountedUsage(tx, id);
-      await addUsage(tx, id, { bytes: after.bytes - before.bytes, tags: after.tags - before.tags });
-      return { before, after };
+      if (id === undefined) return;
+      const { counted, right } = await countsOf(tx, id);
+      await addUsage(tx, id, { bytes: right.bytes - counted.bytes, tags: right.tags - counted.tags });
     });
   }
 

@@ -131,10 +131,10 @@ export class SnapshotRows {
     }
   }
 
-  /** Those whose push is over, in the order of their digests. */
+  /** Those whose push is over, in the order of their digests; also what was found damaged since. */
   async *manifests(repositoryId: number): AsyncGenerator<ManifestRow> {
     const sql = `SELECT digest, size, pushed_at, pulled_at FROM manifest
-      WHERE digest > ? AND repository_id = ? AND state = 'committed' ORDER BY digest LIMIT ?`;
+      WHERE digest > ? AND repository_id = ? AND state <> 'pending' ORDER BY digest LIMIT ?`;
     for await (const row of this.#pages('', (last) => String(last['digest']), sql, repositoryId)) {
       yield {
         digest: row['digest'] as Digest,
@@ -174,12 +174,12 @@ export class SnapshotRows {
     const stored = await this.#queries.get(
       `SELECT count(*) AS n, coalesce(sum(size), 0) AS bytes FROM blob b
        WHERE EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.blob_id = b.id)
-          OR EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest AND m.state = 'committed')`,
+          OR EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest AND m.state <> 'pending')`,
     );
     return {
       repositories: await count('SELECT count(*) AS n FROM repository'),
       tags: await count('SELECT count(*) AS n FROM tag'),
-      manifests: await count(`SELECT count(*) AS n FROM manifest WHERE state = 'committed'`),
+      manifests: await count(`SELECT count(*) AS n FROM manifest WHERE state <> 'pending'`),
       blobs: Number(stored?.['n'] ?? 0),
       bytes: Number(stored?.['bytes'] ?? 0),
     };

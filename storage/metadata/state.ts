@@ -7,7 +7,7 @@ import type { Database, Durability } from './database.ts';
  * - `boot`: the boot of the machine in which the index was last written
  * - `run`: the run of the server that began last
  * - `verified-run`: the run in which the whole tree was last compared
- * - `collection-hold`: why no garbage is collected until an operator says otherwise
+ * - `collection-hold/...`: see `CollectionHoldRecords`
  * - `collection-pause/...`: see `CollectionPauseRecords`
  * - `collection-last`: what the last round of the collection did, as JSON
  * - `bytes-doubted`: a word of its own for the last change that failed and may have left bytes behind which no row knows
@@ -22,7 +22,6 @@ export type StateKey =
   | 'verified-run'
   | 'bytes-doubted'
   | 'read-only'
-  | 'collection-hold'
   | 'collection-last'
   | 'expiry-read'
   | 'scrub';

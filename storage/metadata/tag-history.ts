@@ -130,12 +130,13 @@ export class TagHistoryRecords {
   async goneWithRepository(repository: RepositoryName, after: string, limit: number): Promise<readonly Tag[]> {
     const rows = await this.#database.all(
       `SELECT h.name FROM tag_history h WHERE h.repository = ? AND h.name > ? AND h.cause = 'repository'
-         AND h.changed_at = (SELECT max(g.changed_at) FROM tag_history g
-                             WHERE g.repository = h.repository AND g.cause = 'repository')
+         AND h.changed_at = (SELECT g.changed_at FROM tag_history g
+                             WHERE g.repository = ? AND g.cause = 'repository' ORDER BY g.id DESC LIMIT 1)
          AND h.id = (SELECT max(l.id) FROM tag_history l WHERE l.repository = h.repository AND l.name = h.name)
        ORDER BY h.name LIMIT ?`,
       repository,
       after,
+      repository,
       limit,
     );
     return rows.map((row) => row['name'] as Tag);

@@ -6,6 +6,8 @@ export interface TaskRecord {
   readonly kind: string;
   /** JSON, as are `progress` and `outcome`. */
   readonly argument: string;
+  /** The account of the system that asked for it with the command; undefined for a request, which has an audit of its own. */
+  readonly requestedBy: string | undefined;
   readonly requestedAt: number;
   readonly startedAt: number | undefined;
   readonly progress: string | undefined;
@@ -30,6 +32,7 @@ function recordOf(row: Row): TaskRecord {
     id: Number(row['id']),
     kind: String(row['kind']),
     argument: String(row['argument']),
+    requestedBy: text('requested_by'),
     requestedAt: Number(row['requested_at']),
     startedAt: number('started_at'),
     progress: text('progress'),
@@ -48,21 +51,24 @@ export class TaskRecords {
     this.#database = database;
   }
 
-  /** @returns the id of the task; of one that waits already and is the same, that one's */
-  async request(kind: string, argument: string, now: number): Promise<number> {
+  /** @returns the id of the task; of one that waits already and is the same for the same person, that one's */
+  async request(kind: string, argument: string, now: number, requestedBy?: string): Promise<number> {
     return this.#database.write('durable', async (tx) => {
       const waiting = await tx.get(
-        'SELECT id FROM task WHERE kind = ? AND argument = ? AND started_at IS NULL AND is_canceled = 0',
+        `SELECT id FROM task WHERE kind = ? AND argument = ? AND requested_by IS NOT DISTINCT FROM ?
+         AND started_at IS NULL AND is_canceled = 0`,
         kind,
         argument,
+        requestedBy ?? null,
       );
       if (waiting !== undefined) return Number(waiting['id']);
       await this.#prune(tx);
       const made = await tx.get(
-        'INSERT INTO task (kind, argument, requested_at) VALUES (?, ?, ?) RETURNING id',
+        'INSERT INTO task (kind, argument, requested_at, requested_by) VALUES (?, ?, ?, ?) RETURNING id',
         kind,
         argument,
         now,
+        requestedBy ?? null,
       );
       return Number(made?.['id']);
     });

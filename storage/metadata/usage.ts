@@ -1,10 +1,16 @@
 import type { Digest } from '../../oci/digest.ts';
-import type { Transaction } from './database.ts';
+import type { Queries, Row, Transaction, Value } from './database.ts';
 
 /** How much of what quotas are about. */
 export interface Usage {
   readonly bytes: number;
   readonly tags: number;
+}
+
+/** What a repository counts, and what it should. */
+export interface Counts {
+  readonly counted: Usage;
+  readonly right: Usage;
 }
 
 export const NOTHING_USED: Usage = { bytes: 0, tags: 0 };
@@ -96,17 +102,64 @@ export async function forgetUsage(tx: Transaction, repositoryId: number): Promis
   await tx.run('DELETE FROM quota_member WHERE repository_id = ?', repositoryId);
 }
 
-/** What the repository uses, counted anew from its rows; changes nothing. One query over everything that it has. */
-export async function recountedUsage(tx: Transaction, repositoryId: number): Promise<Usage> {
-  const row = await tx.get(
-    `SELECT coalesce((SELECT sum(m.size) FROM manifest m WHERE m.repository_id = ?), 0)
+/** What the repository counts, and what it should by its rows, at one moment; changes nothing. Reads all that it has. */
+export async function countsOf(queries: Queries, repositoryId: number): Promise<Counts> {
+  const row = await queries.get(
+    `SELECT r.bytes AS counted_bytes, r.tag_count AS counted_tags,
+       coalesce((SELECT sum(m.size) FROM manifest m WHERE m.repository_id = r.id), 0)
        + coalesce((SELECT sum(b.size) FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
-                   WHERE rb.repository_id = ? AND NOT EXISTS (
+                   WHERE rb.repository_id = r.id AND NOT EXISTS (
                      SELECT 1 FROM manifest m WHERE m.repository_id = rb.repository_id AND m.digest = b.digest)), 0) AS bytes,
-       (SELECT count(*) FROM tag t WHERE t.repository_id = ?) AS tags`,
-    repositoryId,
-    repositoryId,
+       (SELECT count(*) FROM tag t WHERE t.repository_id = r.id) AS tags
+     FROM repository r WHERE r.id = ?`,
     repositoryId,
   );
-  return { bytes: Number(row?.['bytes'] ?? 0), tags: Number(row?.['tags'] ?? 0) };
+  return {
+    counted: { bytes: Number(row?.['counted_bytes'] ?? 0), tags: Number(row?.['counted_tags'] ?? 0) },
+    right: { bytes: Number(row?.['bytes'] ?? 0), tags: Number(row?.['tags'] ?? 0) },
+  };
+}
+
+const PAGE = 1_000;
+
+// Each page sums up what is behind the last one's end.
+const PAGES = [
+  {
+    first: '',
+    sql: `SELECT count(*) AS n, max(digest) AS last, coalesce(sum(size), 0) AS bytes FROM (
+            SELECT digest, size FROM manifest WHERE repository_id = ? AND digest > ? ORDER BY digest LIMIT ?) page`,
+  },
+  {
+    first: -1,
+    sql: `SELECT count(*) AS n, max(blob_id) AS last, coalesce(sum(size), 0) AS bytes FROM (
+            SELECT rb.blob_id, CASE WHEN EXISTS (
+              SELECT 1 FROM manifest m WHERE m.repository_id = rb.repository_id AND m.digest = b.digest
+            ) THEN 0 ELSE b.size END AS size
+            FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id
+            WHERE rb.repository_id = ? AND rb.blob_id > ? ORDER BY rb.blob_id LIMIT ?) page`,
+  },
+] as const;
+
+/**
+ * What the rows of the repository come to, a page at a time: of no one moment where others change it meanwhile.
+ *
+ * @param pause awaited after each page
+ */
+export async function usageByPages(queries: Queries, repositoryId: number, pause: () => Promise<void>): Promise<Usage> {
+  let bytes = 0;
+  for (const { first, sql } of PAGES) {
+    for (let after: Value = first; ;) {
+      const row: Row | undefined = await queries.get(sql, repositoryId, after, PAGE);
+      bytes += Number(row?.['bytes'] ?? 0);
+      await pause();
+      if (Number(row?.['n'] ?? 0) < PAGE) break;
+      after = row?.['last'] ?? after;
+    }
+  }
+  const tags = await queries.get('SELECT count(*) AS n FROM tag WHERE repository_id = ?', repositoryId);
+  return { bytes, tags: Number(tags?.['n'] ?? 0) };
+}
+
+export function isSameUsage(one: Usage, other: Usage): boolean {
+  return one.bytes === other.bytes && one.tags === other.tags;
 }

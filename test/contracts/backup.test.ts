@@ -6,6 +6,7 @@ import type { Digest } from '../../oci/digest.ts';
 import { parseTag } from '../../oci/names.ts';
 import { BackupDirectory } from '../../registry/backup/backup-directory.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
+import { serveCopy } from '../../server/copy-service.ts';
 import { blobKey } from '../../storage/layout.ts';
 import { backUp, pullBackup } from '../harness/backup.ts';
 import { temporaryDirectory } from '../harness/process.ts';
@@ -175,6 +176,36 @@ async function writeFileAt(file: string, content: string): Promise<void> {
   await writeFile(file, content);
 }
 
+test('a manifest that is gone or damaged is named, and in the copy where it is known and an earlier backup has it', async () => {
+  for (const { isCopied, isGone } of [
+    { isCopied: false, isGone: false },
+    { isCopied: true, isGone: false },
+    { isCopied: false, isGone: true },
+  ]) {
+    await using s = await stores();
+    const { registry } = s.opened;
+    await push(s.opened, 'v1', large('a'));
+    const image = JSON.parse(imageOf('config of v1', large('a')).toString()) as object;
+    // Larger than what the index keeps.
+    const bytes = Buffer.from(JSON.stringify({ ...image, annotations: { filler: 'x'.repeat(70_000) } }));
+    const bulky = digestOfText(bytes);
+    await registry.manifests.put(manifestPush(APP, parseTag('bulky'), bytes));
+    if (isCopied) await backUp(s.root, s.copy);
+    // What is set aside the index still knows, what is gone it does not.
+    if (isGone) await rm(fileOf(s.root, bulky));
+    else await writeFile(fileOf(s.root, bulky), 'damaged');
+    const asked = { digest: bulky, size: bytes.length, mediaType: '' };
+    s.opened.context.cache.delete(bulky);
+    await assert.rejects(registry.manifests.bytes(APP, asked), { code: 'MANIFEST_UNKNOWN' });
+    const { faults, incomplete } = await backUp(s.root, s.copy);
+    const lost = [{ repository: APP, manifest: bulky, tags: ['bulky'], missing: [bulky] }];
+    assert.deepEqual(incomplete, isCopied ? [] : lost);
+    assert.deepEqual(faults, isCopied || isGone ? [] : [{ digest: bulky, fault: 'missing' }]);
+    const pulled = await pullBackup(s.copy);
+    assert.deepEqual([pulled.tags, pulled.faults.length], isCopied ? [2, 0] : [1, 1], pulled.faults.join());
+  }
+});
+
 test('an image index goes with a child that is not whole, and its other children stay', async () => {
   await using s = await stores();
   const whole = await push(s.opened, 'amd64', large('a'));
@@ -230,6 +261,21 @@ test('what somebody changes in the copy is found, and put right by the next back
   assert.equal(await readFile(damaged, 'utf8'), large('y'), 'a look at a backup changes nothing in it');
 });
 
+test('a look at a backup mends nothing in it either, though the index that it makes for itself has the right bytes', async () => {
+  await using s = await stores();
+  const digest = await push(s.opened, 'v1', large('a'));
+  const bytes = imageOf('config of v1', large('a'));
+  await pushBlob(s.opened.registry, APP, bytes.toString());
+  const { snapshot } = await backUp(s.root, s.copy);
+  const backup = await BackupDirectory.open(s.copy);
+  await using service = await serveCopy(backup, snapshot, new AbortController().signal);
+  const damaged = bytes.toString().replace('{', '[');
+  await writeFile(fileOf(s.copy, digest), damaged);
+  const { status } = await fetch(`${service.url}/v2/team/app/blobs/${digest}`);
+  assert.equal(status, 503);
+  assert.equal(await readFile(fileOf(s.copy, digest), 'utf8'), damaged);
+});
+
 test('the collection waits while a backup reads, and no longer', async () => {
   await using s = await stores({ collectionGraceMs: 0 });
   const { registry, metadata } = s.opened;
@@ -245,10 +291,13 @@ test('the collection waits while a backup reads, and no longer', async () => {
         }
         return driver.read(...args);
       },
+      list: (...args: Parameters<typeof driver.list>) => driver.list(...args),
+      stat: (...args: Parameters<typeof driver.stat>) => driver.stat(...args),
+      readSmall: (...args: Parameters<typeof driver.readSmall>) => driver.readSmall(...args),
       close: () => driver.close(),
     }) as typeof driver;
   const report = await backUp(s.root, s.copy, { wrap });
-  assert.equal(refused, 'a backup is being made');
+  assert.match(String(refused), /^a backup is being made/);
   assert.deepEqual([report.faults, report.tags], [[], 1]);
   assert.deepEqual((await pullBackup(s.copy)).faults, []);
   assert.equal(await metadata.pauses.isPaused(Date.now()), false);

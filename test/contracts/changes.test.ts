@@ -30,6 +30,7 @@ import {
 } from '../harness/registry.ts';
 
 const repository = name('team/app');
+const elsewhere = name('team/elsewhere');
 const tag = parseTag('latest');
 
 async function pushImage(opened: Awaited<ReturnType<typeof openTestRegistry>>, layer: string) {
@@ -74,6 +75,58 @@ describe('a change that failed half-way', () => {
     assert.equal(await opened.metadata.intents.isAnyLeft(), false);
     // The same push again is acknowledged.
     assert.equal((await opened.registry.manifests.put(push)).digest, found.digest);
+  });
+
+  for (const reached of [true, false]) {
+    test(`of a new repository ${reached ? 'what' : 'nothing, as nothing'} reached the tree is there`, async () => {
+      await using directory = await temporaryDirectory();
+      let isFailing = false;
+      const wrap = (driver: BlobDriver): BlobDriver => ({
+        ...bound(driver),
+        writeAll: async (writes, last) => {
+          if (!isFailing || reached) await driver.writeAll(writes, last);
+          if (isFailing) throw new StorageError('unavailable', 'planned');
+        },
+      });
+      await using opened = await openTestRegistry({ root: directory.path, wrap });
+      const { maintenance, repositories, blobs } = opened.registry;
+      await maintenance.verifyTree(async () => {});
+      await pushBlob(opened.registry, elsewhere, 'one');
+      isFailing = true;
+      await assert.rejects(pushBlob(opened.registry, repository, 'one'), StorageError);
+      isFailing = false;
+      assert.equal((await blobs.find(repository, digestOfText('one'))) !== undefined, reached);
+      await maintenance.verifyDoubted(async () => {});
+      assert.deepEqual(await repositories.page('', 10, EVERYTHING), reached ? [repository, elsewhere] : [elsewhere]);
+      if (reached) await repositories.delete(repository);
+      else await assert.rejects(repositories.delete(repository), { code: 'NAME_UNKNOWN' });
+      assert.equal(await opened.context.driver.stat(layerLinkKey(repository, digestOfText('one'))), undefined);
+    });
+  }
+
+  test('of a new repository leaves other uploads to it alone', async () => {
+    await using directory = await temporaryDirectory();
+    let isFailing = false;
+    const wrap = (driver: BlobDriver): BlobDriver => ({
+      ...bound(driver),
+      writeAll: async (writes, last) => {
+        if (isFailing) throw new StorageError('unavailable', 'planned');
+        await driver.writeAll(writes, last);
+      },
+    });
+    await using opened = await openTestRegistry({ root: directory.path, wrap });
+    const { maintenance, repositories, uploads } = opened.registry;
+    await maintenance.verifyTree(async () => {});
+    await pushBlob(opened.registry, elsewhere, 'one');
+    const { id } = await uploads.open(repository, 'sha256');
+    await uploads.append(repository, id, NO_CLAIM, bodyOf('tw'));
+    isFailing = true;
+    await assert.rejects(pushBlob(opened.registry, repository, 'one'), StorageError);
+    isFailing = false;
+    await maintenance.verifyDoubted(async () => {});
+    assert.deepEqual(await repositories.page('', 10, EVERYTHING), [elsewhere]);
+    const { digest } = await uploads.finish(repository, id, digestOfText('two'), NO_CLAIM, bodyOf('o'));
+    assert.equal(digest, digestOfText('two'));
   });
 
   test('a deletion that reached the tree is believed, though it was refused', async () => {

@@ -129,12 +129,12 @@ describe('the garbage collection', () => {
     await using first = await open(directory.path);
     const digest = await first.push(ONE, 'nobody needs this');
     await using store = await openTestRegistry({ root: directory.path, now: () => first.clock.now + 2 * HOUR });
-    assert.equal(await store.registry.collection.run(goOn), 'the tree is not compared with the index yet');
+    assert.match(refusalIn(await store.registry.collection.run(goOn)), /^the tree is not compared with the index yet/);
     await store.registry.maintenance.verifyTree(noPause);
     await store.context.metadata.write('relaxed', async (tx) => {
       await tx.run(`UPDATE repository SET verified_run = 'doubt'`);
     });
-    assert.equal(await store.registry.collection.run(goOn), 'repositories are in doubt');
+    assert.match(refusalIn(await store.registry.collection.run(goOn)), /^repositories are in doubt/);
     assert.ok(await first.isStored(digest));
     await store.registry.maintenance.verifyDoubted(noPause);
     const collected = await store.registry.collection.run(goOn);
@@ -261,8 +261,12 @@ describe('the garbage collection', () => {
         await mkdir(path.dirname(link), { recursive: true });
         await writeFile(link, image);
       },
-      'has layers under sha384': async (root) => {
+      'has digests under sha384': async (root) => {
         await mkdir(path.join(root, repositoryKey(ONE), '_layers/sha384/abc'), { recursive: true });
+      },
+      // What such a manifest needs is not known.
+      'has digests under sha224': async (root) => {
+        await mkdir(path.join(root, repositoryKey(ONE), '_manifests/revisions/sha224/abc'), { recursive: true });
       },
     };
     for (const [reason, damage] of Object.entries(damages)) {
@@ -282,11 +286,11 @@ describe('the garbage collection', () => {
       await using store = await openTestRegistry({ root: directory.path, now: () => clock.now + 3 * HOUR });
       await store.registry.maintenance.verifyTree(noPause);
       const refused = await store.registry.collection.run(goOn);
-      assert.match(typeof refused === 'string' ? refused : 'ran', new RegExp(`^held: .*${reason}`));
+      assert.match(refusalIn(refused), new RegExp(`^held: .*${reason}`));
       for (const blob of ['{}', 'layer', 'nobody needs this']) {
         assert.ok((await store.context.driver.stat(blobKey(digestOfText(blob)))) !== undefined, `${reason}: ${blob}`);
       }
-      await store.metadata.collection.release();
+      await store.metadata.holds.release();
       assert.equal(typeof (await store.registry.collection.run(goOn)), 'object');
     }
   });
@@ -329,3 +333,7 @@ describe('the garbage collection', () => {
     assert.equal((await store.collect()).removed, 150 - (typeof some === 'object' ? some.removed : 0));
   });
 });
+
+function refusalIn(outcome: object | string): string {
+  return typeof outcome === 'string' ? outcome : 'it ran';
+}

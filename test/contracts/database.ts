@@ -194,7 +194,7 @@ function inIntents(kind: DatabaseKind): void {
     assert.ok(first !== undefined && second !== undefined);
     await repositories.endVerification(first, 'run');
     assert.equal((await repositories.find(repository))?.verifiedRun, 'run');
-    await metadata.intents.abandon({ repository, keys: [], owner: 'run/1/a change' });
+    await metadata.intents.abandon({ repository, keys: [], owner: 'run/1/a change' }, 1);
     await repositories.endVerification(second, 'run');
     assert.match((await repositories.find(repository))?.verifiedRun ?? '', /^doubt /);
     await metadata.close();

@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { parseTag, type RepositoryName } from '../../oci/names.ts';
 import { RegistryError } from '../../oci/errors.ts';
+import { createQuotas } from '../../registry/quota.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import {
@@ -66,7 +67,9 @@ for (const isRepairing of [false, true]) {
   test(`a check beside pushes, deletions and the collection raises no alarm${isRepairing ? ', nor does a repair' : ''}`, async (t) => {
     await using directory = await temporaryDirectory();
     const run = randomUUID();
-    const settings = { collectionGraceMs: 1 };
+    // One that nobody reaches: what is counted for it is held against what is there as well.
+    const quotas = createQuotas([{ repositories: ['bustle/*'], bytes: 1e12, per: 'rule' }]);
+    const settings = { collectionGraceMs: 1, quotas };
     await using one = await openTestRegistry({ root: directory.path, run, worker: 0, settings });
     await using two = await openTestRegistry({ root: directory.path, run, worker: 1, settings });
     await one.registry.maintenance.verifyTree(async () => {});
@@ -103,3 +106,27 @@ for (const isRepairing of [false, true]) {
     assert.deepEqual(kindsOf(await fsck(one)), []);
   });
 }
+
+test('an image that is pushed between the looks at layers and at manifests is whole', async () => {
+  await using directory = await temporaryDirectory();
+  await using opened = await openTestRegistry({ root: directory.path });
+  const { registry } = opened;
+  const repository = name('bustle/late');
+  await pushBlob(registry, repository, 'early');
+  let isPushed = false;
+  const pause = async () => {
+    if (isPushed) return;
+    isPushed = true;
+    for (const content of ['config', 'layer']) await pushBlob(registry, repository, content);
+    await registry.manifests.put(manifestPush(repository, parseTag('v1'), imageOf('config', 'layer')));
+  };
+  let layers = 0;
+  const report = await registry.integrity.fsck({
+    isRepairing: false,
+    isQuick: false,
+    // Behind the only layer that is there when they are listed.
+    pause: () => (layers === 1 ? pause() : Promise.resolve()),
+    tell: (progress) => void (layers = progress['layers'] ?? 0),
+  });
+  assert.deepEqual([isPushed, report.manifests, report.findings], [true, 1, []]);
+});

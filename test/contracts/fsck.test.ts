@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import type { FindingKind } from '../../registry/fsck/finding.ts';
 import { digestOfText, manifestPush, pushBlob, type OpenedRegistry } from '../harness/registry.ts';
@@ -21,8 +21,8 @@ async function flip(file: string): Promise<void> {
 /** What quotas go by is what is there. */
 async function assertCounted({ metadata }: OpenedRegistry): Promise<void> {
   for (const each of await metadata.repositories.page('', 100)) {
-    const { before, after } = await metadata.repositories.recount(each);
-    assert.deepEqual(before, after, each);
+    const { counted, right } = await metadata.repositories.counts(each);
+    assert.deepEqual(counted, right, each);
   }
 }
 
@@ -93,6 +93,18 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'the link of a tag cut off': { damage: (store) => truncate(store.tagLink(), 20), found: ['tag-link-broken'] },
   'the link of a tag empty': { damage: (store) => truncate(store.tagLink(), 0), found: ['tag-link-broken'] },
+  'white space in the link of a layer': {
+    damage: (store) => appendFile(store.layerLink(store.sample.small), '\n'),
+    found: ['link-padded'],
+  },
+  'white space in the link of a manifest': {
+    damage: (store) => writeFile(store.revisionLink(store.sample.manifest), ` ${store.sample.manifest}`),
+    found: ['link-padded'],
+  },
+  'white space in the link of a tag': {
+    damage: (store) => appendFile(store.tagLink(), '\r\n'),
+    found: ['link-padded'],
+  },
   'a tag that points to nothing': {
     damage: (store) => writeFile(store.tagLink(), `sha256:${'0'.repeat(64)}`),
     found: ['tag-to-nothing'],
@@ -107,15 +119,15 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'the rows of blobs dropped': {
     damage: (store) => store.execute('DELETE FROM blob'),
-    found: ['blob-unknown', 'layer-link-unknown', 'row-orphaned'],
+    found: ['blob-unknown', 'counter-wrong', 'layer-link-unknown', 'row-orphaned'],
   },
   'the rows of links dropped': {
     damage: (store) => store.execute('DELETE FROM repository_blob'),
-    found: ['layer-link-unknown'],
+    found: ['counter-wrong', 'layer-link-unknown'],
   },
   'the rows of manifests dropped': {
     damage: (store) => store.execute('DELETE FROM manifest'),
-    found: ['garbage-unqueued', 'manifest-unknown-to-index', 'row-orphaned', 'tag-unknown-to-index'],
+    found: ['counter-wrong', 'garbage-unqueued', 'manifest-unknown-to-index', 'row-orphaned', 'tag-unknown-to-index'],
   },
   'the rows of what manifests need dropped': {
     damage: (store) => store.execute('DELETE FROM manifest_reference'),
@@ -123,7 +135,7 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'the rows of tags dropped': {
     damage: (store) => store.execute('DELETE FROM tag'),
-    found: ['tag-unknown-to-index'],
+    found: ['counter-wrong', 'tag-unknown-to-index'],
   },
   'the queue of the collection dropped, with something in it': {
     damage: (store) => store.execute('DELETE FROM manifest_reference; DELETE FROM collection_queue'),
@@ -131,11 +143,27 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'a wrong size in the index': {
     damage: (store) => store.execute('UPDATE blob SET size = size + 1'),
-    found: ['blob-wrong-size'],
+    found: ['blob-wrong-size', 'counter-wrong'],
+  },
+  'a manifest in the index that belongs to no repository, with what it needs and its tag left behind': {
+    damage: (store) => store.execute(`UPDATE manifest SET repository_id = 999 WHERE digest = '${store.sample.bulky}'`),
+    found: ['counter-wrong', 'manifest-unknown-to-index', 'row-orphaned'],
+  },
+  'a size in the index that is no number': {
+    damage: (store) => store.execute(`UPDATE blob SET size = 'many'`),
+    found: ['blob-wrong-size', 'counter-wrong'],
   },
   'other bytes of a manifest in the index': {
     damage: (store) => store.execute(`UPDATE manifest SET bytes = X'7B7D' WHERE bytes IS NOT NULL`),
     found: ['manifest-row-differs'],
+  },
+  'a wrong number of bytes that a repository uses': {
+    damage: (store) => store.execute(`UPDATE repository SET bytes = bytes + 1 WHERE name = '${APP}'`),
+    found: ['counter-wrong'],
+  },
+  'a wrong number of tags that a repository has': {
+    damage: (store) => store.execute(`UPDATE repository SET tag_count = 0 WHERE name = '${APP}'`),
+    found: ['counter-wrong'],
   },
   'another media type in the index': {
     damage: (store) => store.execute(`UPDATE manifest SET media_type = 'text/plain'`),
@@ -215,6 +243,30 @@ describe('a check of a store', () => {
         { repositories: 2, manifests: 3, tags: 3, layers: 6, blobs: 5 },
       );
     }
+  });
+
+  it('says of whom rows are left over, and how many', async () => {
+    await using store = await CheckedStore.create();
+    const { small, bulky } = store.sample;
+    store.execute(`DELETE FROM blob WHERE digest = '${small}'`);
+    store.execute(`DELETE FROM manifest WHERE digest = '${bulky}'`);
+    store.execute(`INSERT INTO repository_blob (repository_id, blob_id, linked_at) SELECT 900, blob_id, 0 FROM repository_blob
+             WHERE repository_id = (SELECT id FROM repository WHERE name = '${OTHER}')`);
+    await using opened = await store.open();
+    for (const isRepairing of [false, true]) {
+      const { findings } = await fsck(opened, { isRepairing });
+      assert.deepEqual(
+        findings.filter(({ kind }) => kind === 'row-orphaned').map(({ repository, detail }) => [repository, detail]),
+        [
+          [undefined, '3 of a repository that is not there'],
+          [APP, '1 of a manifest that is not there'],
+          [APP, '3 of a manifest that is not there'],
+          [APP, '1 of a blob that is not there'],
+          [OTHER, '1 of a blob that is not there'],
+        ],
+      );
+    }
+    assert.equal((await fsck(opened)).byKind['row-orphaned'], undefined);
   });
 
   it('forgets what was read from a manifest row that was wrong: how long it is to stay, and what only it needed', async () => {

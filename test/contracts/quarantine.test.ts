@@ -218,7 +218,7 @@ describe('a manifest whose stored bytes are damaged', () => {
       const found = await registry.manifests.get(APP, { tag: V1 });
       assert.equal(Buffer.compare(await registry.manifests.bytes(APP, found), manifestBytes), 0);
       assert.equal(Buffer.compare(await readFile(store.blob(manifest)), manifestBytes), 0);
-      assert.equal(await metadata.collection.heldBecause(), undefined);
+      assert.equal(await metadata.holds.because(), undefined);
     }
   });
 
@@ -265,20 +265,24 @@ describe('a manifest whose stored bytes are damaged', () => {
     const report = await fsck(opened, { isRepairing: true });
     // Of the bytes the index has a row still.
     assert.deepEqual(kindsOf(report), ['blob-missing', 'manifest-lost', 'quarantined-unneeded']);
-    assert.match(report.collectionHold ?? '', /is missing or damaged/);
+    assert.match(report.collectionHolds.join(), /is missing or damaged/);
     await registry.manifests.put(manifestPush(APP, V1, bulkyBytes));
-    assert.match((await fsck(opened)).collectionHold ?? '', /is missing or damaged/, 'a check alone releases nothing');
+    assert.match(
+      (await fsck(opened)).collectionHolds.join(),
+      /is missing or damaged/,
+      'a check alone releases nothing',
+    );
     const after = await fsck(opened, { isRepairing: true });
-    assert.match(after.releasedHold ?? '', /is missing or damaged/);
-    assert.equal(after.collectionHold, undefined);
-    assert.equal(await opened.metadata.collection.heldBecause(), undefined);
+    assert.match(after.releasedHolds.join(), /is missing or damaged/);
+    assert.deepEqual(after.collectionHolds, []);
+    assert.equal(await opened.metadata.holds.because(), undefined);
   });
 
   it('is no reason to release what an operator holds', async () => {
     await using store = await CheckedStore.create();
     await using opened = await store.open();
-    await opened.registry.collection.hold('an operator wants it so');
-    assert.equal((await fsck(opened, { isRepairing: true })).collectionHold, 'an operator wants it so');
+    await opened.registry.collection.hold('an operator wants it so', 'alice');
+    assert.deepEqual((await fsck(opened, { isRepairing: true })).collectionHolds, ['an operator wants it so']);
   });
 });
 

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { describe, it } from 'node:test';
 import { parseTag, type RepositoryName } from '../../oci/names.ts';
 import { createQuotas, type QuotaSettings } from '../../registry/quota.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
 import { RegistryError } from '../../oci/errors.ts';
+import { blobKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import {
   bodyOf,
@@ -16,6 +19,7 @@ import {
   pushBlob,
   type OpenedRegistry,
 } from '../harness/registry.ts';
+import { fsck, kindsOf } from './fscked.ts';
 
 const A = name('team/a');
 const B = name('team/b');
@@ -51,8 +55,8 @@ async function assertCounted({ metadata }: OpenedRegistry): Promise<void> {
   const names = await metadata.repositories.page('', 100);
   assert.ok(names.length > 0);
   for (const each of names) {
-    const { before, after } = await metadata.repositories.recount(each);
-    assert.deepEqual(before, after, each);
+    const { counted, right } = await metadata.repositories.counts(each);
+    assert.deepEqual(counted, right, each);
   }
 }
 
@@ -78,7 +82,7 @@ describe('a quota by bytes', () => {
     await assert.rejects(
       pushBlob(store.registry, A, 'y'.repeat(41)),
       isDenied(
-        /^the quota for each of team\/\* would be exceeded: 60 B of 100 B in use, this adds 41 B: delete tags, or ask/,
+        /^the quota for each of team\/\* would be exceeded: 60 B of 100 B in use, this adds 41 B: delete images by their digests, or ask/,
         {
           used: 60,
           asked: 41,
@@ -205,10 +209,47 @@ describe('a quota by bytes', () => {
     await assert.rejects(uploads.append(A, id, NO_CLAIM, bodyOf('x'.repeat(100_000), 'x')), isDenied(/quota/));
     await assert.rejects(uploads.status(A, id), /blob upload unknown/);
     await pushBlob(store.registry, A, 'y'.repeat(400_000));
-    await assert.rejects(uploads.open(A, 'sha256'), isDenied(/is full: 390.6 KiB of 390.6 KiB in use: delete tags/));
+    await assert.rejects(uploads.open(A, 'sha256'), isDenied(/is full: 390.6 KiB of 390.6 KiB in use: delete images/));
     // What it has takes no room.
     await pushBlob(store.registry, A, 'y'.repeat(400_000));
   });
+});
+
+describe('a quota that is full', () => {
+  const content = 'x'.repeat(100_000);
+  const digest = digestOfText(content);
+  const pushes: Readonly<Record<string, (store: OpenedRegistry, text: string) => Promise<unknown>>> = {
+    'in one request': ({ registry }, text) =>
+      registry.uploads.pushWhole(A, digestOfText(text), { range: undefined, length: text.length }, bodyOf(text)),
+    'in a session of one chunk': async ({ registry: { uploads } }, text) => {
+      const { id } = await uploads.open(A, 'sha256');
+      return uploads.finish(A, id, digestOfText(text), { range: undefined, length: text.length }, bodyOf(text));
+    },
+    'in a session of chunks': async ({ registry: { uploads } }, text) => {
+      const { id } = await uploads.open(A, 'sha256');
+      await uploads.append(A, id, NO_CLAIM, bodyOf(text.slice(0, 1000)));
+      const range = { start: 1000, end: text.length - 1 };
+      await uploads.append(A, id, { range, length: undefined }, bodyOf(text.slice(1000)));
+      return uploads.finish(A, id, digestOfText(text), NO_CLAIM, bodyOf());
+    },
+  };
+  for (const [way, push] of Object.entries(pushes)) {
+    it(`lets a damaged blob be pushed again ${way}, and nothing else`, async () => {
+      await using directory = await temporaryDirectory();
+      const quotas = [{ repositories: ['team/*'], bytes: content.length, per: 'repository' as const }];
+      await using store = await open(directory.path, quotas);
+      await push(store, content);
+      await writeFile(path.join(directory.path, blobKey(digest)), 'damaged');
+      await store.registry.integrity.fsck({ isRepairing: true, isQuick: false, pause: async () => {}, tell: () => {} });
+      await assert.rejects(store.registry.blobs.get(A, digest), { code: 'BLOB_UNKNOWN' });
+      await assert.rejects(push(store, 'y'.repeat(content.length)), isDenied(/is full/));
+      await assert.rejects(push(store, 'y'.repeat(content.length + 1)), isDenied(/quota/));
+      await push(store, content);
+      await store.registry.blobs.get(A, digest);
+      await assertCounted(store);
+      await assert.rejects(push(store, 'z'), isDenied(/is full/));
+    });
+  }
 });
 
 describe('a quota by tags', () => {
@@ -306,7 +347,25 @@ describe('what a repository uses', () => {
     await store.registry.manifests.put(manifestPush(A, parseTag('v1'), imageOf('{}')));
     const right = await store.metadata.repositories.usage(A);
     await store.metadata.write('relaxed', (tx) => tx.run('UPDATE repository SET bytes = 1, tag_count = 9'));
-    assert.deepEqual(await store.metadata.repositories.recount(A), { before: { bytes: 1, tags: 9 }, after: right });
+    assert.deepEqual(await store.metadata.repositories.counts(A), { counted: { bytes: 1, tags: 9 }, right });
+    const isCountedRightly = () => store.metadata.repositories.isCountedRightly(A, async () => {});
+    assert.equal(await isCountedRightly(), false);
+    await store.metadata.repositories.recount(A);
+    assert.equal(await isCountedRightly(), true);
     assert.deepEqual(await store.metadata.repositories.usage(A), right);
+  });
+
+  it('has a sum for the repositories of a quota, which a check holds against what they count', async () => {
+    await using directory = await temporaryDirectory();
+    await using store = await open(directory.path, [{ repositories: ['team/*'], bytes: 1e9, per: 'rule' }]);
+    for (const each of [A, B]) await pushBlob(store.registry, each, '{}');
+    await store.metadata.write('relaxed', (tx) => tx.run('UPDATE quota_sum SET bytes = bytes + 1'));
+    for (const isRepairing of [false, true]) {
+      const { findings } = await fsck(store, { isRepairing });
+      const detail = 'the sum of all repositories that fit team/*';
+      assert.deepEqual(findings, [{ kind: 'counter-wrong', detail, isRepaired: isRepairing }]);
+    }
+    await assertSummedUp(store, ['team/*'], [A, B]);
+    assert.deepEqual(kindsOf(await fsck(store)), []);
   });
 });

@@ -90,7 +90,7 @@ test('a rebuild beside pushes, deletions and a collection loses nothing, and no 
     reads > 10 && rebuilds > 2 && collected > 2,
     `${reads} reads, ${rebuilds} rebuilds, ${collected} collected`,
   );
-  assert.equal(await opened.metadata.collection.heldBecause(), undefined);
+  assert.equal(await opened.metadata.holds.because(), undefined);
   for (const [key, digest] of expected) {
     const [repository = '', tag = ''] = key.split(':');
     const found = await registry.manifests.find(name(repository), { tag: parseTag(tag) });

@@ -98,7 +98,7 @@ describe('index rebuild', () => {
         (await store.registry.manifests.get(ONE, { tag: V1 })).digest,
         digestOfText(imageOf('{}', 'shared', 'other')),
       );
-      assert.equal(await store.metadata.collection.heldBecause(), undefined);
+      assert.equal(await store.metadata.holds.because(), undefined);
     });
 
   const wrong = {

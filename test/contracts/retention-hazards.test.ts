@@ -203,7 +203,7 @@ it('removes no tag while the collection is held', async () => {
   await push(store, 'ci-1');
   await store.registry.manifests.put(manifestPush(APP, parseTag('v1'), bytesOf('ci-1')));
   await push(store, 'ci-2');
-  await store.registry.collection.hold('we look at something');
+  await store.registry.collection.hold('we look at something', 'alice');
   await retain(store).catch(() => {});
   assert.deepEqual(await tagsOf(store), ['ci-1', 'ci-2', 'v1']);
 });

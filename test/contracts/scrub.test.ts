@@ -131,8 +131,29 @@ describe('the scrubber', () => {
     await using opened = await store.open({ wrap });
     await opened.metadata.blobs.forgetVerified();
     await opened.registry.integrity.scrub(noPace);
-    const { lastPass, due, quarantined } = await opened.registry.integrity.scrubStatus();
+    const first = await opened.registry.integrity.scrubStatus();
+    const { lastPass, due, quarantined, wholeAt } = first;
     assert.deepEqual([lastPass?.blobs, lastPass?.unreadable, due, quarantined], [4, 1, 1, 0]);
+    assert.equal(wholeAt, undefined, 'not all of it was hashed');
+    await opened.registry.integrity.scrub(noPace);
+    assert.deepEqual(await opened.registry.integrity.scrubStatus(), first, 'the last pass stays the one that it was');
+  });
+
+  it('reads a blob once whose row has another size', async () => {
+    await using store = await CheckedStore.create();
+    const calls: string[] = [];
+    await using opened = await store.open({ wrap: watched(calls) });
+    await opened.registry.maintenance.verifyTree(async () => {});
+    store.execute(`UPDATE blob SET size = size + 1, verified_at = NULL WHERE digest = '${store.sample.large}'`);
+    for (let i = 0; i < 2; i++) await opened.registry.integrity.scrub(noPace);
+    assert.deepEqual(
+      calls.filter((call) => call !== 'flush'),
+      [store.sample.large],
+    );
+    await assert.rejects(
+      opened.registry.blobs.openWhole(APP, await opened.registry.blobs.get(APP, store.sample.large)),
+      { failure: 'truncated' },
+    );
   });
 
   it('reads nothing where that is not wanted', async () => {

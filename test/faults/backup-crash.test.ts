@@ -137,4 +137,25 @@ describe('a disk that is too small', { skip: !isPossible && 'needs root on Linux
     await entrepot('backup', copy, '--root', root);
     assert.deepEqual((await pullBackup(copy)).faults, []);
   });
+
+  it('is told by a restore as well, which goes on when there is room', async () => {
+    await using directory = await temporaryDirectory();
+    await using disk = await mountTmpfs('size=64m,nr_inodes=60');
+    const [root, copy] = [path.join(directory.path, 'root'), path.join(directory.path, 'copy')];
+    {
+      await using server = await startEntrepot({ root, args: ['--workers', '1'] });
+      await pushAll(server, images(0, 30), 0);
+    }
+    await entrepot('backup', copy, '--root', root);
+    const restored = path.join(disk.path, 'restored');
+    const { code, stderr } = await runEntrepot(['restore', copy, '--root', restored]);
+    assert.equal(code, 1);
+    assert.match(
+      stderr,
+      /^entrepot: the disk of .*restored is full: what was copied is there, and the same command goes/,
+    );
+    await disk.remount('size=64m,nr_inodes=9000');
+    await entrepot('restore', copy, '--root', restored);
+    assert.match((await runEntrepot(['fsck', '--root', restored])).stdout, /everything is whole/);
+  });
 });

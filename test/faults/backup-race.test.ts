@@ -48,6 +48,12 @@ function slow(driver: BlobDriver, random: Random): BlobDriver {
       await delay(random.integer(0, GRACE_MS / 2));
       return driver.read(...args);
     },
+    stat: (...args: Parameters<BlobDriver['stat']>) => driver.stat(...args),
+    readSmall: async (...args: Parameters<BlobDriver['readSmall']>) => {
+      await delay(random.integer(0, 2));
+      return driver.readSmall(...args);
+    },
+    list: (...args: Parameters<BlobDriver['list']>) => driver.list(...args),
     close: () => driver.close(),
   });
 }

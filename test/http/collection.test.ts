@@ -9,6 +9,7 @@ interface Status {
   readonly graceMs: number;
   readonly queued: number;
   readonly refusal?: string;
+  readonly holds: readonly { readonly id: string; readonly reason: string; readonly by: string | null }[];
 }
 
 describeService('/api/v1/gc', { env: { ENTREPOT_COLLECTION_GRACE: '2h' } }, (setup) => {
@@ -55,13 +56,42 @@ describeService('/api/v1/gc', { env: { ENTREPOT_COLLECTION_GRACE: '2h' } }, (set
 
   it('waits for as long as an operator wants it to', async () => {
     const held = await setup.client.put('/api/v1/gc/hold', '{"reason":"we look at something"}');
-    assert.equal((held.json() as Status).refusal, 'held: we look at something');
+    assert.equal((held.json() as Status).refusal, 'held: we look at something; look at it, then: entrepot gc release');
     const again = await setup.client.put('/api/v1/gc/hold', '');
-    assert.equal((again.json() as Status).refusal, 'held: we look at something');
+    const { refusal, holds } = again.json() as Status;
+    assert.equal(refusal, 'held: we look at something; an operator wants it so; look at it, then: entrepot gc release');
+    assert.deepEqual(
+      holds.map(({ reason, by }) => [reason, by]),
+      [
+        ['we look at something', 'somebody'],
+        ['an operator wants it so', 'somebody'],
+      ],
+    );
+    const one = await setup.client.delete(`/api/v1/gc/hold/${holds[0]?.id}`);
+    assert.equal(
+      (one.json() as Status).refusal,
+      'held: an operator wants it so; look at it, then: entrepot gc release',
+    );
+    const gone = await setup.client.delete(`/api/v1/gc/hold/${holds[0]?.id}`);
+    assertRefused(gone, 404, 'NAME_UNKNOWN', /there is no such hold/);
     assert.equal(((await setup.client.delete('/api/v1/gc/hold')).json() as Status).refusal, undefined);
   });
 
-  for (const body of ['{', '{"reason":1}', '{"reason":""}', '[]', `{"reason":"${'x'.repeat(301)}"}`]) {
+  it('says that it does nothing while the registry is read-only', async () => {
+    await setup.client.put('/api/v1/read-only', '{"readOnly":true}');
+    assert.equal(((await setup.client.get('/api/v1/gc')).json() as Status).refusal, 'the registry is read-only');
+    await setup.client.put('/api/v1/read-only', '{"readOnly":false}');
+    assert.equal(((await setup.client.get('/api/v1/gc')).json() as Status).refusal, undefined);
+  });
+
+  for (const body of [
+    '{',
+    '{"reason":1}',
+    '{"reason":""}',
+    '{"reason":"\\u001b[2J"}',
+    '[]',
+    `{"reason":"${'x'.repeat(301)}"}`,
+  ]) {
     it(`refuses to wait because of ${body.slice(0, 20)}`, async () => {
       assertRefused(await setup.client.put('/api/v1/gc/hold', body), 400, 'UNSUPPORTED', /the body is empty, or/);
       assert.equal(((await setup.client.get('/api/v1/gc')).json() as Status).refusal, undefined);

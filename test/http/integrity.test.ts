@@ -99,6 +99,29 @@ describe('a pull of a large blob whose bytes changed in the store', () => {
     assert.ok((await client.get(`/v2/team/app/blobs/${digest}`)).bytes.equals(bytes));
   });
 
+  it('is refused in part as well where the blob is not so large', async () => {
+    await using served = await serving();
+    const { client, service } = served;
+    for (const Range of ['bytes=100-199', 'bytes=0-', 'bytes=100-199, 300-399']) {
+      const bytes = bytesOf(500_000, `in part: ${Range}`);
+      const digest = await pushBlob(client, 'team/app', bytes);
+      await flip(path.join(service.root, blobKey(parseDigest(digest))), 150);
+      const asked = () => client.get(`/v2/team/app/blobs/${digest}`, { Range });
+      // Of several parts the first byte is sent before anything is opened.
+      if (Range.includes(',')) await assert.rejects(asked());
+      else assertRefused(await asked(), 404, 'BLOB_UNKNOWN', /damaged/);
+      assertRefused(await asked(), 404, 'BLOB_UNKNOWN', /damaged/);
+    }
+  });
+
+  it('never comes to its end when all of it is asked for as a part', async () => {
+    await using served = await serving();
+    const { client, file } = served;
+    await flip(file, LARGE.length >> 1);
+    await assert.rejects(client.get(PATH, { Range: 'bytes=0-' }));
+    await until('the blob to be refused', async () => (await client.head(PATH)).status === 404);
+  });
+
   it('is seen although nobody wrote to it lately, where all pulls are to be hashed', async () => {
     await using served = await serving({ ENTREPOT_INTEGRITY_VERIFY_READS: 'always' });
     const { client, file } = served;

@@ -91,7 +91,10 @@ describeOnDrivers(
       }
       const [config] = image.blobs;
       const refused = await client.post(`/v2/small/mounted/blobs/uploads/?mount=${config}&from=elsewhere`);
-      const { detail } = assertNoRoom(refused, /delete tags, or ask who runs this registry for more$/);
+      const { detail } = assertNoRoom(
+        refused,
+        /delete images by their digests, or ask who runs this registry for more$/,
+      );
       assert.deepEqual(detail['quota'], { repositories: ['small/**'], per: 'repository', bytes: MIB });
       assert.deepEqual(
         [detail['used'], detail['asked'], detail['limit']],

@@ -40,6 +40,13 @@ export function assertNoRoom(answer: Answer, reason: RegExp): Refusal {
   return assertRefused(answer, 403, 'DENIED', reason, message);
 }
 
+/** The same while the registry is read-only: somebody who pushes wants to know that it is for now. */
+export function assertReadOnlyNow(answer: Answer): Refusal {
+  const { message, detail } = (answer.json() as { errors: [Refusal] }).errors[0];
+  assert.equal(message, detail.reason);
+  return assertRefused(answer, 405, 'UNSUPPORTED', /read-only for now/, message);
+}
+
 /** The same for HEAD, whose answers have no body. */
 export function assertHeadRefused(answer: Answer, status: number): void {
   assert.equal(answer.status, status);

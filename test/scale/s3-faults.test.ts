@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { StorageError, type BlobDriver } from '../../storage/blobs/driver.ts';
 import { openS3Driver } from '../../storage/blobs/s3.ts';
 import type { Operation } from '../harness/fake-s3/answers.ts';
@@ -155,6 +156,23 @@ describe('the S3 driver, when one request goes wrong', () => {
       }
     });
   }
+
+  it('fails soon while the server is away, and needs no help when it is back', async () => {
+    await using fake = await startFakeS3();
+    const driver = openS3Driver(fake.options);
+    await driver.writeAll([{ key: keyOf('a'), bytes: SMALL }]);
+    fake.plan(() => 'reset');
+    for (let i = 0; i < 8; i += 1) await assertFails(driver.stat(keyOf('a')), 'unavailable');
+    const before = fake.requests.length;
+    await assertFails(driver.stat(keyOf('a')), 'unavailable');
+    await assertFails(driver.writeAll(links), 'unavailable');
+    assert.equal(fake.requests.length, before, 'it was asked all the same');
+    fake.plan(undefined);
+    await delay(3_100);
+    assert.equal((await driver.stat(keyOf('a')))?.size, SMALL.length);
+    await driver.writeAll(links);
+    await driver.close();
+  });
 
   it('does not take a part for stored whose ETag is another', async () => {
     const flow = FLOWS.find(({ name }) => name.includes('goes to its place'));

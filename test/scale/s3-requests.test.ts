@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { pushBlob, type Destination } from '../faults/blob-push.ts';
 import { Client } from '../faults/client.ts';
 import { blobOf, configBlob, imageDocument, type Blob } from '../faults/content.ts';
@@ -9,7 +10,7 @@ import { deleteManifest, pushManifest } from '../faults/manifest-push.ts';
 import { Random } from '../faults/random.ts';
 import { startEntrepot, temporaryDirectory, type RunningServer } from '../harness/process.ts';
 import { startCountingProxy, type CountingProxy } from './counting-proxy.ts';
-import { s3Environment } from './s3-environment.ts';
+import { s3Environment } from '../harness/s3-environment.ts';
 import { versitygw, type S3Server } from './s3-servers.ts';
 
 const MIB = 1024 * 1024;
@@ -118,8 +119,8 @@ describe('what a bucket is asked', { skip: versitygw.missing }, () => {
 
 /** Until what goes on in the background has come to rest. */
 async function settled(proxy: CountingProxy): Promise<void> {
-  for (let before = -1; before !== proxy.requests.length;) {
-    before = proxy.requests.length;
-    await new Promise((resolve) => setTimeout(resolve, 300));
+  for (let seen = -1; seen !== proxy.requests.length;) {
+    seen = proxy.requests.length;
+    await delay(300);
   }
 }

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmod, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
+import { gunzipSync, gzipSync } from 'node:zlib';
 import { parseTag } from '../../oci/names.ts';
 import { openSqliteMetadata } from '../../storage/metadata/metadata.ts';
 import { runEntrepot } from '../harness/entrepot-command.ts';
@@ -80,12 +81,67 @@ test('verify names what is wrong with the copy, and ends with 1', async () => {
   assert.equal(code, 1);
   assert.match(
     text,
-    /^team\/app, blob sha256:\w+ answered (?:404|503)\n.*: 1 faults\nwhat is wrong with a blob of the copy: remove its/,
+    /: 1 faults\nteam\/app, blob sha256:\w+ answered (?:404|503)\nwhat is wrong with a blob of the copy: remove its/,
   );
   // And a restore leaves the image out rather than making a wrong one.
   const [restored, told] = await p.run('restore', p.at('copy'), '--root', p.at('new'));
   assert.equal(restored, 1);
-  assert.match(told, /\nsha256:\w+ is corrupt in the backup\nleft out: team\/app:v1, which needs sha256:\w+\nnow: /);
+  assert.match(
+    told,
+    /\nnow: .*\nsha256:\w+ is corrupt in the backup\nleft out: team\/app:v1, which needs sha256:\w+\n$/,
+  );
+});
+
+test('what is damaged in the store is told to who throws the result away', async () => {
+  await using p = await place();
+  await pushImage(p.at('root'), 'v1');
+  await writeFile(p.at('root', blobKey(digestOfText('layer v1'))), 'lAyer v1');
+  const made = await runEntrepot(['backup', p.at('copy'), '--root', p.at('root')]);
+  const leftOut = /^sha256:\w+ is corrupt in the store\nleft out: team\/app:v1, which needs sha256:\w+\n$/;
+  assert.deepEqual([made.code, leftOut.test(made.stderr)], [1, true], made.stderr);
+  const verified = await runEntrepot(['backup', 'verify', p.at('copy')]);
+  const notWhole = /^team\/app:v1@sha256:\w+ was not whole in the store: sha256:\w+\nwhat was not whole .*\n$/;
+  assert.deepEqual([verified.code, notWhole.test(verified.stderr)], [1, true], verified.stderr);
+});
+
+test('a snapshot whose list is damaged is named, and is in the way of nothing else', async () => {
+  await using p = await place();
+  await pushImage(p.at('root'), 'v1');
+  for (let i = 0; i < 2; i++) await p.run('backup', p.at('copy'), '--root', p.at('root'));
+  const [older = '', newer = ''] = (await readdir(p.at('copy/.meta/snapshots'))).toSorted(byText);
+  const lists = p.at('copy/.meta/snapshots');
+  const sound = gunzipSync(await readFile(path.join(lists, newer)))
+    .toString()
+    .trimEnd()
+    .split('\n');
+  const change = (start: string, by: (line: string) => string) =>
+    sound.map((line) => (line.startsWith(start) ? by(line) : line)).join('\n');
+  const damaged = [
+    change('{"end"', () => '{"end":{}}'),
+    change('{"end"', (line) => line.replace('"incomplete":[]', '"incomplete":"none"')),
+    change('{"moved"', () => '{"moved":{"repository":{},"tag":"v1","changedAt":1}}'),
+    change('{"moved"', (line) => line.replace('"v1"', '"../v1"')),
+    change('{"manifest"', (line) => line.replace('}', ',"pulledAt":"yesterday"}')),
+    sound.slice(0, -1).join('\n'),
+  ];
+  await writeFile(path.join(lists, 'a copy of mine.jsonl.gz'), 'no list');
+  for (const text of damaged) {
+    await writeFile(path.join(lists, newer), gzipSync(text));
+    const [code, words] = await p.run('backup', 'list', p.at('copy'));
+    assert.equal(code, 1);
+    assert.match(
+      words,
+      /\n2\S+ +1 +1 +\d+ +yes\n2\S+ +- +- +- +damaged\n.* is damaged \(.*\): restore another snapshot/,
+    );
+    for (const [verb, ...more] of [['verify'], ['restore', '--root', p.at('new')]]) {
+      const command = verb === 'verify' ? ['backup', 'verify', p.at('copy')] : ['restore', p.at('copy'), ...more];
+      assert.match((await p.run(...command))[1], /^entrepot: .* is damaged \(.*\): restore another snapshot/m);
+    }
+  }
+  const id = older.slice(0, older.indexOf('Z') + 1);
+  const [code, words] = await p.run('restore', p.at('copy'), '--root', p.at('new'), '--snapshot', id);
+  assert.equal(code, 0, words);
+  assert.equal((await p.run('backup', p.at('copy'), '--root', p.at('root')))[0], 0);
 });
 
 test('mistakes are answered with what to do', async () => {
@@ -143,6 +199,20 @@ test('mistakes are answered with what to do', async () => {
     const [code, text] = await p.run(...args);
     assert.equal(code, 1, text);
     assert.match(text, pattern);
+  }
+});
+
+test('a backup whose parts lead into the store by links is refused', async () => {
+  await using p = await place();
+  await pushImage(p.at('root'), 'v1');
+  const root = ['--root', p.at('root')];
+  assert.equal((await p.run('backup', p.at('copy'), ...root))[0], 0);
+  for (const part of ['docker/registry/v2/blobs', 'docker']) {
+    await rm(p.at('copy', part), { recursive: true });
+    await symlink(p.at('root', part), p.at('copy', part));
+    const [code, text] = await p.run('backup', p.at('copy'), ...root);
+    assert.equal(code, 1);
+    assert.match(text, /is the store itself: choose a directory beside it for the backup/);
   }
 });
 

@@ -4,10 +4,12 @@ import { readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { parseTag } from '../../oci/names.ts';
+import { lockRoot } from '../../server/root-lock.ts';
 import { openSqliteMetadata } from '../../storage/metadata/metadata.ts';
-import { runEntrepot } from '../harness/entrepot-command.ts';
+import { runEntrepot, startCommand } from '../harness/entrepot-command.ts';
 import { startEntrepot, temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, imageOf, manifestPush, name, openTestRegistry, pushBlob } from '../harness/registry.ts';
+import { until } from '../http/until.ts';
 
 const DAYS_AGO = Date.now() - 3 * 86_400_000;
 
@@ -17,6 +19,10 @@ async function storeWithGarbage(root: string): Promise<void> {
   await pushBlob(opened.registry, name('team/app'), 'nobody needs this');
 }
 
+const REMOVED =
+  '1 blobs removed, 17 bytes; 1 links\n' +
+  'their bytes lie in .meta/trash for a day: "entrepot gc undo" brings them back\n';
+
 test('gc run removes what is due where no server runs', async () => {
   await using directory = await temporaryDirectory();
   const gc = (...args: string[]) => runEntrepot(['gc', ...args, '--root', directory.path]);
@@ -24,7 +30,7 @@ test('gc run removes what is due where no server runs', async () => {
   await storeWithGarbage(directory.path);
   // The comparison at the start of a run sees a link of nobody's: that is no use of it.
   const { stdout, stderr, code } = await gc('run');
-  assert.deepEqual([stdout, stderr, code], ['1 blobs removed, 17 bytes; 1 links\n', '', 0]);
+  assert.deepEqual([stdout, stderr, code], [REMOVED, '', 0]);
   assert.deepEqual(JSON.parse((await gc('run', '--json')).stdout), {
     examined: 0,
     unlinked: 0,
@@ -42,7 +48,7 @@ for (const workers of ['1', '2']) {
     await storeWithGarbage(directory.path);
     await using server = await startEntrepot({ root: directory.path, args: ['--workers', workers] });
     const { stdout, code } = await runEntrepot(['gc', 'run', '--root', directory.path]);
-    assert.deepEqual([stdout, code], ['1 blobs removed, 17 bytes; 1 links\n', 0]);
+    assert.deepEqual([stdout, code], [REMOVED, 0]);
     assert.equal(await server.stop(), 0);
   });
 }
@@ -53,9 +59,17 @@ test('gc run is refused where the registry is held or read-only, and says so', a
   const run = (...args: string[]) => runEntrepot([...args, '--root', directory.path]);
   await run('gc', 'hold');
   const held = await run('gc', 'run');
-  assert.deepEqual([held.code, held.stderr], [1, 'entrepot: nothing is collected: held: an operator wants it so\n']);
+  assert.deepEqual(
+    [held.code, held.stderr],
+    [1, 'entrepot: nothing is collected: held: an operator wants it so; look at it, then: entrepot gc release\n'],
+  );
+  assert.match(
+    (await run('gc', 'status')).stdout,
+    /removed until each .* gc release \[HOLD \.\.\.\]\nHOLD .*\n.* an operator wants it so$/m,
+  );
   await run('gc', 'release');
   await run('read-only', 'on');
+  assert.match((await run('gc', 'status')).stdout, /^nothing is removed now: the registry is read-only$/m);
   const readOnly = await run('gc', 'run');
   assert.deepEqual(
     [readOnly.code, readOnly.stderr],
@@ -74,6 +88,19 @@ test('a task that the last server had begun is told to have ended with it', asyn
   const after = await openSqliteMetadata(path.join(directory.path, '.meta', 'index.db'));
   assert.match((await after.tasks.find(id))?.failure ?? '', /^the server ended before it was done/);
   await after.close();
+});
+
+test('gc run does not wait for a server that was killed', async () => {
+  await using directory = await temporaryDirectory();
+  await storeWithGarbage(directory.path);
+  const lock = lockRoot(directory.path);
+  const metadata = await openSqliteMetadata(path.join(directory.path, '.meta', 'index.db'));
+  await using command = startCommand(process.execPath, ['cli/main.mjs', 'gc', 'run', '--root', directory.path]);
+  await until('a task', async () => (await metadata.tasks.begin(1)) !== undefined);
+  lock.release();
+  const { code, stderr } = await command.result;
+  assert.deepEqual([code, stderr], [1, 'entrepot: the server ended before it was done: ask again\n']);
+  await metadata.close();
 });
 
 test('gc run makes the index anew where it was deleted', async () => {

@@ -58,6 +58,27 @@ test('retention is asked of a server that runs, by its rules', async () => {
   assert.deepEqual(tags, ['build-2', 'release']);
 });
 
+test('retention preview shows what a file would do before the server is started with it', async () => {
+  await using directory = await temporaryDirectory();
+  const config = await storeWithBuilds(directory.path);
+  await using server = await startEntrepot({ root: directory.path });
+  const retention = (...args: string[]) => runEntrepot(['retention', ...args, '--root', directory.path]);
+  const { stdout } = await retention('preview', '--config', config);
+  assert.match(stdout, /^ci\/app:build-1 +goes +rule 1/m);
+  assert.match(stdout, /^the server follows other rules until it is started again$/m);
+  const run = await retention('run', '--config', config);
+  assert.equal(run.code, 1);
+  assert.match(
+    run.stderr,
+    /^entrepot: the server follows other rules than those of this configuration: start it again/,
+  );
+  const none = /^there are no rules, .*--config names the file/m;
+  assert.match((await retention('preview')).stdout, none);
+  assert.match((await retention('run')).stdout, none);
+  const { tags } = (await (await fetch(`${server.url}/v2/ci/app/tags/list`)).json()) as { tags: string[] };
+  assert.equal(tags.length, 3);
+});
+
 test('retention says what is wrong with what was asked', async () => {
   await using directory = await temporaryDirectory();
   await storeWithBuilds(directory.path);

@@ -78,6 +78,8 @@ test('du says what is wrong with what it is asked', async () => {
     ['a/one@sha256:1', /sha256:1 is no digest/],
     ['A', /^entrepot: A: a repository name is made of lower-case/],
     ['b/**', /no repository fits b\/\*\*/],
+    ['a/*:v*', /^entrepot: a\/\*:v\*: a pattern is of repositories, without a tag$/m],
+    ['a/b:', /^entrepot: a tag is made of/m],
   ] as const) {
     const { code, stderr } = await runEntrepot(['du', word, '--root', directory.path]);
     assert.equal(code, 1, word);

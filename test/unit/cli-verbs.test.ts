@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { userInfo } from 'node:os';
 import { test } from 'node:test';
 import { runEntrepot } from '../harness/entrepot-command.ts';
 import { temporaryDirectory } from '../harness/process.ts';
@@ -93,7 +94,7 @@ test('config check goes by the variable that every command goes by', async () =>
 
 test('gc plan says what would go, hold lets it wait, release lets it go on', async () => {
   await using directory = await temporaryDirectory();
-  const gc = (verb: string, env = {}) => runEntrepot(['gc', verb, '--root', directory.path], { env });
+  const gc = (verb: string, env = {}) => runEntrepot(['gc', ...verb.split(' '), '--root', directory.path], { env });
   assert.match((await gc('plan')).stderr, /no registry is in .* yet: name its --root/);
   {
     await using opened = await openTestRegistry({ root: directory.path });
@@ -105,12 +106,23 @@ test('gc plan says what would go, hold lets it wait, release lets it go on', asy
     /^DIGEST .*\nsha256:\w{64} +17  \d{4}-.*\n1 blob that nothing needs, 17 bytes\n$/,
   );
   assert.match((await gc('plan', off)).stdout, /17 bytes\nnothing is removed: collection\.enabled is false\n$/);
-  assert.equal((await gc('hold')).stdout, 'no garbage is collected: an operator wants it so\n');
+  const held =
+    /nothing is removed until each .*entrepot gc release \[HOLD \.\.\.\]\nHOLD .*\n([0-9a-f]{8})  \S+ \S+ +(\S+) +(.*)$/m;
+  const [, , by, reason] = held.exec((await gc('hold')).stdout) ?? [];
+  assert.deepEqual([by, reason], [userInfo().username, 'an operator wants it so']);
+  const bySudo = await gc('hold the disk is moved', { SUDO_USER: 'alice' });
+  assert.match(bySudo.stdout, /wants it so\n[0-9a-f]{8}  \S+ \S+ +alice +the disk is moved\n$/);
+  assert.equal((await gc('plan')).stdout.endsWith(bySudo.stdout), true);
+  assert.match((await gc('release ffff0000')).stderr, /no hold is called ffff0000: "entrepot gc status" lists them/);
+  const { holds } = JSON.parse((await gc('status --json')).stdout) as { holds: { id: string; by: string }[] };
+  const first = holds.find((each) => each.by === 'alice')?.id ?? '';
+  const one = await gc(`release ${first}`);
+  assert.match(one.stdout, /^released: the disk is moved \(alice, .* UTC\)\nnothing is removed until each/);
+  assert.match((await gc('status')).stdout, held);
   assert.match(
-    (await gc('plan')).stdout,
-    /nothing is removed: an operator wants it so; look at it, then: entrepot gc release/,
+    (await gc('release')).stdout,
+    /^released: an operator wants it so \(.*\)\ngarbage is collected again\n$/,
   );
-  assert.equal((await gc('release')).stdout, 'garbage is collected again\n');
   const wrong = await gc('sweep');
   assert.deepEqual(
     [wrong.code, /gc has these verbs: status, plan, run, undo, hold, release/.test(wrong.stderr)],

@@ -26,6 +26,18 @@ test('a mistake on the command line is told in one line, and the exit code is 2'
   }
 });
 
+const help = async (...args: string[]) => (await runEntrepot(args)).stdout;
+
+test('help is about everything, or about one command', async () => {
+  const all = await help('--help');
+  assert.match(all, /entrepot serve .*entrepot gc plan .*entrepot read-only /s);
+  const gc = await help('gc', '--help');
+  assert.match(gc, /entrepot gc status .*Say whether garbage .*entrepot gc hold .*entrepot gc release/s);
+  assert.doesNotMatch(gc, /entrepot (?!gc)[a-z-]+ /);
+  assert.match(await help('help', 'doctor'), /Usage\n  entrepot doctor\n      Look for/);
+  assert.equal(await help('help', '['), all);
+});
+
 test('read-only that could not be switched is no success', async () => {
   await using directory = await temporaryDirectory();
   const root = ['--root', directory.path];

@@ -129,7 +129,10 @@ test('serve refuses a root that is served, an address that is taken, and one tha
   const free = `127.0.0.1:${await freePort()}`;
   const second = await entrepot(['serve', '--root', directory.path, '--address', free]);
   assert.equal(second.code, 1);
-  assert.match(second.stderr, /^entrepot: another entrepot serves .*: stop it first/);
+  assert.match(
+    second.stderr,
+    /^entrepot: another entrepot works on .*: stop the server, or wait until the command has ended/,
+  );
   for (const workers of ['1', '2']) {
     const root = path.join(directory.path, `other-${workers}`);
     const taken = await entrepot(['serve', '--root', root, '--address', server.host, '--workers', workers]);

@@ -247,6 +247,12 @@ for (const [key, values] of Object.entries(REFUSED)) {
   });
 }
 
+test('a duration that may be none is written as 0', async () => {
+  const file = 'collection: {undo: 0}\nhttp: {drainTimeout: "0"}';
+  const { collection, http } = await withFile(file, (input) => readConfig(input));
+  assert.deepEqual([collection.undoMs, http.drainTimeoutMs], [0, 0]);
+});
+
 test('a rate is told how it is written', async () => {
   const { message } = await faultsOfFile('limits: {perAddress: 600/min}');
   assert.match(message, /limits\.perAddress \(.*:1\): "?600\/min"? will not do/);

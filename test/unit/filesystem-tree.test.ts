@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
 import { mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { StorageError } from '../../storage/blobs/driver.ts';
 import { openFilesystemDriver } from '../../storage/blobs/filesystem.ts';
 import { removeLeftovers } from '../../storage/blobs/temporary-files.ts';
 import { listTrash, purgeTrash, trashPath } from '../../storage/blobs/trash.ts';
 import { bytesAt, keyOf, namesBelow, smallWrite, textAt } from '../contracts/blob-bytes.ts';
 import { temporaryDirectory } from '../harness/process.ts';
+import { systemError } from './filesystem-syncs.ts';
 
 describe('filesystem tree', () => {
   it('stages under the names that Distribution has, from the first append on', async () => {
@@ -108,6 +112,22 @@ describe('filesystem tree', () => {
     assert.equal((await bytesAt(driver, `.meta/trash/${entry}/b/2`)).toString(), 'two');
   });
 
+  it('removes at once what cannot be moved to the trash, because that is on another disk', async (context) => {
+    await using directory = await temporaryDirectory();
+    const driver = await openFilesystemDriver({ root: directory.path });
+    await driver.writeAll([smallWrite('r/a/1', 'one')]);
+    context.mock.method(fs.promises, 'rename', async () => Promise.reject(systemError('EXDEV')));
+    syncBuiltinESMExports();
+    try {
+      await driver.delete([keyOf('r')]);
+    } finally {
+      context.mock.restoreAll();
+      syncBuiltinESMExports();
+    }
+    assert.equal(await driver.stat(keyOf('r/a/1')), undefined);
+    assert.deepEqual(await listTrash(directory.path), []);
+  });
+
   it('tells what lies in the trash, since when, and what it was called', async () => {
     await using directory = await temporaryDirectory();
     assert.deepEqual(await listTrash(directory.path), []);
@@ -139,6 +159,33 @@ describe('filesystem tree', () => {
     for (const name of ['1999-b', '2000-c', '3000-d', 'foreign', '12']) await writeFile(path.join(trash, name), '');
     assert.equal(await purgeTrash(directory.path, 2000), 2);
     assert.deepEqual(await readdir(trash), ['12', '2000-c', '3000-d', 'foreign']);
+  });
+
+  it('purges the rest of the trash when something in it cannot be removed, and ends when it is told to', async (context) => {
+    await using directory = await temporaryDirectory();
+    const trash = path.join(directory.path, '.meta/trash');
+    await mkdir(trash, { recursive: true });
+    for (const name of ['1000-a', '1000-b', '1000-c']) await writeFile(path.join(trash, name), '');
+    const { rm } = fs.promises;
+    context.mock.method(fs.promises, 'rm', async (target: string, options: object) => {
+      if (target.endsWith('1000-a')) throw systemError('EBUSY');
+      await rm(target, options);
+    });
+    syncBuiltinESMExports();
+    try {
+      await assert.rejects(purgeTrash(directory.path, 2000), StorageError);
+      assert.deepEqual(await readdir(trash), ['1000-a']);
+    } finally {
+      context.mock.restoreAll();
+      syncBuiltinESMExports();
+    }
+    for (const name of ['1000-b', '1000-c']) await writeFile(path.join(trash, name), '');
+    let pauses = 0;
+    const pause = async () => {
+      if (++pauses === 2) throw new Error('stop');
+    };
+    await assert.rejects(purgeTrash(directory.path, 2000, pause), /stop/);
+    assert.equal((await readdir(trash)).length, 2);
   });
 
   it('removes the temporary files that a crash left', async () => {

@@ -18,6 +18,7 @@ import {
   type OpenedRegistry,
 } from '../harness/registry.ts';
 import { temporaryDirectory } from '../harness/process.ts';
+import { StorageError } from '../../storage/blobs/driver.ts';
 import { RecordingLog } from '../harness/service.ts';
 import { until } from '../http/until.ts';
 
@@ -59,17 +60,38 @@ test('the tree is compared with the index at the start, and a doubted repository
   await using directory = await temporaryDirectory();
   const layer = path.join(directory.path, V2, 'foreign', '_layers');
   await mkdir(layer, { recursive: true });
-  const { opened, start, pass } = await startWithJobs(t, directory.path);
+  const { opened, clock, start, pass } = await startWithJobs(t, directory.path);
   assert.equal(await isVerified(opened), false);
   start();
   await until('a compared tree', () => isVerified(opened));
   const { metadata, context } = opened;
   const run = async () => (await metadata.repositories.find(name('foreign')))?.verifiedRun;
   assert.equal(await run(), context.run);
-  await metadata.intents.abandon({ repository: name('foreign'), owner: context.owner, keys: [] });
+  await metadata.intents.abandon({ repository: name('foreign'), owner: context.owner, keys: [] }, clock.now);
   assert.notEqual(await run(), context.run);
   pass(10 * SECOND_MS);
   await until('a compared repository', async () => (await run()) === context.run);
+});
+
+test('a tree that cannot be read at the start is compared as soon as it can be', async (t) => {
+  await using directory = await temporaryDirectory();
+  const { opened, start, pass } = await startWithJobs(t, directory.path);
+  await pushBlob(opened.registry, name('a'), 'blob');
+  const { driver } = opened.context;
+  const list = driver.list.bind(driver);
+  let lists = 0;
+  driver.list = (prefix) => {
+    lists += 1;
+    throw new StorageError('unavailable', `${prefix}: EIO`);
+  };
+  start();
+  await until('a first try', async () => lists === 1);
+  pass(60 * SECOND_MS);
+  await until('a second try', async () => lists >= 2);
+  assert.equal(await isVerified(opened), false);
+  driver.list = list;
+  pass(60 * SECOND_MS);
+  await until('a compared tree', () => isVerified(opened));
 });
 
 test('uploads without progress for a day are removed within a minute', async (t) => {
@@ -154,12 +176,15 @@ test('garbage is collected every ten minutes, and not while an operator wants no
   const { state } = opened.metadata;
   const isKept = async () => (await opened.registry.blobs.find(name('team/app'), digest)) !== undefined;
   await createReadOnly(state, false).set(true);
+  const expiring = t.mock.method(opened.registry.undo, 'expire');
   pass(600 * SECOND_MS);
+  await until('the beginning of the collection', () => expiring.mock.callCount() > 0);
   // One at a time, in their order: this one comes behind.
   const behind = t.mock.method(opened.registry.maintenance, 'verifyDoubted');
   pass(10 * SECOND_MS);
   await until('the jobs before', () => behind.mock.callCount() > 0);
   assert.equal(await isKept(), true);
+  assert.equal(await state.get('collection-last'), undefined, 'that was no round');
   await createReadOnly(state, false).set(false);
   pass(600 * SECOND_MS);
   // To its end: the directory goes after that.

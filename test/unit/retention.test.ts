@@ -179,6 +179,18 @@ describe('labels and rules', () => {
     assert.deepEqual(await going([expired, tagFacts('young', { expiresAfterMs: 2 * DAY_MS })]), ['expired']);
   });
 
+  it('say when a label will let go what stays for now', async () => {
+    const tags = [
+      tagFacts('young', { expiresAfterMs: 2 * DAY_MS }),
+      tagFacts('eternal', { expiresAfterMs: 999_999_999 * 7 * DAY_MS }),
+    ];
+    const verdicts = await judge(tags, []);
+    assert.match(verdicts[0]?.because ?? '', /^no rule fits; its label expires \d{4}-\d\d-\d\dT/);
+    assert.equal(verdicts[1]?.because, 'no rule fits; its label never expires');
+    const [kept] = await judge(tags.slice(0, 1), [{ keepNewest: 1 }]);
+    assert.equal(kept?.because, 'rule 1: number 1 of the newest 1');
+  });
+
   it('keep what a rule keeps', async () => assert.deepEqual(await going([expired], { keepNewest: 1 }), []));
 
   it('let go earlier than a rule would', async () =>

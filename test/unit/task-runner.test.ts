@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
 import { TaskRefused, TaskRunner, type Task } from '../../server/tasks.ts';
+import { StorageError } from '../../storage/blobs/driver.ts';
 import { openSqliteMetadata, type Metadata } from '../../storage/metadata/metadata.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { RecordingLog } from '../harness/service.ts';
@@ -116,6 +117,21 @@ test('a stop ends the task that runs, and one that was cut off is said to be', a
   await tasks.begin(3);
   await tasks.failAbandoned('the server ended', 4);
   assert.deepEqual([(await tasks.find(other))?.failure, (await tasks.find(other))?.endedAt], ['the server ended', 4]);
+});
+
+test('a task that has ended is told to have when the index takes it again', async () => {
+  let asked = 0;
+  await using running = await startRunner({ some: async () => ({ asked: ++asked }) });
+  const { tasks } = running.metadata;
+  const end = tasks.end.bind(tasks);
+  let failures = 0;
+  tasks.end = async (...args) => {
+    if (++failures <= 2) throw new StorageError('full', 'no room');
+    await end(...args);
+  };
+  const id = await tasks.request('some', '{}', 1);
+  assert.equal((await running.ended(id)).outcome, '{"asked":1}');
+  assert.deepEqual([failures, asked], [3, 1], 'and is not done again');
 });
 
 test('only the last hundred that ended are kept', async () => {

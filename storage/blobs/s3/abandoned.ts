@@ -1,3 +1,4 @@
+import type { BucketUploads } from './bucket-uploads.ts';
 import type { Bucket } from './bucket.ts';
 import { markerKey, stageOf } from './stage-keys.ts';
 
@@ -7,11 +8,11 @@ import { markerKey, stageOf } from './stage-keys.ts';
  *
  * @returns how many
  */
-export async function abortAbandoned(bucket: Bucket, before: Date): Promise<number> {
+export async function abortAbandoned(bucket: Bucket, uploads: BucketUploads, before: Date): Promise<number> {
   let count = 0;
-  for await (const { key, id, begunAt } of bucket.multiparts()) {
+  for await (const { key, id, begunAt } of uploads.all()) {
     if (begunAt >= before || (await isOfStage(bucket, key, id))) continue;
-    await bucket.abortMultipart(key, id);
+    await uploads.abort({ key, id });
     count += 1;
   }
   return count;

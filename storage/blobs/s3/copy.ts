@@ -1,5 +1,6 @@
 import { StorageError } from '../driver.ts';
-import type { Bucket, Part } from './bucket.ts';
+import type { BucketUploads, Part, UploadName } from './bucket-uploads.ts';
+import type { Bucket } from './bucket.ts';
 
 const GIB = 1024 ** 3;
 // What one CopyObject takes at most.
@@ -13,25 +14,29 @@ const AT_ONCE = 4;
  * @param size of the object, in bytes
  * @throws StorageError `not-found` when nothing lies at `from`
  */
-export async function copyObject(bucket: Bucket, from: string, to: string, size: number): Promise<void> {
+export async function copyObject(
+  { bucket, uploads }: { readonly bucket: Bucket; readonly uploads: BucketUploads },
+  from: string,
+  to: string,
+  size: number,
+): Promise<void> {
   if (size <= WHOLE_MAX_BYTES) {
     await bucket.copy(from, to);
     return;
   }
-  const upload = await bucket.createMultipart(to);
+  const upload = await uploads.create(to);
   try {
-    await bucket.complete(to, upload, await copyParts(bucket, from, to, upload, size));
+    await uploads.complete(upload, await copyParts(uploads, from, upload, size));
   } catch (error) {
-    await bucket.abortMultipart(to, upload).catch(() => undefined);
+    await uploads.abort(upload).catch(() => undefined);
     throw error;
   }
 }
 
 async function copyParts(
-  bucket: Bucket,
+  uploads: BucketUploads,
   from: string,
-  to: string,
-  upload: string,
+  upload: UploadName,
   size: number,
 ): Promise<readonly Part[]> {
   const count = Math.ceil(size / PIECE_BYTES);
@@ -42,7 +47,7 @@ async function copyParts(
       const number = next++;
       const start = (number - 1) * PIECE_BYTES;
       const range = { start, end: Math.min(start + PIECE_BYTES, size) - 1 };
-      parts.push(await bucket.copyPart(from, range, to, upload, number));
+      parts.push(await uploads.copyPart(from, range, upload, number));
     }
   };
   await Promise.all(Array.from({ length: AT_ONCE }, work));

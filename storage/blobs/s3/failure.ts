@@ -31,6 +31,13 @@ export function isBeyondEnd(error: unknown): boolean {
   return name === 'InvalidRange' || status === 416;
 }
 
+/** Whether the server, or the way to it, is in trouble: not this request, nor who sends it. */
+export function isOutage(error: unknown): boolean {
+  if (error instanceof StorageError) return false;
+  const { status } = toldBy(error);
+  return status === undefined || status === 429 || status >= 500;
+}
+
 /** The error of the seam for a failed request; one that is of the seam already stays as it is. */
 export function storageErrorOf(what: string, error: unknown): StorageError {
   if (error instanceof StorageError) return error;

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { settleAll } from '../failure.ts';
-import type { Bucket, Part } from './bucket.ts';
+import type { BucketUploads, Part, UploadName } from './bucket-uploads.ts';
 
 const MIB = 1024 * 1024;
 export const FIRST_PART_BYTES = 8 * MIB;
@@ -12,9 +12,8 @@ const IN_FLIGHT = 3;
 
 /** A multipart upload to one key. Its parts go to the server several at a time. */
 export class Multipart {
-  readonly #bucket: Bucket;
-  readonly #key: string;
-  readonly id: string;
+  readonly #uploads: BucketUploads;
+  readonly name: UploadName;
   /** Those that the server has, without a gap. */
   readonly #parts: Part[];
   readonly #inFlight = new Set<Promise<void>>();
@@ -22,17 +21,16 @@ export class Multipart {
   /** In bytes, those on their way included. */
   #size: number;
 
-  constructor(bucket: Bucket, key: string, id: string, parts: readonly Part[] = []) {
-    this.#bucket = bucket;
-    this.#key = key;
-    this.id = id;
+  constructor(uploads: BucketUploads, name: UploadName, parts: readonly Part[] = []) {
+    this.#uploads = uploads;
+    this.name = name;
     this.#parts = parts.slice(0, lengthWithoutGap(parts));
     this.#begun = this.#parts.length;
     this.#size = sizeOf(this.#parts);
   }
 
-  static async create(bucket: Bucket, key: string): Promise<Multipart> {
-    return new Multipart(bucket, key, await bucket.createMultipart(key));
+  static async create(uploads: BucketUploads, key: string): Promise<Multipart> {
+    return new Multipart(uploads, await uploads.create(key));
   }
 
   get size(): number {
@@ -53,8 +51,8 @@ export class Multipart {
     if (this.#inFlight.size >= IN_FLIGHT) await Promise.race(this.#inFlight).catch(() => undefined);
     const number = ++this.#begun;
     this.#size += bytes.length;
-    const sending = this.#bucket
-      .putPart(this.#key, this.id, number, bytes)
+    const sending = this.#uploads
+      .putPart(this.name, number, bytes)
       .then((part) => void this.#parts.push(part))
       .finally(done);
     // A failed one stays, for `settle`.
@@ -84,7 +82,7 @@ export class Multipart {
 
   async complete(): Promise<void> {
     await this.settle();
-    await this.#bucket.complete(this.#key, this.id, this.#parts);
+    await this.#uploads.complete(this.name, this.#parts);
   }
 
   /** The ETag of what the parts make, where the server makes it as AWS does. */
@@ -95,7 +93,7 @@ export class Multipart {
 
   async abort(): Promise<void> {
     await this.settle().catch(() => undefined);
-    await this.#bucket.abortMultipart(this.#key, this.id);
+    await this.#uploads.abort(this.name);
   }
 }
 

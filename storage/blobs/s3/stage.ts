@@ -1,5 +1,6 @@
 import { BytesReader } from '../bytes-reader.ts';
 import { StorageError, type BlobReader, type Key, type SmallWrite, type StagedWrite } from '../driver.ts';
+import type { BucketUploads } from './bucket-uploads.ts';
 import type { Bucket } from './bucket.ts';
 import { copyObject } from './copy.ts';
 import { GatheredBytes } from './gathered-bytes.ts';
@@ -10,21 +11,23 @@ import { markerKey, readListing, stagedDataKey, tailKey } from './stage-keys.ts'
 
 export interface StageParts {
   readonly bucket: Bucket;
+  readonly uploads: BucketUploads;
   readonly memory: PartMemory;
   readonly stage: string;
 }
 
 /** Takes up the stage; undefined when the server has nothing of it. */
 export async function resumeStage(parts: StageParts): Promise<S3Stage | undefined> {
-  const { bucket, stage } = parts;
+  const { bucket, uploads, stage } = parts;
   const { objects } = await bucket.list({ prefix: `${stage}/` });
   const { upload, tails, dataSize } = readListing(stage, objects);
   const state = { ...parts, objects: objects.map(({ key }) => key) };
   if (dataSize !== undefined) return new S3Stage(state, { sealedBytes: dataSize });
-  const found = upload === undefined ? [] : await bucket.parts(stagedDataKey(stage), upload);
+  const name = upload === undefined ? undefined : { key: stagedDataKey(stage), id: upload };
+  const found = name === undefined ? [] : await uploads.parts(name);
   // The server forgot the parts: what is left is no beginning of anything.
   if (found === undefined) return undefined;
-  const multipart = upload === undefined ? undefined : new Multipart(bucket, stagedDataKey(stage), upload, found);
+  const multipart = name && new Multipart(uploads, name, found);
   const tailBytes = tails.get(multipart?.size ?? 0);
   if (multipart === undefined && tailBytes === undefined) return undefined;
   return new S3Stage(state, { multipart, tailBytes });
@@ -202,11 +205,11 @@ export class S3Stage implements StagedWrite {
   }
 
   async #create(): Promise<Multipart> {
-    const { bucket, stage } = this.#parts;
+    const { bucket, uploads, stage } = this.#parts;
     const target = this.#target;
-    if (target !== undefined) return Multipart.create(bucket, target);
-    const multipart = await Multipart.create(bucket, stagedDataKey(stage));
-    const marker = markerKey(stage, multipart.id);
+    if (target !== undefined) return Multipart.create(uploads, target);
+    const multipart = await Multipart.create(uploads, stagedDataKey(stage));
+    const marker = markerKey(stage, multipart.name.id);
     this.#objects.add(marker);
     await bucket.put(marker, new Uint8Array());
     return multipart;
@@ -248,7 +251,7 @@ export class S3Stage implements StagedWrite {
     const target = this.#target;
     if (this.#multipart !== undefined) await this.#seal(this.#multipart);
     if (this.#sealedBytes !== undefined) {
-      if (target === undefined) await copyObject(bucket, stagedDataKey(stage), key, this.#sealedBytes);
+      if (target === undefined) await copyObject(this.#parts, stagedDataKey(stage), key, this.#sealedBytes);
     } else if (this.#tailBytes > 0) await bucket.copy(this.#tailKey, key);
     else await bucket.put(key, this.#pending.bytes);
   }

@@ -16,7 +16,7 @@ import type { ColumnTypes } from '../database.ts';
  * - `intent.bytes`, `intent.tags`: what the change will add to these when it comes to its end
  * - `quota_sum`: the same for all repositories together that a quota fits, by the quota's patterns, as far as their ids are
  *   at most `seen_id`; `quota_member`: which these are
- * - `task`: what an operator asked the server for, and how far it is
+ * - `task`: what an operator asked the server for, and how far it is; `requested_by`: whose command asked for it
  */
 export function addSpace(types: ColumnTypes): readonly string[] {
   return [
@@ -59,7 +59,7 @@ export function addSpace(types: ColumnTypes): readonly string[] {
     `CREATE INDEX blob_by_verification ON blob (verified_at)`,
     `CREATE TABLE task (
        id ${types.id}, kind ${types.text} NOT NULL, argument ${types.text} NOT NULL, requested_at ${types.integer} NOT NULL,
-       started_at ${types.integer}, progress ${types.text}, is_canceled ${types.integer} NOT NULL DEFAULT 0,
+       requested_by ${types.text}, started_at ${types.integer}, progress ${types.text}, is_canceled ${types.integer} NOT NULL DEFAULT 0,
        ended_at ${types.integer}, outcome ${types.text}, failure ${types.text})`,
     `CREATE INDEX task_to_do ON task (id) WHERE started_at IS NULL`,
   ];

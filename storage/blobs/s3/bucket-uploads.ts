@@ -1,0 +1,144 @@
+import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
+  ListMultipartUploadsCommand,
+  ListPartsCommand,
+  UploadPartCommand,
+  UploadPartCopyCommand,
+  type ListMultipartUploadsCommandOutput,
+  type ListPartsCommandOutput,
+} from '@aws-sdk/client-s3';
+import { StorageError, type ByteRange } from '../driver.ts';
+import { isAbsent, isUploadGone } from './failure.ts';
+import { CONTENT_TYPE, LIMITS, type Requests } from './requests.ts';
+
+/** A part that the server has. */
+export interface Part {
+  /** From 1. */
+  readonly number: number;
+  /** As the server said it, quotes and all. */
+  readonly etag: string;
+  /** In bytes. */
+  readonly size: number;
+}
+
+/** A multipart upload to a key. */
+export interface UploadName {
+  readonly key: string;
+  readonly id: string;
+}
+
+/** The multipart uploads of a bucket. Each method throws `StorageError` and nothing else. */
+export class BucketUploads {
+  readonly #requests: Requests;
+
+  constructor(requests: Requests) {
+    this.#requests = requests;
+  }
+
+  async create(key: string): Promise<UploadName> {
+    const { at, stored } = { at: this.#requests.at(key), stored: this.#requests.stored };
+    const command = new CreateMultipartUploadCommand({ ...at, ...stored, ContentType: CONTENT_TYPE });
+    const { UploadId } = await this.#requests.ask(`CREATE ${key}`, (client, options) => client.send(command, options));
+    if (UploadId === undefined) throw new StorageError('unavailable', `CREATE ${key}: the server gave no upload id`);
+    return { key, id: UploadId };
+  }
+
+  /** @throws StorageError `not-found` when the upload is gone */
+  async putPart(upload: UploadName, number: number, bytes: Uint8Array): Promise<Part> {
+    const content = { Body: bytes, ContentLength: bytes.length };
+    const command = new UploadPartCommand({ ...this.#at(upload), PartNumber: number, ...content });
+    const what = `PART ${number} of ${upload.key}`;
+    const { ETag } = await this.#requests.ask(what, (client, options) => client.send(command, options), LIMITS.bytes);
+    return partOf(what, number, ETag, bytes.length);
+  }
+
+  async copyPart(from: string, range: ByteRange, upload: UploadName, number: number): Promise<Part> {
+    const command = new UploadPartCopyCommand({
+      ...this.#at(upload),
+      PartNumber: number,
+      CopySource: this.#requests.sourceOf(from),
+      CopySourceRange: `bytes=${range.start}-${range.end}`,
+    });
+    const what = `COPY PART ${number} of ${upload.key}`;
+    const copied = await this.#requests.ask(what, (client, options) => client.send(command, options), LIMITS.copy);
+    return partOf(what, number, copied.CopyPartResult?.ETag, range.end - range.start + 1);
+  }
+
+  /** All parts that the server has, by number; undefined when the upload is gone. */
+  async parts(upload: UploadName): Promise<readonly Part[] | undefined> {
+    const parts: Part[] = [];
+    let marker: string | undefined = '';
+    while (marker !== undefined) {
+      const page: ListPartsCommandOutput | undefined = await this.#partsPage(upload, marker);
+      if (page === undefined) return undefined;
+      for (const { PartNumber = 0, ETag = '', Size = 0 } of page.Parts ?? []) {
+        parts.push({ number: PartNumber, etag: ETag, size: Size });
+      }
+      marker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined;
+    }
+    return parts;
+  }
+
+  async #partsPage(upload: UploadName, marker: string): Promise<ListPartsCommandOutput | undefined> {
+    const place = marker === '' ? {} : { PartNumberMarker: marker };
+    const command = new ListPartsCommand({ ...this.#at(upload), ...place });
+    return unlessGone(this.#requests.ask(`PARTS of ${upload.key}`, (client, options) => client.send(command, options)));
+  }
+
+  /** @throws StorageError `not-found` when the upload is gone: perhaps because it was completed before */
+  async complete(upload: UploadName, parts: readonly Part[]): Promise<void> {
+    const Parts = parts.map(({ number, etag }) => ({ PartNumber: number, ETag: etag }));
+    const command = new CompleteMultipartUploadCommand({ ...this.#at(upload), MultipartUpload: { Parts } });
+    const what = `COMPLETE ${upload.key}`;
+    await this.#requests.ask(what, (client, options) => client.send(command, options), LIMITS.copy);
+  }
+
+  /** One that is gone already is no error. */
+  async abort(upload: UploadName): Promise<void> {
+    const command = new AbortMultipartUploadCommand(this.#at(upload));
+    await unlessGone(this.#requests.ask(`ABORT ${upload.key}`, (client, options) => client.send(command, options)));
+  }
+
+  /** Every upload below the prefix that was neither completed nor aborted. */
+  async *all(): AsyncGenerator<UploadName & { readonly begunAt: Date }> {
+    let place: { readonly KeyMarker?: string; readonly UploadIdMarker?: string } | undefined = {};
+    while (place !== undefined) {
+      const command: ListMultipartUploadsCommand = new ListMultipartUploadsCommand({
+        ...this.#requests.below(''),
+        ...place,
+      });
+      const page: ListMultipartUploadsCommandOutput = await this.#requests.ask('UPLOADS', (client, options) =>
+        client.send(command, options),
+      );
+      for (const { Key = '', UploadId = '', Initiated } of page.Uploads ?? []) {
+        yield { key: this.#requests.own(Key), id: UploadId, begunAt: Initiated ?? new Date() };
+      }
+      place = page.IsTruncated === true ? placeAfter(page) : undefined;
+    }
+  }
+
+  #at({ key, id }: UploadName): { Bucket: string; Key: string; UploadId: string } {
+    return { ...this.#requests.at(key), UploadId: id };
+  }
+}
+
+async function unlessGone<T>(request: Promise<T>): Promise<T | undefined> {
+  try {
+    return await request;
+  } catch (error) {
+    if (error instanceof StorageError && (isUploadGone(error.cause) || isAbsent(error.cause))) return undefined;
+    throw error;
+  }
+}
+
+function partOf(what: string, number: number, etag: string | undefined, size: number): Part {
+  if (etag === undefined) throw new StorageError('unavailable', `${what}: the server gave no ETag`);
+  return { number, etag, size };
+}
+
+function placeAfter({ NextKeyMarker, NextUploadIdMarker }: ListMultipartUploadsCommandOutput) {
+  if (NextKeyMarker === undefined) return undefined;
+  return { KeyMarker: NextKeyMarker, ...(NextUploadIdMarker !== undefined && { UploadIdMarker: NextUploadIdMarker }) };
+}
