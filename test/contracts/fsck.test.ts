@@ -248,9 +248,9 @@ describe('a check of a store', () => {
   it('says of whom rows are left over, and how many', async () => {
     await using store = await CheckedStore.create();
     const { small, bulky } = store.sample;
-    store.execute(`DELETE FROM blob WHERE digest = '${small}'`);
-    store.execute(`DELETE FROM manifest WHERE digest = '${bulky}'`);
-    store.execute(`INSERT INTO repository_blob (repository_id, blob_id, linked_at) SELECT 900, blob_id, 0 FROM repository_blob
+    await store.execute(`DELETE FROM blob WHERE digest = '${small}'`);
+    await store.execute(`DELETE FROM manifest WHERE digest = '${bulky}'`);
+    await store.execute(`INSERT INTO repository_blob (repository_id, blob_id, linked_at) SELECT 900, blob_id, 0 FROM repository_blob
              WHERE repository_id = (SELECT id FROM repository WHERE name = '${OTHER}')`);
     await using opened = await store.open();
     for (const isRepairing of [false, true]) {

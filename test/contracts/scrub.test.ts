@@ -144,7 +144,7 @@ describe('the scrubber', () => {
     const calls: string[] = [];
     await using opened = await store.open({ wrap: watched(calls) });
     await opened.registry.maintenance.verifyTree(async () => {});
-    store.execute(`UPDATE blob SET size = size + 1, verified_at = NULL WHERE digest = '${store.sample.large}'`);
+    await store.execute(`UPDATE blob SET size = size + 1, verified_at = NULL WHERE digest = '${store.sample.large}'`);
     for (let i = 0; i < 2; i++) await opened.registry.integrity.scrub(noPace);
     assert.deepEqual(
       calls.filter((call) => call !== 'flush'),
