@@ -1,5 +1,6 @@
 import { StorageError } from '../blobs/driver.ts';
 import type { Queries, Row, Transaction, Value } from './database.ts';
+import { marks } from './value-lists.ts';
 
 /** A table. */
 interface Table {
@@ -104,10 +105,6 @@ async function insert(tx: Transaction, table: string, rows: readonly Row[]): Pro
   const values: Value[] = rows.flatMap((row) => columns.map((column) => row[column] ?? null));
   const places = rows.map(() => `(${marks(columns.length)})`).join(', ');
   await tx.run(`INSERT INTO ${table} (${columns.join(', ')}) VALUES ${places}`, ...values);
-}
-
-function marks(count: number): string {
-  return Array.from({ length: count }, () => '?').join(', ');
 }
 
 /** No id is ever used twice, also not one of a row that is gone. */

@@ -6,6 +6,7 @@ import { damagedRow } from './damaged-row.ts';
 import type { Database, Row, Transaction } from './database.ts';
 import { counting } from './usage.ts';
 import { dropKept, keepManifest } from './deletions.ts';
+import { inPieces } from './value-lists.ts';
 
 export interface ManifestRecord {
   readonly digest: Digest;
@@ -216,14 +217,11 @@ export class ManifestRecords {
     { id, repositoryId }: { readonly id: number; readonly repositoryId: number },
     { references }: NewManifest,
   ): Promise<void> {
-    for (const { kind, digest } of references) {
+    for (const some of inPieces(references)) {
       await tx.run(
-        `INSERT INTO manifest_reference (manifest_id, repository_id, kind, digest) VALUES (?, ?, ?, ?)
-         ON CONFLICT DO NOTHING`,
-        id,
-        repositoryId,
-        kind,
-        digest,
+        `INSERT INTO manifest_reference (manifest_id, repository_id, kind, digest)
+         VALUES ${some.map(() => '(?, ?, ?, ?)').join(', ')} ON CONFLICT DO NOTHING`,
+        ...some.flatMap(({ kind, digest }) => [id, repositoryId, kind, digest]),
       );
     }
   }
