@@ -63,6 +63,8 @@ export async function copyTables(
     await expectEmpty(tx, table);
     copied[table.name] = await copyTable(from, tx, table, (rows) => tell(table.name, rows));
     if (table.isCounted === true) await goOnCounting(from, tx, table);
+    // What its planner goes by would come after a minute or so.
+    await tx.run(`ANALYZE ${table.name}`);
   }
   return copied;
 }
