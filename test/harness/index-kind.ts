@@ -6,6 +6,8 @@ import { openSqliteMetadata, type Metadata } from '../../storage/metadata/metada
 
 /** A database that indexes may be in. The index of a store goes by the directory that the store is in. */
 export interface IndexKind {
+  /** Whether a column takes only what it is for, whoever writes it. */
+  readonly isTyped: boolean;
   /** Makes it when there is none. */
   open(root: string): Promise<Metadata>;
   /** One that is there. */
@@ -32,6 +34,7 @@ function inSqlite<T>(root: string, use: (database: DatabaseSync) => T): T {
 }
 
 const sqlite: IndexKind = {
+  isTyped: false,
   open: (root) => openSqliteMetadata(fileOf(root)),
   query: async (root, sql) => inSqlite(root, (database) => database.prepare(sql).all() as Row[]),
   tamper: async (root, statements) =>

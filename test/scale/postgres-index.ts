@@ -8,6 +8,7 @@ import type { PostgresServer } from './postgres-server.ts';
 
 /** Indexes in databases of the server, one for each store. */
 export class PostgresIndexes implements IndexKind {
+  readonly isTyped = true;
   readonly #server: PostgresServer;
   readonly #through: (options: PostgresOptions) => PostgresOptions;
   readonly #databases = new Map<string, PostgresOptions>();
