@@ -106,8 +106,6 @@ export interface PostgresConfig {
   readonly database: string;
   readonly user: string;
   readonly password?: string;
-  /** File that holds the password. */
-  readonly passwordFile?: string;
   readonly tls: boolean;
   /** File in PEM form. */
   readonly authorities?: string;

@@ -3,7 +3,7 @@ import type { Settings } from './schema.ts';
 
 /* Rules between the keys of the index; see contradictions.ts. */
 
-const PARTS = ['host', 'port', 'database', 'user', 'password', 'passwordFile'] as const;
+const PARTS = ['host', 'port', 'database', 'user', 'password'] as const;
 
 export function databaseWithoutDriver({ index: { driver, postgres } }: Settings): Broken | undefined {
   const set = postgres.url === undefined ? 'host' : 'url';
@@ -25,29 +25,12 @@ export function driverWithoutDatabase({ index: { driver, postgres } }: Settings)
 }
 
 export function urlAndParts({ index: { postgres } }: Settings): Broken | undefined {
-  const part = PARTS.find(
-    (name) => postgres[name] !== undefined && !(name === 'passwordFile' && !hasPassword(postgres.url)),
-  );
+  const part = PARTS.find((name) => postgres[name] !== undefined);
   if (postgres.url === undefined || part === undefined) return undefined;
   return {
     keys: [`index.postgres.${part}`, 'index.postgres.url'],
     wrong: 'index.postgres.url says it as well',
-    instead:
-      'Set the address alone, or the keys without it. A password in a file may stand beside an address without one.',
-  };
-}
-
-function hasPassword(url: string | undefined): boolean {
-  return url !== undefined && URL.parse(url)?.password !== '';
-}
-
-export function twoPasswords({ index: { postgres } }: Settings): Broken | undefined {
-  if (postgres.url !== undefined || postgres.password === undefined || postgres.passwordFile === undefined)
-    return undefined;
-  return {
-    keys: ['index.postgres.passwordFile', 'index.postgres.password'],
-    wrong: 'index.postgres.password is set as well',
-    instead: 'Set one of the two.',
+    instead: 'Set the address alone, or the keys without it.',
   };
 }
 

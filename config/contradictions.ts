@@ -5,7 +5,6 @@ import {
   databaseWithoutBucket,
   databaseWithoutDriver,
   driverWithoutDatabase,
-  twoPasswords,
   urlAndParts,
 } from './contradictions-index.ts';
 import {
@@ -40,7 +39,6 @@ const INDEX: readonly Rule[] = [
   databaseWithoutDriver,
   driverWithoutDatabase,
   urlAndParts,
-  twoPasswords,
   authoritiesWithoutEncryption,
   databaseWithoutBucket,
 ];

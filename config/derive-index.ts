@@ -6,14 +6,13 @@ const DEFAULT = { port: 5432, database: 'entrepot', user: 'entrepot' } as const;
 
 export function indexConfig({ driver, postgres }: Settings['index'], cwd: string): IndexConfig {
   if (driver !== 'postgres') return { driver };
-  const { passwordFile, tls, authorities, poolSize } = postgres;
+  const { tls, authorities, poolSize } = postgres;
   return {
     driver,
     postgres: {
       ...serverOf(postgres),
       tls,
       poolSize,
-      ...(passwordFile !== undefined && { passwordFile: path.resolve(cwd, passwordFile) }),
       ...(authorities !== undefined && { authorities: path.resolve(cwd, authorities) }),
     },
   };

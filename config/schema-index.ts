@@ -11,7 +11,6 @@ const postgres = z.strictObject(
     database: line('The name of the database; it has to be there. Unset, entrepot.').optional(),
     user: line('Whom to log in as; the owner of the database. Unset, entrepot.').optional(),
     password: line('The password of the user.').meta({ secret: true }).optional(),
-    passwordFile: file('File that holds the password and nothing else.').optional(),
     tls: flag('Whether the connection is encrypted, and the certificate of the server checked.').default(false),
     authorities: file('PEM file with the authorities that signed the certificate of the server.').optional(),
     poolSize: integer('How many connections to the database there are at most, per worker.', 4, 200).default(10),

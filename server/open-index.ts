@@ -25,8 +25,7 @@ export async function openIndex(config: Config, observe?: ObserveIndex): Promise
 
 /** How the database is reached, files that `postgres` names read. @throws StorageError `unavailable` */
 export async function postgresOptions(postgres: PostgresConfig): Promise<PostgresOptions> {
-  const { host, port, database, user, poolSize, passwordFile, authorities } = postgres;
-  const password = passwordFile === undefined ? postgres.password : (await textOf(passwordFile)).replace(/\r?\n$/, '');
+  const { host, port, database, user, password, poolSize, authorities } = postgres;
   const tls = postgres.tls
     ? { authorities: authorities === undefined ? undefined : await textOf(authorities) }
     : undefined;

@@ -20,20 +20,17 @@ test('a database is named in one line, or key by key', async () => {
     tls: false,
     poolSize: 10,
   });
-  const byKey = `${BUCKET}\nindex: {driver: postgres, postgres: {host: db, tls: true, authorities: ca.pem, passwordFile: secret, poolSize: 4}}`;
+  const byKey = `${BUCKET}\nindex: {driver: postgres, postgres: {host: db, tls: true, authorities: ca.pem, poolSize: 4}}`;
   const { postgres } = await withFile(byKey, async (input) => (await readConfig({ ...input, cwd: '/srv' })).index);
   assert.deepEqual(postgres, {
     host: 'db',
     port: 5432,
     database: 'entrepot',
     user: 'entrepot',
-    passwordFile: '/srv/secret',
     tls: true,
     authorities: '/srv/ca.pem',
     poolSize: 4,
   });
-  const fromFile = `${BUCKET}\nindex: {driver: postgres, postgres: {url: "postgres://anna@db/i", passwordFile: secret}}`;
-  assert.equal((await withFile(fromFile, (input) => readConfig(input))).index.postgres?.user, 'anna');
 });
 
 const CONTRADICTIONS: Readonly<Record<string, RegExp>> = {
@@ -42,10 +39,6 @@ const CONTRADICTIONS: Readonly<Record<string, RegExp>> = {
   [`${BUCKET}\nindex: {driver: postgres}`]: /index\.postgres\.host.*: it is missing, and index\.driver is postgres/,
   [`${BUCKET}\nindex: {driver: postgres, postgres: {url: "postgres://a@b/c", port: 1}}`]:
     /index\.postgres\.port .*: index\.postgres\.url says it as well/,
-  [`${BUCKET}\nindex: {driver: postgres, postgres: {url: "postgres://a:b@b/c", passwordFile: f}}`]:
-    /index\.postgres\.passwordFile .*: index\.postgres\.url says it as well/,
-  [`${BUCKET}\nindex: {driver: postgres, postgres: {host: db, password: p, passwordFile: f}}`]:
-    /index\.postgres\.passwordFile .*: index\.postgres\.password is set as well/,
   [`${BUCKET}\nindex: {driver: postgres, postgres: {host: db, authorities: f}}`]:
     /index\.postgres\.authorities .*: index\.postgres\.tls is false/,
   'index: {driver: postgres, postgres: {host: db}}':
