@@ -57,7 +57,7 @@ export function deriveConfig(settings: Settings, cwd: string): Config {
 function s3Config({ driver, s3 }: Settings['storage'], cwd: string): { readonly s3?: S3Config } {
   if (driver !== 's3') return {};
   const { bucket = '', region, pathStyle, accessKeyId, secretAccessKey, encryption } = s3;
-  const prefix = s3.prefix.replaceAll(/^\/|\/$/g, '');
+  const prefix = (s3.prefix ?? '').replaceAll(/^\/|\/$/g, '');
   return {
     s3: {
       bucket,

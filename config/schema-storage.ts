@@ -7,7 +7,7 @@ import { choice, file, flag, line, SECTION, size } from './field.ts';
 const s3 = z.strictObject(
   {
     bucket: line('The bucket; it has to be there. Several registries may share it by different prefixes.').optional(),
-    prefix: pathPrefix('Where in the bucket the registry lies; CNCF Distribution calls it rootdirectory.').default(''),
+    prefix: pathPrefix('Where in the bucket the registry lies; CNCF Distribution calls it rootdirectory.').optional(),
     region: line('The region of the bucket; what servers other than AWS want is mostly us-east-1.').default(
       'us-east-1',
     ),
@@ -49,11 +49,11 @@ export const storage = z.strictObject(
 );
 
 function isPrefix(text: string): boolean {
-  return text === '' || /^\/?(?:[\w-][\w.-]*(?:\/|$))+$/.test(text);
+  return /^\/?(?:[\w-][\w.-]*(?:\/|$))+$/.test(text);
 }
 
 function pathPrefix(meaning: string) {
-  const expected = 'names with slashes between them, such as registries/one, or an empty text';
+  const expected = 'names with slashes between them, such as registries/one';
   return z
     .string(expected)
     .max(300, expected)

@@ -72,13 +72,14 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   }
   runner.every(HOUR_MS, 'let old images go', () => retain(config, opened, runner, log));
   if (config.storage.driver === 'filesystem') {
-    runner.every(HOUR_MS, 'empty the trash', () =>
+    const purge = () =>
       removed(
         log,
         'deleted things were taken out of the trash',
         purgeTrash(config.root, Date.now() - TRASH_KEPT_MS, () => runner.breathe()),
-      ),
-    );
+      );
+    runner.once('empty the trash', purge);
+    runner.every(HOUR_MS, 'empty the trash', purge);
   }
   const scrubbing = startScrubbing(config, registry, log);
   const tasks = new TaskRunner(opened.metadata, taskList(config, opened, true), log, auditTasks(config.access, log));

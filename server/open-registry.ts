@@ -76,7 +76,7 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
 /** The driver of the store that `config` names. */
 export async function openDriver({ storage: { driver, s3 }, root }: Config): Promise<BlobDriver> {
   if (driver === 'memory') return createMemoryDriver();
-  return s3 === undefined ? openFilesystemDriver({ root }) : openBucket(s3);
+  return s3 === undefined ? openFilesystemDriver({ root, keepsReserve: true }) : openBucket(s3);
 }
 
 async function openMetadata(config: Config, { worker }: Identity, { log, metrics }: OpenParts): Promise<Metadata> {

@@ -13,6 +13,7 @@ import type {
   SmallWrite,
   StagedWrite,
 } from './driver.ts';
+import { DiskReserve } from './disk-reserve.ts';
 import { syncDirectory } from './directories.ts';
 import { codeOf, isMissing, storageErrorAt } from './failure.ts';
 import { openReader, readWhole } from './file-reader.ts';
@@ -30,15 +31,20 @@ const BATCH_MAX_WRITES = 64;
  * Symbolic links below the root are followed, as Distribution does, so that a store may be spread over disks; but a
  * rename does not lead from one filesystem to another, so what is written or deleted through them must lie in the
  * root's own.
+ *
+ * @param options.keepsReserve whether the last of the disk is kept for what makes room, see `DiskReserve`
  */
-export async function openFilesystemDriver(options: { readonly root: string }): Promise<BlobDriver> {
+export async function openFilesystemDriver(options: {
+  readonly root: string;
+  readonly keepsReserve?: boolean;
+}): Promise<BlobDriver> {
   const root = path.resolve(options.root);
   try {
     await makeRoot(root);
   } catch (error) {
     throw storageErrorAt(root, error);
   }
-  return new FilesystemDriver(new Tree(root));
+  return new FilesystemDriver(new Tree(root, options.keepsReserve === true ? new DiskReserve(root) : undefined));
 }
 
 async function makeRoot(root: string): Promise<void> {
@@ -68,6 +74,7 @@ class FilesystemDriver implements BlobDriver {
   }
 
   async writeAll(writes: readonly SmallWrite[], last: readonly SmallWrite[] = []): Promise<void> {
+    this.#tree.reserve?.refuse([...writes, ...last].reduce((sum, { bytes }) => sum + bytes.length, 0));
     const placements = (group: readonly SmallWrite[]) => group.map((write) => this.#tree.placementOf(write));
     if (writes.length + last.length <= BATCH_MAX_WRITES) {
       await this.#tree.place(placements(writes), placements(last));

@@ -53,6 +53,7 @@ export class StagedFile implements StagedWrite {
 
   async append(chunks: readonly Uint8Array[]): Promise<void> {
     const file = await this.#open();
+    this.#tree.reserve?.refuse(chunks.reduce((sum, { length }) => sum + length, 0));
     try {
       await file.write(chunks, this.#size);
       for (const chunk of chunks) this.#size += chunk.length;

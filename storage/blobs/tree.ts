@@ -1,4 +1,5 @@
 import { Directories } from './directories.ts';
+import type { DiskReserve } from './disk-reserve.ts';
 import type { Key, SmallWrite } from './driver.ts';
 import { placeAll, type Placement } from './placement.ts';
 import { TemporaryFiles } from './temporary-files.ts';
@@ -9,9 +10,13 @@ export class Tree {
   readonly directories: Directories;
   readonly #temporaries: TemporaryFiles;
 
+  /** Undefined where the disk may be filled to its last byte. */
+  readonly reserve: DiskReserve | undefined;
+
   /** @param root an absolute path */
-  constructor(root: string) {
+  constructor(root: string, reserve?: DiskReserve) {
     this.root = root;
+    this.reserve = reserve;
     this.directories = new Directories(root);
     this.#temporaries = new TemporaryFiles(root, this.directories);
   }

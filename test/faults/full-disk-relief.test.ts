@@ -4,8 +4,11 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { runEntrepot } from '../harness/entrepot-command.ts';
 import { startEntrepot } from '../harness/process.ts';
+import { Client } from './client.ts';
 import { run } from './command.ts';
+import { Ledger } from './ledger.ts';
 import { mountTmpfs } from './mounted.ts';
+import { push, trialImage } from './trial.ts';
 
 const isPossible = process.platform === 'linux' && process.getuid?.() === 0;
 const skip = !isPossible && 'needs root on Linux, to mount';
@@ -71,3 +74,24 @@ test(
     await rm(path.join(disk.path, 'ballast'));
   },
 );
+
+test('pushes leave enough of a disk for deletions, and for a start', { skip }, async () => {
+  await using disk = await mountTmpfs('size=64m');
+  const root = path.join(disk.path, 'store');
+  const image = trialImage('kept');
+  {
+    await using server = await startEntrepot({ root, args: ['--workers', '1'] });
+    using client = new Client(server.url);
+    const to = { client, ledger: new Ledger(), repository: 'app' };
+    await push(to, image);
+    // What came of it stays for a day.
+    const upload = await fetch(await startUpload(server.url), { method: 'PATCH', body: Buffer.alloc(80_000_000) });
+    assert.equal(upload.status, 503);
+    assert.match(await upload.text(), /the store is full/);
+    assert.equal((await client.send('DELETE', `/v2/app/manifests/${image.document.digest}`)).status, 202);
+    await server.stop();
+  }
+  await using server = await startEntrepot({ root, args: ['--workers', '1'] });
+  using client = new Client(server.url);
+  assert.equal((await client.send('GET', `/v2/app/manifests/${image.document.digest}`)).status, 404);
+});

@@ -220,7 +220,7 @@ const REFUSED: Readonly<Record<string, readonly string[]>> = {
   'http.drainTimeout': ['30', '"30"', '1.5s', '-1s', '30 s', '30sec', '2h', '1h30m', '061s'],
   'http.headersTimeout': ['0', '999ms', '6m'],
   'http.minimumRate.bytesPerSecond': ['1KB', '1k', '-1', '1.5', '2GiB'],
-  'storage.driver': ['S3', 'Filesystem'],
+  'storage.driver': ['gcs', 'Filesystem'],
   'storage.transferMemory': ['0', '1023KiB'],
   'uploads.maxSessions': ['0', '1000001'],
   'manifests.maxSize': ['1MiB', '65MiB', '99999999999999999999TiB'],
