@@ -45,7 +45,7 @@ export async function backupCommand(
 async function backUp(config: Config, directory: string, values: Values): Promise<number> {
   const keep = keepOf(values.keep);
   if (config.storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
-  findStore(config.root);
+  findStore(config);
   const begun = performance.now();
   const report = await interruptible('backing up', (signal, progress) =>
     withBackupSource(config, { signal, waiting: (waiting) => progress.show({ waiting }) }, async (source) => {

@@ -1,22 +1,26 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import path from 'node:path';
+import type { Config } from '../config/config.ts';
+import { indexFile } from '../server/open-index.ts';
 import { actAsOwner } from './act-as-owner.ts';
 import { CommandFault } from './usage.ts';
+
+type Store = Pick<Config, 'root' | 'index'>;
 
 /**
  * Makes sure that a root holds a store that this user may work on, as its owner from here on. The index may be missing.
  *
- * @returns the file of the index
  * @throws CommandFault
  */
-export function findStore(root: string): string {
-  const file = path.join(root, '.meta', 'index.db');
+export function findStore({ root, index }: Store): void {
+  // Whoever names its index in a database has one, whatever the root holds.
+  if (index.driver !== 'sqlite') return actAsOwner(root);
+  const file = indexFile({ root });
   if (!isThere(file) && !isThere(path.join(root, 'docker'))) {
     throw new CommandFault(`no registry is in ${root} yet: name its --root`);
   }
   actAsOwner(root);
   if (isThere(file)) requireRights(root, file);
-  return file;
 }
 
 /**
@@ -24,9 +28,10 @@ export function findStore(root: string): string {
  *
  * @throws CommandFault
  */
-export function findIndex(root: string): string {
-  const file = findStore(root);
-  if (isThere(file)) return file;
+export function findIndex(config: Store): void {
+  findStore(config);
+  const { root, index } = config;
+  if (index.driver !== 'sqlite' || isThere(indexFile({ root }))) return;
   throw new CommandFault(`${root} has no index yet: start the server on it, or run "entrepot index rebuild"`);
 }
 

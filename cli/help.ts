@@ -45,6 +45,9 @@ const USAGE = `  entrepot serve [--config FILE] [--address HOST:PORT] [--root DI
       Let the collection wait, and go on; "gc status" lists who wants it to wait, and why.
   entrepot index rebuild
       Read the whole tree again and correct the index, beside a running server or without one.
+  entrepot index migrate --from sqlite --to postgres
+      Copy the index, accounts, tokens and keys of a root into the database that index.postgres
+      names, which must be empty; no server may run. Nothing in the root is changed.
   entrepot backup DIR [--keep N]
       Copy what is new in the store to a directory, beside a running server or without
       one; the last N snapshots are kept (7 unless said).

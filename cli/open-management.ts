@@ -5,7 +5,7 @@ import { actAsOwner } from './act-as-owner.ts';
 import type { Accounts } from '../server/auth/htpasswd.ts';
 import { openHtpasswdFile } from '../server/auth/htpasswd-file.ts';
 import { AccountFault, loadHashing, Management } from '../server/auth/management.ts';
-import { openSqliteAccess } from '../storage/metadata/access.ts';
+import { openRecords } from '../server/auth/open-records.ts';
 
 /**
  * Does something with the accounts and access tokens of a store, beside a running server or without one. A running one
@@ -22,10 +22,9 @@ export async function withManagement<T>(config: Config, use: (management: Manage
   // The owner of the store need not be able to read this program.
   await loadHashing();
   actAsOwner(config.root);
-  const directory = path.join(config.root, '.meta');
-  mkdirSync(directory, { recursive: true });
+  mkdirSync(path.join(config.root, '.meta'), { recursive: true });
   const inFile = await accountsOfFile(config);
-  const records = await openSqliteAccess(path.join(directory, 'access.db'));
+  const records = await openRecords(config);
   try {
     return await use(new Management({ records, isInFile: (name) => inFile.has(name), now: Date.now }));
   } finally {

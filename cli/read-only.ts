@@ -1,8 +1,8 @@
 import type { Config } from '../config/config.ts';
+import { openIndex } from '../server/open-index.ts';
 import { createReadOnly } from '../server/read-only.ts';
 import { isBackup } from '../server/root-marks.ts';
 import { findIndex } from './find-store.ts';
-import { openSqliteMetadata } from '../storage/metadata/metadata.ts';
 
 /** What was asked for did not happen; the message says why. */
 export class CannotSwitch extends Error {
@@ -27,7 +27,8 @@ export async function switchReadOnly(config: Config, verb: 'on' | 'off' | undefi
     if (verb === undefined) return 'read-only: on, because the root is a backup';
     throw new CannotSwitch(`${config.root} is a backup, which is always served read-only: nothing was changed`);
   }
-  const metadata = await openSqliteMetadata(findIndex(config.root));
+  findIndex(config);
+  const metadata = await openIndex(config);
   try {
     if (verb !== undefined) await createReadOnly(metadata.state, false).set(verb === 'on');
     return `read-only: ${(await metadata.state.get('read-only')) ?? 'off'}`;

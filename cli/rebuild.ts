@@ -4,14 +4,14 @@ import { createProgress } from './progress.ts';
 import { runTaskOf } from './task.ts';
 import { print, refuseMore, UsageError, type Values } from './usage.ts';
 
-/** `entrepot index`. */
-export async function indexCommand(
+/** `entrepot index rebuild`. */
+export async function rebuildIndex(
   input: ConfigInput,
-  [verb, ...rest]: readonly string[],
-  { json = false }: Values,
+  rest: readonly string[],
+  { json = false, from, to }: Values,
 ): Promise<number> {
-  if (verb !== 'rebuild') throw new UsageError('index has one verb: rebuild.');
   refuseMore('index rebuild', rest);
+  if (from !== undefined || to !== undefined) throw new UsageError('index rebuild takes no --from and no --to.');
   const config = await readConfig(input, { allowExposed: true });
   const outcome = await runTaskOf(config, 'rebuild', {}, createProgress('rebuilding'));
   return print(json ? JSON.stringify(outcome) : describe(outcome));

@@ -1,11 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
+import { openIndex } from '../server/open-index.ts';
 import { withStoreAlone } from '../server/offline.ts';
 import { RootIsTaken } from '../server/root-lock.ts';
 import { taskList } from '../server/task-list.ts';
 import type { OpenRegistry } from '../server/open-registry.ts';
 import { runTask, taskSubject, type TaskReport } from '../server/tasks.ts';
-import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
+import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { TaskRecord } from '../storage/metadata/tasks.ts';
 import { audited } from './audited.ts';
 import { inspectLock } from './doctor/lock.ts';
@@ -38,7 +39,7 @@ export async function runTaskOf(
   if (config.storage.driver === 'memory') throw new TaskFailed('a registry in memory is gone with its process');
   // Before this process acts as the owner of the store.
   const user = operatorName();
-  const file = findStore(config.root);
+  findStore(config);
   try {
     return await runHere(config, { kind, argument, user }, progress);
   } catch (error) {
@@ -46,7 +47,7 @@ export async function runTaskOf(
   } finally {
     progress.end();
   }
-  const metadata = await openSqliteMetadata(file);
+  const metadata = await openIndex(config);
   try {
     return await runThere(config.root, metadata, { kind, argument, user }, progress);
   } finally {

@@ -27,6 +27,8 @@ export const OPTIONS = {
   quick: { type: 'boolean' },
   keep: { type: 'string' },
   snapshot: { type: 'string' },
+  from: { type: 'string' },
+  to: { type: 'string' },
   help: { type: 'boolean', short: 'h' },
   version: { type: 'boolean' },
 } as const;

@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts';
-import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
+import { openIndex } from '../server/open-index.ts';
+import type { Metadata } from '../storage/metadata/metadata.ts';
 import { findIndex } from './find-store.ts';
 import { CommandFault } from './usage.ts';
 
@@ -8,9 +9,10 @@ import { CommandFault } from './usage.ts';
  *
  * @throws CommandFault when there is none
  */
-export async function withIndex<T>({ storage, root }: Config, use: (metadata: Metadata) => Promise<T>): Promise<T> {
-  if (storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
-  const metadata = await openSqliteMetadata(findIndex(root));
+export async function withIndex<T>(config: Config, use: (metadata: Metadata) => Promise<T>): Promise<T> {
+  if (config.storage.driver === 'memory') throw new CommandFault('a registry in memory is gone with its process');
+  findIndex(config);
+  const metadata = await openIndex(config);
   try {
     return await use(metadata);
   } finally {

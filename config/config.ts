@@ -17,6 +17,7 @@ export interface Config {
   readonly readOnly: boolean;
   readonly http: HttpConfig;
   readonly storage: StorageConfig;
+  readonly index: IndexConfig;
   readonly uploads: UploadsConfig;
   readonly limits: LimitsConfig;
   readonly collection: CollectionConfig;
@@ -90,6 +91,26 @@ export interface S3Config {
   readonly storageClass?: string;
   /** Per worker. */
   readonly partMemoryBytes: number;
+}
+
+export interface IndexConfig {
+  readonly driver: 'sqlite' | 'postgres';
+  /** There with the driver of its name. */
+  readonly postgres?: PostgresConfig;
+}
+
+export interface PostgresConfig {
+  /** A name, an address, or the directory of a Unix socket. */
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly user: string;
+  readonly password?: string;
+  readonly tls: boolean;
+  /** File in PEM form. */
+  readonly authorities?: string;
+  /** Per worker. */
+  readonly poolSize: number;
 }
 
 export interface UploadsConfig {

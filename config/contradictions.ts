@@ -1,6 +1,13 @@
 import { parseAddress } from './address.ts';
 import type { ListenAddress } from './config.ts';
 import {
+  authoritiesWithoutEncryption,
+  databaseWithoutBucket,
+  databaseWithoutDriver,
+  driverWithoutDatabase,
+  urlAndParts,
+} from './contradictions-index.ts';
+import {
   bucketWithoutDriver,
   driverWithoutBucket,
   halfCredentials,
@@ -28,6 +35,13 @@ type Rule = (settings: Settings) => Broken | undefined;
 
 const ACCESS: readonly Rule[] = [unknownGroup, limitedAdmin, unknownTrust, sameTrust, trustWithoutRules, halfIssuer];
 const STORAGE: readonly Rule[] = [bucketWithoutDriver, driverWithoutBucket, halfCredentials, keyWithoutEncryption];
+const INDEX: readonly Rule[] = [
+  databaseWithoutDriver,
+  driverWithoutDatabase,
+  urlAndParts,
+  authoritiesWithoutEncryption,
+  databaseWithoutBucket,
+];
 const RULES: readonly Rule[] = [
   halfTls,
   authoritiesWithoutTls,
@@ -35,6 +49,7 @@ const RULES: readonly Rule[] = [
   sameAddress,
   openAndClosed,
   ...STORAGE,
+  ...INDEX,
   ...ACCESS,
 ];
 

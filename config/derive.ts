@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import { parseAddress } from './address.ts';
 import { accessConfig } from './derive-access.ts';
+import { indexConfig } from './derive-index.ts';
 import type {
   Config,
   HttpConfig,
@@ -35,6 +36,7 @@ export function deriveConfig(settings: Settings, cwd: string): Config {
       transferMemoryBytes: bytes(storage.transferMemory),
       ...s3Config(storage, cwd),
     },
+    index: indexConfig(settings.index, cwd),
     uploads: { expireAfterMs: milliseconds(uploads.expireAfter), maxSessions: uploads.maxSessions },
     limits: limitsConfig(limits),
     collection: {

@@ -17,6 +17,7 @@ import {
   size,
 } from './field.ts';
 import { access } from './schema-access.ts';
+import { index } from './schema-index.ts';
 import { collection, integrity, quota, retention } from './schema-space.ts';
 import { storage } from './schema-storage.ts';
 
@@ -141,6 +142,7 @@ export const settingsSchema = z.strictObject(
     readOnly: flag('Whether pushes and deletions are refused.').default(false),
     http: http.prefault({}),
     storage: storage.prefault({}),
+    index: index.prefault({}),
     uploads: uploads.prefault({}),
     limits: limits.prefault({}),
     collection: collection.prefault({}),

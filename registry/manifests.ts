@@ -242,11 +242,7 @@ export class Manifests {
   /** The blobs are here, and as large as the manifest says: no client takes them otherwise. */
   async #checkBlobs(tx: Transaction, repositoryId: number, manifest: Manifest): Promise<void> {
     const { metadata, settings } = this.#context;
-    const sizes = new Map<Digest, number>();
-    for (const digest of requiredBlobs(manifest)) {
-      const size = await metadata.blobs.size(tx, repositoryId, digest);
-      if (size !== undefined) sizes.set(digest, size);
-    }
+    const sizes = await metadata.blobs.sizes(tx, repositoryId, requiredBlobs(manifest));
     const missing = requiredBlobs(manifest).filter((digest) => !sizes.has(digest));
     if (missing.length > 0 && !settings.allowSparseImages) throw missesBlobs(missing);
     if (manifest.kind !== 'image') return;

@@ -7,7 +7,8 @@ import { placeFile, type Companion } from '../registry/backup/backup-directory.t
 import { BackupFault } from '../registry/backup/backup-fault.ts';
 import type { BlobDriver } from '../storage/blobs/driver.ts';
 import { copySqlite } from '../storage/metadata/copy-sqlite.ts';
-import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.ts';
+import type { Metadata } from '../storage/metadata/metadata.ts';
+import { openIndex } from './open-index.ts';
 import { openDriver } from './open-registry.ts';
 import { withStoreAlone } from './offline.ts';
 import { RootIsTaken } from './root-lock.ts';
@@ -38,7 +39,7 @@ export async function withBackupSource<T>(
 ): Promise<T> {
   await compareHere(config, signal);
   await using opened = new AsyncDisposableStack();
-  const metadata = await openSqliteMetadata(path.join(config.root, '.meta', 'index.db'));
+  const metadata = await openIndex(config);
   opened.defer(() => metadata.close());
   await untilCompared(metadata, signal, waiting);
   const driver = await openDriver(config);

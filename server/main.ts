@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { formatAddress } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
 import { beginRun } from '../registry/store.ts';
-import { openKeys } from './auth/open-keys.ts';
+import { prepareKeys } from './auth/open-keys.ts';
 import { tidyAfterStart } from './after-start.ts';
 import { bootId } from './boot-id.ts';
 import { checkBucket } from './bucket.ts';
@@ -123,7 +123,7 @@ async function startMany(config: Config, run: string, parts: Parts, early: reado
   starting.defer(() => opened.registry.close());
   await beginRun({ ...opened, log: parts.log }, run, bootId(run));
   // They share it.
-  if (!config.access.isOpen) openKeys(config, { worker: 0 });
+  prepareKeys(config);
   const port = await workers.start(config);
   starting.move();
   return { front: { port, drain: () => workers.drain() }, opened, close: () => opened.registry.close() };

@@ -15,6 +15,7 @@ import { openSqliteMetadata, type Metadata } from '../storage/metadata/metadata.
 import { isMarkedAsDamaged } from '../storage/metadata/damage-mark.ts';
 import { isDamagedIndex, setIndexAside } from '../storage/metadata/sqlite.ts';
 import { openBucket } from './bucket.ts';
+import { indexFile, openIndex } from './open-index.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 
@@ -81,9 +82,9 @@ export async function openDriver({ storage: { driver, s3 }, root }: Config): Pro
 async function openMetadata(config: Config, { worker }: Identity, { log, metrics }: OpenParts): Promise<Metadata> {
   const observe: ObserveIndex = (operation, seconds) => metrics.indexOperation(operation, seconds);
   if (config.storage.driver === 'memory') return openFleetingMetadata(observe);
-  const directory = path.join(config.root, '.meta');
-  mkdirSync(directory, { recursive: true });
-  const file = path.join(directory, 'index.db');
+  mkdirSync(path.join(config.root, '.meta'), { recursive: true });
+  if (config.index.driver !== 'sqlite') return openIndex(config, observe);
+  const file = indexFile(config);
   // Only the process that no other has followed yet may take the file away.
   const setAside = () => {
     const aside = setIndexAside(file);

@@ -66,13 +66,16 @@ export async function createService(config: Config, identity: Identity, parts: S
     isDraining: () => isDraining,
     onFailure: (check, reason) => log.warn('a readiness check failed', { check, err: reason }),
   });
-  const opening = async () => ({
-    ...parts.access,
-    keys: openKeys(config, identity),
-    records: await openRecords(config),
-    generations: generationsOf(opened),
-    log,
-  });
+  const opening = async () => {
+    const records = await openRecords(config);
+    return {
+      ...parts.access,
+      records,
+      keys: await openKeys(config, identity, records),
+      generations: generationsOf(opened),
+      log,
+    };
+  };
   const { access, ...more } = await openAccess(config.access, opening);
   const clientAddress = createClientAddress(config.http.trustedProxies);
   const origin = createOrigin(config.http.host, config.http.trustedProxies);

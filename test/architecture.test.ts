@@ -27,6 +27,7 @@ const KNOWN_ONLY_TO: Readonly<Record<string, readonly string[]>> = {
   'pino-pretty': ['server/observe/'],
   'prom-client': ['server/observe/'],
   'fast-check': ['test/'],
+  pg: ['storage/metadata/postgres/', 'test/'],
   bcrypt: ['server/auth/', 'test/'],
   jsonwebtoken: ['server/auth/', 'test/'],
   // The lock on the root is a transaction of a database, because Node has no file locks.

@@ -1,16 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
 import path from 'node:path';
+import { KeyRing, KeysUnusable, rotated } from './key-ring.ts';
 import { createSigningKey, signingKeyOf, type Keys, type SigningKey, type StoredKey } from './signing-keys.ts';
-
-/** The keys cannot be used; the message is for the person at the terminal. */
-export class KeysUnusable extends Error {
-  override readonly name = 'KeysUnusable';
-}
-
-// Longer than any token lives, and than another process needs to see a new key.
-export const OVERLAP_MS = 24 * 60 * 60_000;
-export const NEW_KEY_WAITS_MS = 10_000;
 
 const OWNER_ONLY = 0o600;
 
@@ -18,12 +10,13 @@ const OWNER_ONLY = 0o600;
 export class KeyFile implements Keys {
   readonly #file: string;
   readonly #now: () => number;
-  #keys: readonly SigningKey[] = [];
+  readonly #ring: KeyRing;
   #identity = '';
 
   constructor(root: string, now: () => number = Date.now) {
     this.#file = path.join(root, '.meta', 'keys.json');
     this.#now = now;
+    this.#ring = new KeyRing(this.#file, now);
   }
 
   /** Makes the first key where there is none. For the process that no other has followed yet. */
@@ -45,31 +38,22 @@ export class KeyFile implements Keys {
    */
   rotate(): string {
     this.ensure();
-    const now = this.#now();
-    // One that a newer one has replaced for longer than the overlap signed nothing that is still valid.
-    const isReplaced = (key: StoredKey) =>
-      this.#read().some((newer) => newer.createdAt > key.createdAt && newer.createdAt < now - OVERLAP_MS);
-    const added = createSigningKey(now);
-    this.#write([...this.#read().filter((key) => !isReplaced(key)), added]);
+    const added = createSigningKey(this.#now());
+    this.#write(rotated(this.stored(), added));
     this.reload();
     return signingKeyOf(added).id;
   }
 
-  /** All keys whose tokens are accepted. */
   get keys(): readonly SigningKey[] {
-    return this.#keys;
+    return this.#ring.keys;
   }
 
-  /** The newest that other processes have seen by now. */
   get signer(): SigningKey {
-    const known = this.#keys.filter(({ createdAt }) => createdAt <= this.#now() - NEW_KEY_WAITS_MS);
-    const signer = known.at(-1) ?? this.#keys.at(0);
-    if (signer === undefined) throw new KeysUnusable(`${this.#file} holds no key: remove it, and start again`);
-    return signer;
+    return this.#ring.signer;
   }
 
   find(id: string): SigningKey | undefined {
-    return this.#keys.find((key) => key.id === id);
+    return this.#ring.find(id);
   }
 
   /** Reads the file again if it is another by now. @throws KeysUnusable */
@@ -77,17 +61,12 @@ export class KeyFile implements Keys {
     const { ino, mtimeNs, size } = statSync(this.#file, { bigint: true });
     const identity = [ino, mtimeNs, size].join(':');
     if (identity === this.#identity) return;
-    try {
-      this.#keys = this.#read()
-        .map(signingKeyOf)
-        .toSorted((a, b) => a.createdAt - b.createdAt);
-    } catch (error) {
-      throw new KeysUnusable(`${this.#file} cannot be read: restore it, or remove it for a new key`, { cause: error });
-    }
+    this.#ring.use(() => this.stored());
     this.#identity = identity;
   }
 
-  #read(): readonly StoredKey[] {
+  /** As they lie there. */
+  stored(): readonly StoredKey[] {
     return (JSON.parse(readFileSync(this.#file, 'utf8')) as { keys: readonly StoredKey[] }).keys;
   }
 

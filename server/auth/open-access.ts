@@ -75,7 +75,8 @@ export async function openAccess(config: AccessConfig, parts: () => Promise<Acce
   opening.defer(() => foreign?.close());
   const audit = openAudit(config, log);
   opening.defer(() => audit.close());
-  const timer = setInterval(keysReloader(keys, log), KEYS_EVERY_MS).unref();
+  const reloadKeys = keysReloader(keys, log);
+  const timer = setInterval(() => void reloadKeys(), KEYS_EVERY_MS).unref();
   opening.defer(() => clearInterval(timer));
   const composed = compose(config, { ...given, now, file, directory, trusts, foreign, audit });
   const close = opening.move();
@@ -180,11 +181,11 @@ function sayAuditFails(error: unknown, log: Log): void {
 }
 
 /** Says each fault once. */
-function keysReloader(keys: Keys, log: Log): () => void {
+function keysReloader(keys: Keys, log: Log): () => Promise<void> {
   let lastFault: string | undefined;
-  return () => {
+  return async () => {
     try {
-      keys.reload();
+      await keys.reload();
       lastFault = undefined;
     } catch (error) {
       const fault = String(error);

@@ -18,7 +18,7 @@ export interface Keys {
   readonly keys: readonly SigningKey[];
   find(id: string): SigningKey | undefined;
   /** Looks for what other processes have changed. */
-  reload(): void;
+  reload(): void | Promise<void>;
 }
 
 /** For a registry that ends with the process. */

@@ -90,12 +90,12 @@ export class Tokens {
       issuer: ISSUER,
       audience: service,
       now: now(),
-      keyOf: async (header) => this.#keyOf(header),
+      keyOf: (header) => this.#keyOf(header),
     });
     return claims === undefined ? undefined : tokenOf(claims);
   }
 
-  #keyOf(header: JwtHeader): KeyObject | undefined {
+  async #keyOf(header: JwtHeader): Promise<KeyObject | undefined> {
     const { kid } = header;
     const isOurs = Object.keys(header).every((name) => HEADER_MEMBERS.includes(name));
     if (!isOurs || typeof kid !== 'string') return undefined;
@@ -103,7 +103,7 @@ export class Tokens {
     const known = keys.find(kid);
     if (known !== undefined) return known.publicKey;
     // Another process may have made a new key a moment ago.
-    keys.reload();
+    await keys.reload();
     return keys.find(kid)?.publicKey;
   }
 }

@@ -7,7 +7,10 @@ import type { ColumnTypes, Database } from './database.ts';
 import { LoginRecords } from './logins.ts';
 import { startAccess } from './migrations/access-0001-start.ts';
 import { addAccounts } from './migrations/access-0002-accounts.ts';
-import { migrate } from './migrations/migrate.ts';
+import { addSigningKeys } from './migrations/access-0003-signing-keys.ts';
+import { migrate, type Schema } from './migrations/migrate.ts';
+import type { PostgresOptions } from './postgres/options.ts';
+import { SigningKeyRecords } from './signing-keys.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
 
 /**
@@ -18,26 +21,45 @@ export interface AccessRecords {
   readonly logins: LoginRecords;
   readonly accounts: AccountRecords;
   readonly tokens: AccessTokenRecords;
+  readonly signingKeys: SigningKeyRecords;
   /** Another number than before: accounts or tokens have changed. */
   changeCount(): Promise<number>;
   close(): Promise<void>;
 }
 
 const LABEL = { name: 'accounts', ifDamaged: 'restore .meta/access.db from a backup' };
-const MIGRATIONS = [startAccess, addAccounts];
+const schemaIn = (versionTable: string): Schema => ({
+  migrations: [startAccess, addAccounts, addSigningKeys],
+  // Beside the index, where they share a database.
+  versionTable,
+  advice: 'use the program that wrote it',
+});
 
 /** @throws StorageError `unavailable` when the file is no such database, or a newer program's */
 export async function openSqliteAccess(file: string): Promise<AccessRecords> {
   makeFile(file);
-  return openAccess(openSqlite(file, LABEL), SQLITE_TYPES);
+  return openAccess(openSqlite(file, LABEL), SQLITE_TYPES, 'schema_version');
 }
 
-async function openAccess(database: Database, types: ColumnTypes): Promise<AccessRecords> {
-  await migrate(database, types, MIGRATIONS, 'use the program that wrote it');
+/** The same in a PostgreSQL database, which may hold an index as well. */
+export async function openPostgresAccess(options: PostgresOptions): Promise<AccessRecords> {
+  // Loaded when somebody has one.
+  const { openPostgres, POSTGRES_TYPES } = await import('./postgres.ts');
+  return openAccess(await openPostgres(options), POSTGRES_TYPES, 'access_schema_version');
+}
+
+async function openAccess(database: Database, types: ColumnTypes, versionTable: string): Promise<AccessRecords> {
+  try {
+    await migrate(database, types, schemaIn(versionTable));
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
   return {
     logins: new LoginRecords(database),
     accounts: new AccountRecords(database),
     tokens: new AccessTokenRecords(database),
+    signingKeys: new SigningKeyRecords(database),
     changeCount: () => changeCount(database),
     close: () => database.close(),
   };

@@ -4,6 +4,7 @@ import { queueBlob } from './collection.ts';
 import type { Database, Row, Transaction } from './database.ts';
 import { counting, countLink, resizeBlob } from './usage.ts';
 import { handlingKey } from './integrity.ts';
+import { inPieces, marks } from './value-lists.ts';
 
 export interface BlobRecord {
   /** In bytes. */
@@ -213,15 +214,19 @@ export class BlobRecords {
     return row === undefined ? undefined : String(row['digest']);
   }
 
-  /** The size of a blob that the repository has, undamaged. Inside the transaction that relies on the answer. */
-  async size(tx: Transaction, repositoryId: number, digest: Digest): Promise<number | undefined> {
-    const row = await tx.get(
-      `SELECT b.size FROM blob b JOIN repository_blob rb ON rb.blob_id = b.id AND rb.repository_id = ?
-       WHERE b.digest = ? AND b.state <> 'quarantined'`,
-      repositoryId,
-      digest,
-    );
-    return row === undefined ? undefined : Number(row['size']);
+  /** The sizes of those blobs that the repository has, undamaged. Inside the transaction that relies on the answer. */
+  async sizes(tx: Transaction, repositoryId: number, digests: readonly Digest[]): Promise<ReadonlyMap<Digest, number>> {
+    const sizes = new Map<Digest, number>();
+    for (const some of inPieces(digests)) {
+      const rows = await tx.all(
+        `SELECT b.digest, b.size FROM blob b WHERE b.digest IN (${marks(some.length)}) AND b.state <> 'quarantined'
+         AND EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.repository_id = ? AND rb.blob_id = b.id)`,
+        ...some,
+        repositoryId,
+      );
+      for (const { digest, size } of rows) sizes.set(digest as Digest, Number(size));
+    }
+    return sizes;
   }
 
   async isAnyIn(tx: Transaction, repositoryId: number): Promise<boolean> {

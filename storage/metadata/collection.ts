@@ -257,6 +257,8 @@ export class CollectionRecords {
  */
 
 const TO_QUEUE = `ON CONFLICT (digest) DO UPDATE SET since = excluded.since`;
+// PostgreSQL takes a bare value in a UNION for text.
+const TIME = 'CAST(? AS BIGINT)';
 
 /** Content of which no more is known than that nothing may need it. */
 export async function queueDigest(tx: Transaction, digest: Digest, since: number): Promise<void> {
@@ -273,8 +275,8 @@ export async function queueBlob(tx: Transaction, blobId: number, now: number): P
 export async function queueManifest(tx: Transaction, manifestId: number, now: number): Promise<void> {
   await tx.run(
     `INSERT INTO collection_queue (digest, since)
-     SELECT digest, ? FROM manifest_reference WHERE manifest_id = ? AND kind <> 'subject'
-     UNION SELECT digest, ? FROM manifest WHERE id = ? ${TO_QUEUE}`,
+     SELECT digest, ${TIME} FROM manifest_reference WHERE manifest_id = ? AND kind <> 'subject'
+     UNION SELECT digest, ${TIME} FROM manifest WHERE id = ? ${TO_QUEUE}`,
     now,
     manifestId,
     now,
@@ -286,9 +288,9 @@ export async function queueManifest(tx: Transaction, manifestId: number, now: nu
 export async function queueRepository(tx: Transaction, repositoryId: number, now: number): Promise<void> {
   await tx.run(
     `INSERT INTO collection_queue (digest, since)
-     SELECT b.digest, ? FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id WHERE rb.repository_id = ?
-     UNION SELECT digest, ? FROM manifest WHERE repository_id = ?
-     UNION SELECT digest, ? FROM manifest_reference WHERE repository_id = ? AND kind <> 'subject' ${TO_QUEUE}`,
+     SELECT b.digest, ${TIME} FROM repository_blob rb JOIN blob b ON b.id = rb.blob_id WHERE rb.repository_id = ?
+     UNION SELECT digest, ${TIME} FROM manifest WHERE repository_id = ?
+     UNION SELECT digest, ${TIME} FROM manifest_reference WHERE repository_id = ? AND kind <> 'subject' ${TO_QUEUE}`,
     now,
     repositoryId,
     now,
@@ -302,8 +304,8 @@ export async function queueRepository(tx: Transaction, repositoryId: number, now
 export async function queueKept(tx: Transaction, keptId: number, now: number): Promise<void> {
   await tx.run(
     `INSERT INTO collection_queue (digest, since)
-     SELECT digest, ? FROM deleted_reference WHERE manifest_id = ? AND kind <> 'subject'
-     UNION SELECT digest, ? FROM deleted_manifest WHERE id = ? ${TO_QUEUE}`,
+     SELECT digest, ${TIME} FROM deleted_reference WHERE manifest_id = ? AND kind <> 'subject'
+     UNION SELECT digest, ${TIME} FROM deleted_manifest WHERE id = ? ${TO_QUEUE}`,
     now,
     keptId,
     now,

@@ -47,6 +47,8 @@ export interface Database extends Queries {
 export interface ColumnTypes {
   /** A primary key that the database counts up and never uses twice. */
   readonly id: string;
+  /** Compared and sorted by its bytes in UTF-8. */
+  readonly text: string;
   readonly bytes: string;
   /** 64 bits. */
   readonly integer: string;

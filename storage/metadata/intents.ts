@@ -3,6 +3,7 @@ import type { RepositoryName } from '../../oci/names.ts';
 import type { Database, Queries, Transaction } from './database.ts';
 import { removeManifest } from './manifests.ts';
 import type { Usage } from './usage.ts';
+import { inPieces, marks } from './value-lists.ts';
 
 // A doubt that says so: nothing but the deletion of a repository locks the whole of it.
 const CUT_SHORT = 'doubt deletion ';
@@ -42,13 +43,10 @@ export class IntentRecords {
     },
   ): Promise<boolean> {
     if (await this.#isTaken(tx, intent.repository, [...intent.keys, ...(intent.reliedOn ?? [])])) return false;
-    for (const key of intent.keys) {
+    for (const keys of inPieces(intent.keys)) {
       await tx.run(
-        'INSERT INTO intent (key, repository, owner, started_at) VALUES (?, ?, ?, ?)',
-        key,
-        intent.repository,
-        intent.owner,
-        intent.now,
+        `INSERT INTO intent (key, repository, owner, started_at) VALUES ${keys.map(() => '(?, ?, ?, ?)').join(', ')}`,
+        ...keys.flatMap((key) => [key, intent.repository, intent.owner, intent.now]),
       );
     }
     return true;
@@ -58,8 +56,9 @@ export class IntentRecords {
     if (keys.includes(repository)) {
       return this.isAny(tx, repository);
     }
-    for (const key of [repository, ...keys]) {
-      if ((await tx.get('SELECT 1 FROM intent WHERE key = ?', key)) !== undefined) return true;
+    for (const some of inPieces([repository, ...keys])) {
+      const sql = `SELECT 1 FROM intent WHERE key IN (${marks(some.length)}) LIMIT 1`;
+      if ((await tx.get(sql, ...some)) !== undefined) return true;
     }
     return false;
   }
@@ -96,7 +95,10 @@ export class IntentRecords {
   /** Gives locks back; false when the owner did not have all of them any more. */
   async release(tx: Transaction, keys: readonly string[], owner: string): Promise<boolean> {
     let released = 0;
-    for (const key of keys) released += await tx.run('DELETE FROM intent WHERE key = ? AND owner = ?', key, owner);
+    for (const some of inPieces(keys)) {
+      const sql = `DELETE FROM intent WHERE owner = ? AND key IN (${marks(some.length)})`;
+      released += await tx.run(sql, owner, ...some);
+    }
     return released === keys.length;
   }
 

@@ -6,6 +6,7 @@ import { damagedRow } from './damaged-row.ts';
 import type { Database, Row, Transaction } from './database.ts';
 import { counting } from './usage.ts';
 import { dropKept, keepManifest } from './deletions.ts';
+import { inPieces } from './value-lists.ts';
 
 export interface ManifestRecord {
   readonly digest: Digest;
@@ -205,7 +206,9 @@ export class ManifestRecords {
     await this.#insertReferences(tx, known, manifest);
     // How long it is to stay was read from what was wrong.
     const before = known.id - 1;
-    const sql = `UPDATE state SET value = ? WHERE key = 'expiry-read' AND CAST(value AS BIGINT) > ?`;
+    // In a CASE: PostgreSQL may look at the number first, and other values are none.
+    const sql = `UPDATE state SET value = ? WHERE key = 'expiry-read'
+                 AND CASE key WHEN 'expiry-read' THEN CAST(value AS BIGINT) > ? END`;
     await tx.run(sql, String(before), before);
   }
 
@@ -214,14 +217,11 @@ export class ManifestRecords {
     { id, repositoryId }: { readonly id: number; readonly repositoryId: number },
     { references }: NewManifest,
   ): Promise<void> {
-    for (const { kind, digest } of references) {
+    for (const some of inPieces(references)) {
       await tx.run(
-        `INSERT INTO manifest_reference (manifest_id, repository_id, kind, digest) VALUES (?, ?, ?, ?)
-         ON CONFLICT DO NOTHING`,
-        id,
-        repositoryId,
-        kind,
-        digest,
+        `INSERT INTO manifest_reference (manifest_id, repository_id, kind, digest)
+         VALUES ${some.map(() => '(?, ?, ?, ?)').join(', ')} ON CONFLICT DO NOTHING`,
+        ...some.flatMap(({ kind, digest }) => [id, repositoryId, kind, digest]),
       );
     }
   }
@@ -286,7 +286,7 @@ export class ManifestRecords {
       `SELECT m.digest, m.size, m.media_type, m.artifact_type, m.annotations FROM manifest m
        JOIN repository r ON r.id = m.repository_id
        WHERE r.name = ? AND m.subject = ? AND m.state = 'committed' AND m.digest > ?
-         AND (? IS NULL OR m.artifact_type = ?)
+         AND (CAST(? AS TEXT) IS NULL OR m.artifact_type = ?)
        ORDER BY m.digest LIMIT ?`,
       repository,
       subject,

@@ -12,7 +12,8 @@ import { measuredDatabase, type ObserveIndex } from './measured.ts';
 import { start } from './migrations/0001-start.ts';
 import { addCollection } from './migrations/0002-collection.ts';
 import { addSpace } from './migrations/0003-space.ts';
-import { migrate } from './migrations/migrate.ts';
+import { migrate, type Schema } from './migrations/migrate.ts';
+import type { PostgresOptions } from './postgres/options.ts';
 import { QuotaRecords } from './quotas.ts';
 import { OrphanedRows } from './orphaned-rows.ts';
 import { RepositoryRecords } from './repositories.ts';
@@ -69,11 +70,31 @@ export async function openSqliteMetadata(file: string, observe?: ObserveIndex): 
   return openMetadata(observe === undefined ? database : measuredDatabase(database, observe), SQLITE_TYPES);
 }
 
-const MIGRATIONS = [start, addCollection, addSpace];
-const ADVICE = 'use the program that wrote it, or delete the index: it is rebuilt from the tree';
+/**
+ * The same in a PostgreSQL database, which several servers may share.
+ *
+ * @throws StorageError `unavailable` as well when the database cannot be reached
+ */
+export async function openPostgresMetadata(options: PostgresOptions, observe?: ObserveIndex): Promise<Metadata> {
+  // Loaded when somebody has one.
+  const { openPostgres, POSTGRES_TYPES } = await import('./postgres.ts');
+  const database = await openPostgres(options);
+  return openMetadata(observe === undefined ? database : measuredDatabase(database, observe), POSTGRES_TYPES);
+}
+
+const INDEX: Schema = {
+  migrations: [start, addCollection, addSpace],
+  versionTable: 'schema_version',
+  advice: 'use the program that wrote it, or delete the index: it is rebuilt from the tree',
+};
 
 async function openMetadata(database: Database, types: ColumnTypes): Promise<Metadata> {
-  await migrate(database, types, MIGRATIONS, ADVICE);
+  try {
+    await migrate(database, types, INDEX);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
   return {
     state: new StateRecords(database),
     repositories: new RepositoryRecords(database),

@@ -31,6 +31,14 @@ function nameOf(row: Row): RepositoryName {
   return name;
 }
 
+// Names have no upper case, which SQLite would take for the same.
+const IS_LIKE = `name LIKE ? ESCAPE '\\'`;
+
+/** A NUL would end the pattern for SQLite: as everything that no name has, it is to be looked for. */
+function escaped(term: string): string {
+  return term.replaceAll('\0', '\ufffd').replaceAll(/[\\%_]/g, '\\$&');
+}
+
 export class RepositoryRecords {
   readonly #database: Database;
 
@@ -185,14 +193,14 @@ export class RepositoryRecords {
   /** Names that contain `term`: the whole name first, then those that begin with it, then the rest, shorter first. */
   async search(term: string, offset: number, limit: number): Promise<readonly RepositoryName[]> {
     const rows = await this.#database.all(
-      `SELECT name FROM repository WHERE instr(name, ?) > 0
-       ORDER BY CASE WHEN name = ? THEN 0 WHEN instr(name, ?) = 1 THEN 1 WHEN instr(name, ?) > 0 THEN 2 ELSE 3 END,
+      `SELECT name FROM repository WHERE ${IS_LIKE}
+       ORDER BY CASE WHEN name = ? THEN 0 WHEN ${IS_LIKE} THEN 1 WHEN ${IS_LIKE} THEN 2 ELSE 3 END,
          length(name), name
        LIMIT ? OFFSET ?`,
+      `%${escaped(term)}%`,
       term,
-      term,
-      term,
-      `/${term}`,
+      `${escaped(term)}%`,
+      `%/${escaped(term)}%`,
       limit,
       offset,
     );
@@ -200,7 +208,8 @@ export class RepositoryRecords {
   }
 
   async countMatches(term: string): Promise<number> {
-    const row = await this.#database.get('SELECT count(*) AS n FROM repository WHERE instr(name, ?) > 0', term);
+    const sql = `SELECT count(*) AS n FROM repository WHERE ${IS_LIKE}`;
+    const row = await this.#database.get(sql, `%${escaped(term)}%`);
     return Number(row?.['n'] ?? 0);
   }
 

@@ -8,6 +8,7 @@ import type { ColumnTypes, Database, Durability, Queries, Row, Transaction, Valu
 
 export const SQLITE_TYPES: ColumnTypes = {
   id: 'INTEGER PRIMARY KEY AUTOINCREMENT',
+  text: 'TEXT',
   bytes: 'BLOB',
   integer: 'INTEGER',
   clustered: 'WITHOUT ROWID',

@@ -16,6 +16,7 @@ import {
   tagLinkKey,
   uploadKey,
 } from '../../storage/layout.ts';
+import { indexKind } from '../harness/index-kind.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import {
   bodyOf,
@@ -337,8 +338,7 @@ describe('a store that changed while nobody looked', () => {
       await using opened = await openTestRegistry({ root: directory.path });
       return await pushImage(opened, 'one');
     })();
-    for (const end of ['', '-wal', '-shm'])
-      await rm(path.join(directory.path, '.meta', `index.db${end}`), { force: true });
+    await indexKind().remove(directory.path);
     await using opened = await openTestRegistry({ root: directory.path });
     assert.equal((await opened.registry.manifests.get(repository, { tag })).digest, digest);
     assert.deepEqual(await opened.registry.tags.page(repository, '', 10), ['latest']);

@@ -60,7 +60,7 @@ describe('a check of a store of which something cannot be read', () => {
 describe('an index with a row that does not say what it should', () => {
   it('is named with what to do, where it is one repository, and the others are looked at', async () => {
     await using store = await CheckedStore.create();
-    store.execute(`UPDATE manifest SET digest = 'no digest' WHERE digest = '${store.sample.bulky}'`);
+    await store.execute(`UPDATE manifest SET digest = 'no digest' WHERE digest = '${store.sample.bulky}'`);
     await rm(store.pathOf(tagLinkKey(OTHER, V1)));
     await using opened = await store.open();
     const { findings, byKind } = await fsck(opened);
@@ -73,7 +73,7 @@ describe('an index with a row that does not say what it should', () => {
 
   it('is an error that says what to do, where it is the name of a repository', async () => {
     await using store = await CheckedStore.create();
-    store.execute(`UPDATE repository SET name = 'No Name' WHERE name = '${APP}'`);
+    await store.execute(`UPDATE repository SET name = 'No Name' WHERE name = '${APP}'`);
     await using opened = await store.open();
     await assert.rejects(fsck(opened), { name: 'StorageError', message: /No Name\): delete index\.db/ });
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFile, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import type { FindingKind } from '../../registry/fsck/finding.ts';
+import { indexKind } from '../harness/index-kind.ts';
 import { digestOfText, manifestPush, pushBlob, type OpenedRegistry } from '../harness/registry.ts';
 import { APP, CheckedStore, fsck, kindsOf, OTHER, V1 } from './fscked.ts';
 
@@ -10,6 +11,8 @@ interface Drill {
   readonly damage: (store: CheckedStore) => Promise<void> | void;
   readonly found: readonly FindingKind[];
   readonly lost?: readonly FindingKind[];
+  /** The damage is of a database whose columns take anything. */
+  readonly isUntyped?: true;
 }
 
 async function flip(file: string): Promise<void> {
@@ -151,6 +154,7 @@ const DRILLS: Readonly<Record<string, Drill>> = {
   },
   'a size in the index that is no number': {
     damage: (store) => store.execute(`UPDATE blob SET size = 'many'`),
+    isUntyped: true,
     found: ['blob-wrong-size', 'counter-wrong'],
   },
   'other bytes of a manifest in the index': {
@@ -248,9 +252,9 @@ describe('a check of a store', () => {
   it('says of whom rows are left over, and how many', async () => {
     await using store = await CheckedStore.create();
     const { small, bulky } = store.sample;
-    store.execute(`DELETE FROM blob WHERE digest = '${small}'`);
-    store.execute(`DELETE FROM manifest WHERE digest = '${bulky}'`);
-    store.execute(`INSERT INTO repository_blob (repository_id, blob_id, linked_at) SELECT 900, blob_id, 0 FROM repository_blob
+    await store.execute(`DELETE FROM blob WHERE digest = '${small}'`);
+    await store.execute(`DELETE FROM manifest WHERE digest = '${bulky}'`);
+    await store.execute(`INSERT INTO repository_blob (repository_id, blob_id, linked_at) SELECT 900, blob_id, 0 FROM repository_blob
              WHERE repository_id = (SELECT id FROM repository WHERE name = '${OTHER}')`);
     await using opened = await store.open();
     for (const isRepairing of [false, true]) {
@@ -272,8 +276,8 @@ describe('a check of a store', () => {
   it('forgets what was read from a manifest row that was wrong: how long it is to stay, and what only it needed', async () => {
     await using store = await CheckedStore.create();
     const stray = digestOfText('what the row names and the manifest does not');
-    store.execute(`UPDATE manifest SET expires_after = 1 WHERE digest = '${store.sample.manifest}'`);
-    store.execute(
+    await store.execute(`UPDATE manifest SET expires_after = 1 WHERE digest = '${store.sample.manifest}'`);
+    await store.execute(
       `INSERT INTO manifest_reference (manifest_id, repository_id, kind, digest)
        SELECT id, repository_id, 'layer', '${stray}' FROM manifest WHERE digest = '${store.sample.manifest}'`,
     );
@@ -289,7 +293,9 @@ describe('a check of a store', () => {
     assert.ok(queued.some(({ digest }) => digest === stray));
   });
 
-  for (const [title, { damage, found, lost = [] }] of Object.entries(DRILLS)) {
+  for (const [title, { damage, found, isUntyped = false, lost = [] }] of Object.entries(DRILLS)) {
+    // There a column takes no such value.
+    if (isUntyped && indexKind().isTyped) continue;
     it(`names ${title}; nobody gets wrong bytes, and a repair leaves nothing of it`, async () => {
       await using store = await CheckedStore.create();
       await damage(store);

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import type { Digest } from '../../oci/digest.ts';
 import { parseTag, type RepositoryName } from '../../oci/names.ts';
 import type { FsckReport } from '../../registry/fsck/report.ts';
 import type { Key } from '../../storage/blobs/driver.ts';
 import { blobKey, layerLinkKey, revisionLinkKey, tagLinkKey } from '../../storage/layout.ts';
+import { indexKind } from '../harness/index-kind.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import {
   digestOfText,
@@ -87,13 +87,8 @@ export class CheckedStore implements AsyncDisposable {
   }
 
   /** Changes the index behind everybody's back. */
-  execute(sql: string): void {
-    const database = new DatabaseSync(path.join(this.root, '.meta/index.db'));
-    try {
-      database.exec(`PRAGMA foreign_keys = OFF; ${sql}`);
-    } finally {
-      database.close();
-    }
+  execute(sql: string): Promise<void> {
+    return indexKind().tamper(this.root, [sql]);
   }
 
   [Symbol.asyncDispose](): PromiseLike<void> {

@@ -1,5 +1,5 @@
-import path from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import type { Row } from '../../storage/metadata/database.ts';
+import { indexKind } from '../harness/index-kind.ts';
 
 // What a tree and nothing else decides; no ids, and no times.
 const FROM_THE_TREE = {
@@ -7,7 +7,7 @@ const FROM_THE_TREE = {
   blobs: 'SELECT digest, size, state FROM blob',
   links: `SELECT r.name, b.digest FROM repository_blob rb LEFT JOIN repository r ON r.id = rb.repository_id
           LEFT JOIN blob b ON b.id = rb.blob_id`,
-  manifests: `SELECT r.name, m.digest, m.size, media_type, artifact_type, subject, annotations, length(m.bytes) || hex(substr(m.bytes, 1, 16)) AS bytes, m.state
+  manifests: `SELECT r.name, m.digest, m.size, media_type, artifact_type, subject, annotations, m.bytes, m.state
               FROM manifest m LEFT JOIN repository r ON r.id = m.repository_id`,
   references: `SELECT r.name, m.digest, e.kind, e.digest AS needed FROM manifest_reference e
                LEFT JOIN manifest m ON m.id = e.manifest_id LEFT JOIN repository r ON r.id = e.repository_id`,
@@ -16,38 +16,25 @@ const FROM_THE_TREE = {
 } as const;
 
 /** Everything that the index says of what is in the tree, in an order of its own. */
-export function dumpIndex(root: string): Readonly<Record<string, readonly string[]>> {
-  return withIndex(root, (database) =>
-    Object.fromEntries(
-      Object.entries(FROM_THE_TREE).map(([what, sql]) => [
-        what,
-        database
-          .prepare(sql)
-          .all()
-          .map((row) => JSON.stringify(row))
-          .toSorted(),
-      ]),
-    ),
+export async function dumpIndex(root: string): Promise<Readonly<Record<string, readonly string[]>>> {
+  const dump: Record<string, readonly string[]> = {};
+  for (const [what, sql] of Object.entries(FROM_THE_TREE)) {
+    dump[what] = (await queryIndex(root, sql)).map(lineOf).toSorted();
+  }
+  return dump;
+}
+
+function lineOf(row: Row): string {
+  return JSON.stringify(row, (_key, value: unknown) =>
+    value instanceof Uint8Array ? `${value.length} ${Buffer.from(value.subarray(0, 16)).toString('hex')}` : value,
   );
 }
 
 /** Does to the index what no part of the program does. */
-export function tamper(root: string, ...statements: readonly string[]): void {
-  withIndex(root, (database) => {
-    database.exec('PRAGMA foreign_keys = OFF; PRAGMA busy_timeout = 5000');
-    for (const statement of statements) database.exec(statement);
-  });
+export function tamper(root: string, ...statements: readonly string[]): Promise<void> {
+  return indexKind().tamper(root, statements);
 }
 
-export function queryIndex(root: string, sql: string): readonly Record<string, unknown>[] {
-  return withIndex(root, (database) => database.prepare(sql).all());
-}
-
-function withIndex<T>(root: string, use: (database: DatabaseSync) => T): T {
-  const database = new DatabaseSync(path.join(root, '.meta', 'index.db'));
-  try {
-    return use(database);
-  } finally {
-    database.close();
-  }
+export function queryIndex(root: string, sql: string): Promise<readonly Row[]> {
+  return indexKind().query(root, sql);
 }

@@ -35,7 +35,10 @@ describe('a blob whose bytes were found damaged', () => {
     await damaged(store, opened);
     const { small } = store.sample;
     for (const repository of [APP, OTHER]) {
-      for (const ask of [registry.blobs.get(repository, small), registry.blobs.promise(repository, small)]) {
+      for (const ask of [
+        () => registry.blobs.get(repository, small),
+        () => registry.blobs.promise(repository, small),
+      ]) {
         await assert.rejects(ask, (error: { code: string; detail: { reason: string } }) => {
           assert.equal(error.code, 'BLOB_UNKNOWN');
           assert.match(error.detail.reason, /damaged.*pushing it again heals it/);

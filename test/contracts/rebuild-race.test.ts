@@ -101,10 +101,10 @@ test('a rebuild beside pushes, deletions and a collection loses nothing, and no 
     for (const layer of layers)
       assert.ok((await registry.blobs.find(name(repository), layer.digest as never)) !== undefined, key);
   }
-  const dump = () => ({ ...dumpIndex(directory.path), repositories: [] });
-  const before = dump();
+  const dump = async () => ({ ...(await dumpIndex(directory.path)), repositories: [] });
+  const before = await dump();
   assert.equal((await opened.registry.maintenance.rebuildIndex(async () => {})).corrected, 0);
-  assert.deepEqual(dump(), before);
+  assert.deepEqual(await dump(), before);
 });
 
 /** Pushes what the image needs, again where the collection was faster. */

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { createHash } from 'node:crypto';
@@ -8,6 +8,7 @@ import { parseTag } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
 import { blobKey, BLOBS_PREFIX } from '../../storage/layout.ts';
+import { indexKind } from '../harness/index-kind.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, imageOf, manifestPush, name, openTestRegistry, pushBlob } from '../harness/registry.ts';
 import { dumpIndex, queryIndex, tamper } from './index-dump.ts';
@@ -17,6 +18,8 @@ const ONE = name('team/one');
 const TWO = name('team/two');
 const V1 = parseTag('v1');
 const breathe = async () => {};
+// True for about half of the rows, whether chance is a number of 64 bits or one between 0 and 1.
+const BY_CHANCE = 'CAST(random() * 1000000 AS BIGINT) % 2 = 0';
 
 /** Two repositories that share blobs: an image, what is attached to it, and an index of it. */
 async function fill({ uploads, manifests }: Registry): Promise<void> {
@@ -62,7 +65,7 @@ describe('index rebuild', () => {
   it('changes nothing where the index is right', async () => {
     await using directory = await temporaryDirectory();
     await using store = await openFull(directory.path);
-    const before = queryIndex(directory.path, 'SELECT * FROM manifest');
+    const before = await queryIndex(directory.path, 'SELECT * FROM manifest');
     const { corrected, objects, repositories, failed, unknownBlobs } = await store.rebuild();
     assert.deepEqual(
       { corrected, repositories, failed, unknownBlobs },
@@ -70,24 +73,24 @@ describe('index rebuild', () => {
     );
     // 5 manifests, 6 links and 4 tags, and 8 blobs in the store.
     assert.equal(objects, 5 + 6 + 4 + 8);
-    assert.deepEqual(queryIndex(directory.path, 'SELECT * FROM manifest'), before);
+    assert.deepEqual(await queryIndex(directory.path, 'SELECT * FROM manifest'), before);
   });
 
   for (const table of ['repository', 'blob', 'repository_blob', 'manifest', 'manifest_reference', 'tag'])
     it(`brings back what is gone from ${table}`, async () => {
       await using directory = await temporaryDirectory();
       await using store = await openFull(directory.path);
-      const before = dumpIndex(directory.path);
+      const before = await dumpIndex(directory.path);
       for (let round = 0; round < 5; round++) {
-        tamper(directory.path, `DELETE FROM ${table} WHERE random() % 2 = 0`);
+        await tamper(directory.path, `DELETE FROM ${table} WHERE ${BY_CHANCE}`);
         await store.rebuild();
-        assert.deepEqual(dumpIndex(directory.path), before);
+        assert.deepEqual(await dumpIndex(directory.path), before);
       }
-      tamper(directory.path, `DELETE FROM ${table}`);
-      assert.notDeepEqual(dumpIndex(directory.path), before);
+      await tamper(directory.path, `DELETE FROM ${table}`);
+      assert.notDeepEqual(await dumpIndex(directory.path), before);
       const { corrected, removedRows, failed } = await store.rebuild();
       assert.ok(corrected > 0 && failed === 0);
-      assert.deepEqual(dumpIndex(directory.path), before);
+      assert.deepEqual(await dumpIndex(directory.path), before);
       // Nothing is left to do, and nothing is left over.
       const again = await store.rebuild();
       assert.deepEqual([again.corrected, again.removedRows], [0, 0], `${removedRows} rows the first time`);
@@ -103,13 +106,13 @@ describe('index rebuild', () => {
     'how large it is': 'UPDATE manifest SET size = size + 1',
     'its bytes': `UPDATE manifest SET bytes = x'00'`,
     'its annotations': `UPDATE manifest SET annotations = '{"a":'`,
-    'where an edge leads': `UPDATE manifest_reference SET digest = 'sha256:' || lower(hex(randomblob(32))) WHERE kind = 'layer'`,
+    'where an edge leads': `UPDATE manifest_reference SET digest = 'sha256:' || substr(digest, 40, 32) || substr(digest, 8, 32) WHERE kind = 'layer'`,
     'whose an edge is': 'UPDATE manifest_reference SET repository_id = repository_id + 1',
     'what an edge means': `UPDATE manifest_reference SET kind = 'subject' WHERE kind = 'config'`,
     'what a manifest does not need': `INSERT INTO manifest_reference SELECT id, repository_id, 'layer', 'sha256:${'1'.repeat(64)}' FROM manifest`,
     'where a tag points':
       'UPDATE tag SET manifest_id = (SELECT min(m.id) FROM manifest m WHERE m.repository_id = tag.repository_id)',
-    'that there is a tag': `INSERT INTO tag SELECT repository_id, 'nowhere', id, 1, 1 FROM manifest GROUP BY repository_id`,
+    'that there is a tag': `INSERT INTO tag SELECT repository_id, 'nowhere', min(id), 1, 1 FROM manifest GROUP BY repository_id`,
     'how large a blob is': 'UPDATE blob SET size = size + 1',
     'what a repository takes': 'UPDATE repository SET bytes = 1',
     'that nothing is committed': `UPDATE manifest SET state = 'pending'`,
@@ -120,29 +123,29 @@ describe('index rebuild', () => {
     it(`corrects ${what}`, async () => {
       await using directory = await temporaryDirectory();
       await using store = await openFull(directory.path);
-      const before = dumpIndex(directory.path);
-      tamper(directory.path, statement);
-      assert.notDeepEqual(dumpIndex(directory.path), before);
+      const before = await dumpIndex(directory.path);
+      await tamper(directory.path, statement);
+      assert.notDeepEqual(await dumpIndex(directory.path), before);
       await store.rebuild();
-      assert.deepEqual(dumpIndex(directory.path), before);
+      assert.deepEqual(await dumpIndex(directory.path), before);
     });
 
   it('keeps what only the index knows of what the tree has', async () => {
     await using directory = await temporaryDirectory();
     await using store = await openFull(directory.path);
-    const kept = () => ({
-      manifests: queryIndex(directory.path, 'SELECT id, digest, pushed_at, pulled_at FROM manifest ORDER BY id'),
-      tags: queryIndex(directory.path, 'SELECT name, version, updated_at FROM tag ORDER BY name'),
-      history: queryIndex(directory.path, 'SELECT * FROM tag_history ORDER BY id'),
-      verified: queryIndex(
+    const kept = async () => ({
+      manifests: await queryIndex(directory.path, 'SELECT id, digest, pushed_at, pulled_at FROM manifest ORDER BY id'),
+      tags: await queryIndex(directory.path, 'SELECT name, version, updated_at FROM tag ORDER BY name'),
+      history: await queryIndex(directory.path, 'SELECT * FROM tag_history ORDER BY id'),
+      verified: await queryIndex(
         directory.path,
         'SELECT b.digest, b.verified_at FROM blob b WHERE NOT EXISTS (SELECT 1 FROM manifest m WHERE m.digest = b.digest) ORDER BY b.digest',
       ),
     });
-    tamper(directory.path, 'UPDATE manifest SET pulled_at = 12345 + id');
-    const before = kept();
+    await tamper(directory.path, 'UPDATE manifest SET pulled_at = 12345 + id');
+    const before = await kept();
     assert.ok(before.history.length > 4 && before.tags.some(({ version }) => version === 2));
-    tamper(
+    await tamper(
       directory.path,
       `UPDATE manifest SET media_type = 'text/plain'`,
       'DELETE FROM repository_blob',
@@ -150,23 +153,23 @@ describe('index rebuild', () => {
     );
     store.clock.now += HOUR;
     await store.rebuild();
-    assert.deepEqual(kept(), before);
+    assert.deepEqual(await kept(), before);
     // What was hashed had another size.
     const digest = digestOfText('shared');
-    tamper(directory.path, `UPDATE blob SET size = 1 WHERE digest = '${digest}'`);
+    await tamper(directory.path, `UPDATE blob SET size = 1 WHERE digest = '${digest}'`);
     await store.rebuild();
     assert.deepEqual(
-      queryIndex(directory.path, 'SELECT digest FROM blob WHERE verified_at IS NULL').map((row) => row['digest']),
+      (await queryIndex(directory.path, 'SELECT digest FROM blob WHERE verified_at IS NULL')).map(
+        (row) => row['digest'],
+      ),
       [digest],
     );
   });
 
   it('believes the tree where the index is an older one', async () => {
     await using directory = await temporaryDirectory();
-    const file = path.join(directory.path, '.meta', 'index.db');
-    const saved = path.join(directory.path, 'saved.db');
     await (await openFull(directory.path))[Symbol.asyncDispose]();
-    await copyFile(file, saved);
+    const putBack = await indexKind().keep(directory.path);
     let before;
     {
       await using store = await openTestRegistry({ root: directory.path });
@@ -176,14 +179,13 @@ describe('index rebuild', () => {
       await registry.manifests.put(manifestPush(ONE, parseTag('all'), imageOf('{}', 'other')));
       await registry.manifests.delete(TWO, digestOfText(imageOf('{}', 'other')), EVERYTHING);
       await registry.maintenance.rebuildIndex(breathe);
-      before = dumpIndex(directory.path);
+      before = await dumpIndex(directory.path);
     }
-    for (const end of ['-wal', '-shm']) await rm(file + end, { force: true });
-    await copyFile(saved, file);
+    await putBack();
     await using store = await openTestRegistry({ root: directory.path });
-    assert.notDeepEqual(dumpIndex(directory.path), before);
+    assert.notDeepEqual(await dumpIndex(directory.path), before);
     await store.registry.maintenance.rebuildIndex(breathe);
-    assert.deepEqual(dumpIndex(directory.path), before);
+    assert.deepEqual(await dumpIndex(directory.path), before);
     assert.ok(await store.metadata.collection.isWholeTreeKnown(store.context.run));
   });
 
@@ -192,18 +194,17 @@ describe('index rebuild', () => {
     let before;
     {
       await using store = await openFull(directory.path);
-      before = dumpIndex(directory.path);
+      before = await dumpIndex(directory.path);
       store.clock.now += 0;
     }
-    for (const end of ['', '-wal', '-shm'])
-      await rm(path.join(directory.path, '.meta', `index.db${end}`), { force: true });
+    await indexKind().remove(directory.path);
     await using store = await openTestRegistry({ root: directory.path });
     const { corrected } = await store.registry.maintenance.rebuildIndex(breathe);
     assert.equal(corrected, 5 + 6 + 4);
-    assert.deepEqual(dumpIndex(directory.path), before);
+    assert.deepEqual(await dumpIndex(directory.path), before);
     // Only what no manifest of its repository needs is looked at.
     assert.deepEqual(
-      queryIndex(directory.path, 'SELECT digest FROM collection_queue').map((row) => row['digest']),
+      (await queryIndex(directory.path, 'SELECT digest FROM collection_queue')).map((row) => row['digest']),
       [digestOfText('shared')],
       'the second repository has it for nothing',
     );
@@ -235,7 +236,7 @@ describe('bytes that no row knows', () => {
           ? await store.rebuild().then((done) => [done.unknownBlobs, done.unknownBytes])
           : await maintenance.findUnknownBytes(breathe).then((done) => [done.found, done.bytes]);
       assert.deepEqual(found, [2, 12]);
-      const verified = queryIndex(directory.path, `SELECT verified_at FROM blob WHERE digest = '${sha512}'`);
+      const verified = await queryIndex(directory.path, `SELECT verified_at FROM blob WHERE digest = '${sha512}'`);
       assert.deepEqual(
         verified.map((row) => row['verified_at']),
         [null],
@@ -277,7 +278,7 @@ describe('bytes that no row knows', () => {
     await maintenance.verifyDoubted(breathe);
     // Another one fails while it is looked.
     const first = await maintenance.findUnknownBytes(async () => {
-      tamper(directory.path, `UPDATE state SET value = 'another' WHERE key = 'bytes-doubted'`);
+      await tamper(directory.path, `UPDATE state SET value = 'another' WHERE key = 'bytes-doubted'`);
     });
     assert.deepEqual([first.found, await maintenance.mayHaveUnknownBytes()], [1, true]);
     await maintenance.findUnknownBytes(breathe);
@@ -288,7 +289,7 @@ describe('bytes that no row knows', () => {
     await using directory = await temporaryDirectory();
     await using store = await openFull(directory.path);
     await pushBlob(store.registry, TWO, 'nobody needs this');
-    tamper(directory.path, 'DELETE FROM collection_queue');
+    await tamper(directory.path, 'DELETE FROM collection_queue');
     store.clock.now += 2 * HOUR;
     assert.equal((await collect(store.registry.collection)).examined, 0);
     await store.rebuild();

@@ -1,6 +1,4 @@
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
-import path from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import { parseTag, type RepositoryName } from '../../oci/names.ts';
 import type { RegistrySettings } from '../../registry/context.ts';
@@ -58,12 +56,6 @@ export async function openAgain(
   const opened = await openTestRegistry({ root, now: () => clock.now, ...options, settings: { retention } });
   await opened.registry.maintenance.verifyTree(async () => {});
   return { ...opened, root, clock };
-}
-
-export async function deleteIndex(root: string): Promise<void> {
-  for (const file of ['index.db', 'index.db-wal', 'index.db-shm']) {
-    await rm(path.join(root, '.meta', file), { force: true });
-  }
 }
 
 export const bytesOf = (layer: string) => imageOf(`{"of":"${layer}"}`, layer);

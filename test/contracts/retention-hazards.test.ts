@@ -3,13 +3,13 @@ import { describe, it } from 'node:test';
 import { parseTag } from '../../oci/names.ts';
 import { StorageError } from '../../storage/blobs/driver.ts';
 import { blobKey, linkBytes, revisionKey, revisionLinkKey, tagIndexLinkKey, tagLinkKey } from '../../storage/layout.ts';
+import { indexKind } from '../harness/index-kind.ts';
 import { digestOfText, manifestPush, name } from '../harness/registry.ts';
 import {
   APP,
   attach,
   bytesOf,
   DAY_MS,
-  deleteIndex,
   INDEX,
   indexDocument,
   isThere,
@@ -60,7 +60,7 @@ it('the newest are the newest when the index was made anew', async () => {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   // As a machine that died: what is open stays open on files that are gone.
-  await deleteIndex(root);
+  await indexKind().remove(root);
   await using again = await openAgain(root, clock, rules);
   await retain(again);
   assert.deepEqual(await tagsOf(again), ['ci-3']);

@@ -39,8 +39,8 @@ describe('the scrubber', () => {
     await integrity.scrub(noPace);
     assert.deepEqual(calls, []);
     const { large, small } = store.sample;
-    store.execute(`UPDATE blob SET verified_at = verified_at - ${25 * DAY} WHERE digest = '${small}'`);
-    store.execute(`UPDATE blob SET verified_at = verified_at - ${26 * DAY} WHERE digest = '${large}'`);
+    await store.execute(`UPDATE blob SET verified_at = verified_at - ${25 * DAY} WHERE digest = '${small}'`);
+    await store.execute(`UPDATE blob SET verified_at = verified_at - ${26 * DAY} WHERE digest = '${large}'`);
     assert.equal((await integrity.scrubStatus()).due, 2);
     const passed: number[] = [];
     await integrity.scrub(async (bytes) => void passed.push(bytes));
@@ -74,7 +74,7 @@ describe('the scrubber', () => {
     const calls: string[] = [];
     {
       await using opened = await store.open({ wrap: watched(calls) });
-      store.execute(`UPDATE blob SET verified_at = ${Date.now() - 60 * DAY} + id`);
+      await store.execute(`UPDATE blob SET verified_at = ${Date.now() - 60 * DAY} + id`);
       const stop = new Error('stopped');
       const pace = async () => {
         if (calls.length === 3) throw stop;
@@ -144,7 +144,7 @@ describe('the scrubber', () => {
     const calls: string[] = [];
     await using opened = await store.open({ wrap: watched(calls) });
     await opened.registry.maintenance.verifyTree(async () => {});
-    store.execute(`UPDATE blob SET size = size + 1, verified_at = NULL WHERE digest = '${store.sample.large}'`);
+    await store.execute(`UPDATE blob SET size = size + 1, verified_at = NULL WHERE digest = '${store.sample.large}'`);
     for (let i = 0; i < 2; i++) await opened.registry.integrity.scrub(noPace);
     assert.deepEqual(
       calls.filter((call) => call !== 'flush'),

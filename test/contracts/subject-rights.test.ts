@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
-import path from 'node:path';
 import { it } from 'node:test';
 import { parseTag } from '../../oci/names.ts';
 import type { Rights } from '../../registry/rights.ts';
+import { indexKind } from '../harness/index-kind.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, imageOf, manifestPush, name, openTestRegistry, pushBlob } from '../harness/registry.ts';
 
@@ -22,7 +21,7 @@ it('who may push some tags attaches nothing to others, also where the index has 
     for (const blob of ['{}', 'layer']) await pushBlob(store.registry, REPOSITORY, blob);
     await store.registry.manifests.put(manifestPush(REPOSITORY, parseTag('v1'), image));
   }
-  for (const end of ['', '-wal', '-shm']) rmSync(path.join(directory.path, '.meta', `index.db${end}`), { force: true });
+  await indexKind().remove(directory.path);
   await using store = await openTestRegistry({ root: directory.path });
   const subject = {
     mediaType: 'application/vnd.oci.image.manifest.v1+json',

@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
-import path from 'node:path';
 import { describe, it } from 'node:test';
 import { parseTag } from '../../oci/names.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
+import { indexKind } from '../harness/index-kind.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, imageOf, name, openTestRegistry, pushBlob } from '../harness/registry.ts';
 import { DAY, HOUR, indexOf, openUndo, pullWhole, pushImage, putManifest, referrerOf, UNDO } from './undone.ts';
@@ -51,9 +50,7 @@ describe('undo', () => {
       await store.collect();
       assert.equal((await store.restore(ONE, 'v1')).manifests, 2);
     }
-    for (const suffix of ['', '-wal', '-shm']) {
-      await rm(path.join(directory.path, '.meta', `index.db${suffix}`), { force: true });
-    }
+    await indexKind().remove(directory.path);
     await using anew = await openTestRegistry({ root: directory.path });
     assert.equal(await pullWhole(anew.registry, ONE, 'v1'), 4);
   });

@@ -1,4 +1,3 @@
-import path from 'node:path';
 import { BackupDirectory } from '../../registry/backup/backup-directory.ts';
 import { makeBackup, type BackupReport } from '../../registry/backup/backup.ts';
 import { copyCompanions } from '../../server/backup-source.ts';
@@ -6,7 +5,7 @@ import { serveCopy } from '../../server/copy-service.ts';
 import { CopyPull, type PullReport } from '../../server/pull-copy.ts';
 import type { BlobDriver } from '../../storage/blobs/driver.ts';
 import { openFilesystemDriver } from '../../storage/blobs/filesystem.ts';
-import { openSqliteMetadata } from '../../storage/metadata/metadata.ts';
+import { indexKind } from './index-kind.ts';
 
 const signal = new AbortController().signal;
 
@@ -21,7 +20,7 @@ export interface BackupOptions {
 /** Backs up the store in `root` beside whoever works on it, as `entrepot backup` does. */
 export async function backUp(root: string, directory: string, options: BackupOptions = {}): Promise<BackupReport> {
   await using opened = new AsyncDisposableStack();
-  const metadata = await openSqliteMetadata(path.join(root, '.meta', 'index.db'));
+  const metadata = await indexKind().open(root);
   opened.defer(() => metadata.close());
   const driver = await openFilesystemDriver({ root });
   const epoch = (await metadata.state.get('epoch')) ?? '';

@@ -11,7 +11,8 @@ import { EVERYTHING } from '../../registry/rights.ts';
 import { beginRun } from '../../registry/store.ts';
 import type { BlobDriver } from '../../storage/blobs/driver.ts';
 import { openFilesystemDriver } from '../../storage/blobs/filesystem.ts';
-import { openSqliteMetadata, type Metadata } from '../../storage/metadata/metadata.ts';
+import type { Metadata } from '../../storage/metadata/metadata.ts';
+import { indexKind } from './index-kind.ts';
 
 /** A registry over a real directory, in this process. */
 export interface OpenedRegistry extends AsyncDisposable {
@@ -34,7 +35,7 @@ export async function openTestRegistry(options: RegistryOptions): Promise<Opened
   const plain = await openFilesystemDriver({ root: options.root });
   const driver = options.wrap?.(plain) ?? plain;
   await mkdir(path.join(options.root, '.meta'), { recursive: true });
-  const metadata = await openSqliteMetadata(path.join(options.root, '.meta', 'index.db'));
+  const metadata = await indexKind().open(options.root);
   const run = options.run ?? randomUUID();
   const log = { info: () => {}, warn: () => {} };
   if (options.run === undefined || options.worker === 0)

@@ -67,10 +67,10 @@ test('the tree and the index that are written for a store say the same', async (
     await using opened = await openTestRegistry({ root: tree.path });
     assert.equal((await opened.registry.maintenance.rebuildIndex(async () => {})).unknownBlobs, 0);
   }
-  const written = dumpIndex(index.path);
+  const written = await dumpIndex(index.path);
   const withoutCounts = (dump: typeof written) => ({ ...dump, repositories: dump['repositories']?.length });
-  assert.deepEqual(withoutCounts(written), withoutCounts(dumpIndex(tree.path)));
-  assert.equal(queryIndex(index.path, 'SELECT * FROM collection_queue').length, 5);
+  assert.deepEqual(withoutCounts(written), withoutCounts(await dumpIndex(tree.path)));
+  assert.equal((await queryIndex(index.path, 'SELECT * FROM collection_queue')).length, 5);
 });
 
 test('a command is timed with the memory that it took, and one that fails is an error', async () => {

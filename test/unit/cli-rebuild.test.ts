@@ -48,14 +48,14 @@ for (const workers of ['1', '2'])
     const status = async () => (await fetch(`${server.url}/v2/${name}/manifests/v1.0`)).status;
     assert.equal(await status(), 200);
     await runEntrepot(['index', 'rebuild', '--root', directory.path]);
-    const before = dumpIndex(directory.path);
-    tamper(directory.path, 'DELETE FROM tag', 'DELETE FROM manifest', 'DELETE FROM manifest_reference');
+    const before = await dumpIndex(directory.path);
+    await tamper(directory.path, 'DELETE FROM tag', 'DELETE FROM manifest', 'DELETE FROM manifest_reference');
     assert.equal(await status(), 404, 'the index alone answers');
     const { stdout, code } = await runEntrepot(['index', 'rebuild', '--json', '--root', directory.path]);
     const outcome = JSON.parse(stdout) as Record<string, unknown>;
     // 9 manifests and 12 tags.
     assert.deepEqual([code, outcome['corrected'], outcome['failed']], [0, 21, 0]);
-    assert.deepEqual(dumpIndex(directory.path), before);
+    assert.deepEqual(await dumpIndex(directory.path), before);
     const answer = await fetch(`${server.url}/v2/${name}/manifests/latest`);
     assert.deepEqual([await status(), answer.status], [200, 200]);
     assert.ok(
@@ -69,16 +69,16 @@ test('a rebuild that is killed in the middle is no harm: the next start and the 
   const shape = plantStore(directory.path, 600);
   const rebuild = ['index', 'rebuild', '--json', '--root', directory.path];
   await runEntrepot(rebuild);
-  const whole = dumpIndex(directory.path);
+  const whole = await dumpIndex(directory.path);
   await removeIndex(directory.path);
   {
     await using command = startCommand(process.execPath, ['cli/main.mjs', ...rebuild]);
-    while (manifestsOf(directory.path) < 150) await delay(1);
+    while ((await manifestsOf(directory.path)) < 150) await delay(1);
     const ended = once(command.child, 'exit');
     command.child.kill('SIGKILL');
     assert.deepEqual(await ended, [null, 'SIGKILL']);
   }
-  const some = manifestsOf(directory.path);
+  const some = await manifestsOf(directory.path);
   assert.ok(some >= 150 && some < 600, `${some} manifests when it was killed`);
   await using server = await startEntrepot({ root: directory.path });
   for (let number = 0; number < shape.size.manifests; number += 50) {
@@ -88,13 +88,13 @@ test('a rebuild that is killed in the middle is no harm: the next start and the 
   }
   const { stdout, code } = await runEntrepot(rebuild);
   assert.equal(code, 0, stdout);
-  assert.deepEqual(dumpIndex(directory.path), whole);
+  assert.deepEqual(await dumpIndex(directory.path), whole);
 });
 
 /** None while there is no index. */
-function manifestsOf(root: string): number {
+async function manifestsOf(root: string): Promise<number> {
   try {
-    return Number(queryIndex(root, 'SELECT count(*) AS count FROM manifest')[0]?.['count']);
+    return Number((await queryIndex(root, 'SELECT count(*) AS count FROM manifest'))[0]?.['count']);
   } catch {
     return 0;
   }

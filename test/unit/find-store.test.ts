@@ -21,7 +21,7 @@ async function findAsNobody(root: string): Promise<CommandResult> {
   const script = `
     import { findStore } from './cli/find-store.ts';
     if (process.getuid() === 0) process.setuid(${NOBODY});
-    try { findStore(${JSON.stringify(root)}); } catch (error) { console.log(error.message); }`;
+    try { findStore({ root: ${JSON.stringify(root)}, index: { driver: 'sqlite' } }); } catch (error) { console.log(error.message); }`;
   await using command = startCommand(process.execPath, ['--input-type=module', '--eval', script]);
   return await command.result;
 }

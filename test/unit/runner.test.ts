@@ -60,7 +60,7 @@ describe('the choice of suites', () => {
   });
 
   it('is everything for "all"', () => {
-    assert.deepEqual(namesOf('all').slice(-4), ['conformance', 'adoption', 'clients', 'faults']);
+    assert.deepEqual(namesOf('all').slice(-5), ['conformance', 'adoption', 'clients', 'faults', 'scale']);
   });
 
   it('is each named suite once, in the order in which they are run', () => {
@@ -72,7 +72,7 @@ describe('the choice of suites', () => {
       () => selectSuites(['unit', 'unti']),
       (error: unknown) => {
         assert.ok(error instanceof UnknownSuiteError);
-        assert.match(error.message, /^no suite is called unti; there are architecture, unit, .*, faults, all$/);
+        assert.match(error.message, /^no suite is called unti; there are architecture, unit, .*, faults, scale, all$/);
         return true;
       },
     );

@@ -9,7 +9,7 @@ import type { ColumnTypes } from '../database.ts';
  */
 export function addCollection(types: ColumnTypes): readonly string[] {
   return [
-    `CREATE TABLE collection_queue (digest TEXT PRIMARY KEY, since ${types.integer} NOT NULL) ${types.clustered}`,
+    `CREATE TABLE collection_queue (digest ${types.text} PRIMARY KEY, since ${types.integer} NOT NULL) ${types.clustered}`,
     `CREATE INDEX collection_queue_by_time ON collection_queue (since)`,
     `CREATE INDEX manifest_by_digest ON manifest (digest)`,
     `CREATE INDEX manifest_reference_by_content ON manifest_reference (digest)`,

@@ -36,31 +36,31 @@ export function addSpace(types: ColumnTypes): readonly string[] {
     `ALTER TABLE intent ADD COLUMN bytes ${types.integer} NOT NULL DEFAULT 0`,
     `ALTER TABLE intent ADD COLUMN tags ${types.integer} NOT NULL DEFAULT 0`,
     `CREATE TABLE quota_sum (
-       id ${types.id}, patterns TEXT NOT NULL UNIQUE, bytes ${types.integer} NOT NULL,
+       id ${types.id}, patterns ${types.text} NOT NULL UNIQUE, bytes ${types.integer} NOT NULL,
        tag_count ${types.integer} NOT NULL, seen_id ${types.integer} NOT NULL)`,
     `CREATE TABLE quota_member (
        repository_id ${types.integer} NOT NULL, quota_id ${types.integer} NOT NULL REFERENCES quota_sum (id) ON DELETE CASCADE,
        PRIMARY KEY (repository_id, quota_id)) ${types.clustered}`,
     `CREATE INDEX quota_member_by_quota ON quota_member (quota_id)`,
     `CREATE INDEX repository_by_verification ON repository (verified_run)`,
-    `ALTER TABLE tag_history ADD COLUMN cause TEXT`,
+    `ALTER TABLE tag_history ADD COLUMN cause ${types.text}`,
     `CREATE INDEX tag_history_by_time ON tag_history (changed_at)`,
     `CREATE TABLE deleted_manifest (
-       id ${types.id}, repository TEXT NOT NULL, digest TEXT NOT NULL, size ${types.integer} NOT NULL, subject TEXT,
+       id ${types.id}, repository ${types.text} NOT NULL, digest ${types.text} NOT NULL, size ${types.integer} NOT NULL, subject ${types.text},
        deleted_at ${types.integer} NOT NULL, UNIQUE (repository, digest))`,
     `CREATE INDEX deleted_manifest_by_digest ON deleted_manifest (digest)`,
     `CREATE INDEX deleted_manifest_by_subject ON deleted_manifest (repository, subject) WHERE subject IS NOT NULL`,
     `CREATE INDEX deleted_manifest_by_time ON deleted_manifest (deleted_at)`,
     `CREATE TABLE deleted_reference (
        manifest_id ${types.integer} NOT NULL REFERENCES deleted_manifest (id) ON DELETE CASCADE,
-       kind TEXT NOT NULL, digest TEXT NOT NULL, is_linked ${types.integer} NOT NULL,
+       kind ${types.text} NOT NULL, digest ${types.text} NOT NULL, is_linked ${types.integer} NOT NULL,
        PRIMARY KEY (manifest_id, kind, digest)) ${types.clustered}`,
     `CREATE INDEX deleted_reference_by_digest ON deleted_reference (digest)`,
     `CREATE INDEX blob_by_verification ON blob (verified_at)`,
     `CREATE TABLE task (
-       id ${types.id}, kind TEXT NOT NULL, argument TEXT NOT NULL, requested_at ${types.integer} NOT NULL,
-       requested_by TEXT, started_at ${types.integer}, progress TEXT, is_canceled ${types.integer} NOT NULL DEFAULT 0,
-       ended_at ${types.integer}, outcome TEXT, failure TEXT)`,
+       id ${types.id}, kind ${types.text} NOT NULL, argument ${types.text} NOT NULL, requested_at ${types.integer} NOT NULL,
+       requested_by ${types.text}, started_at ${types.integer}, progress ${types.text}, is_canceled ${types.integer} NOT NULL DEFAULT 0,
+       ended_at ${types.integer}, outcome ${types.text}, failure ${types.text})`,
     `CREATE INDEX task_to_do ON task (id) WHERE started_at IS NULL`,
   ];
 }

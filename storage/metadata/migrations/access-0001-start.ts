@@ -9,8 +9,8 @@ import type { ColumnTypes } from '../database.ts';
 export function startAccess(types: ColumnTypes): readonly string[] {
   return [
     `CREATE TABLE login (
-       id ${types.id}, secret_hash TEXT NOT NULL UNIQUE, account TEXT NOT NULL, account_mark TEXT NOT NULL,
-       client TEXT NOT NULL, created_at ${types.integer} NOT NULL, last_used ${types.integer} NOT NULL)`,
+       id ${types.id}, secret_hash ${types.text} NOT NULL UNIQUE, account ${types.text} NOT NULL, account_mark ${types.text} NOT NULL,
+       client ${types.text} NOT NULL, created_at ${types.integer} NOT NULL, last_used ${types.integer} NOT NULL)`,
     `CREATE INDEX login_by_account ON login (account, last_used)`,
   ];
 }

@@ -14,11 +14,11 @@ export function addAccounts(types: ColumnTypes): readonly string[] {
     `CREATE TABLE change_count (count ${types.integer} NOT NULL)`,
     `INSERT INTO change_count (count) VALUES (0)`,
     `CREATE TABLE account (
-       name TEXT NOT NULL PRIMARY KEY, password_hash TEXT NOT NULL, is_disabled ${types.integer} NOT NULL,
+       name ${types.text} NOT NULL PRIMARY KEY, password_hash ${types.text} NOT NULL, is_disabled ${types.integer} NOT NULL,
        created_at ${types.integer} NOT NULL, changed_at ${types.integer} NOT NULL)`,
     `CREATE TABLE access_token (
-       id ${types.id}, secret_hash TEXT NOT NULL UNIQUE, name TEXT NOT NULL, owner TEXT NOT NULL, scope TEXT NOT NULL,
-       created_by TEXT NOT NULL, created_at ${types.integer} NOT NULL, expires_at ${types.integer},
+       id ${types.id}, secret_hash ${types.text} NOT NULL UNIQUE, name ${types.text} NOT NULL, owner ${types.text} NOT NULL, scope ${types.text} NOT NULL,
+       created_by ${types.text} NOT NULL, created_at ${types.integer} NOT NULL, expires_at ${types.integer},
        last_used ${types.integer}, revoked_at ${types.integer})`,
   ];
 }

@@ -1,0 +1,34 @@
+import { DatabaseError } from 'pg';
+import { StorageError, type StorageFailure } from '../../blobs/driver.ts';
+
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+const DISK_FULL = '53100';
+const ADVICE: Readonly<Record<string, string>> = {
+  '28P01': 'the password is not right',
+  '3D000': 'create the database first; it is never created by itself',
+  '42501': 'make the user the owner of the database, or grant it CREATE on its schema',
+  '25006': 'this is a server that only reads: name the one that takes writes',
+};
+// The server goes away, or is not there yet: class 57P0x, and what a pooler says of the server behind it.
+const ENDS_CONNECTION = /^(?:57P0[1-5]|08\w{3}|25P03)$/;
+
+/** What the database, or the way to it, has to do with an error of `pg`. */
+export function asStorageError(error: unknown): StorageError {
+  if (error instanceof StorageError) return error;
+  const { message, code } = error as { readonly message?: string; readonly code?: string };
+  const failure: StorageFailure = code === DISK_FULL ? 'full' : 'unavailable';
+  const advice = code !== undefined && code in ADVICE ? `; ${ADVICE[code]}` : '';
+  return new StorageError(failure, `PostgreSQL: ${textOf(message, error)}${advice}`, error);
+}
+
+/** Node tries several addresses at once, and then says what became of each. */
+function textOf(message: string | undefined, error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join(', ');
+  return message ?? String(error);
+}
+
+/** Whether the connection is of no use any more, whatever the statement was. */
+export function isLost(error: unknown): boolean {
+  // Everything that the server did not say itself: the socket broke, or no answer came in time.
+  return !(error instanceof DatabaseError) || ENDS_CONNECTION.test(error.code ?? '');
+}

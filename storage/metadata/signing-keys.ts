@@ -1,0 +1,44 @@
+import type { Database, Transaction } from './database.ts';
+
+/** A key that signs tokens. */
+export interface SigningKeyRecord {
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  /** PKCS #8 in PEM. */
+  readonly privateKey: string;
+}
+
+/** The keys of servers that share a database. */
+export class SigningKeyRecords {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** The oldest first. */
+  async list(): Promise<readonly SigningKeyRecord[]> {
+    return this.#list(this.#database);
+  }
+
+  async #list(queries: Pick<Transaction, 'all'>): Promise<readonly SigningKeyRecord[]> {
+    const rows = await queries.all('SELECT created_at, private_key FROM signing_key ORDER BY created_at, id');
+    return rows.map((row) => ({ createdAt: Number(row['created_at']), privateKey: String(row['private_key']) }));
+  }
+
+  /** Puts others in their place, while nobody else does. @returns those that are there now */
+  async change(
+    work: (keys: readonly SigningKeyRecord[]) => readonly SigningKeyRecord[],
+  ): Promise<readonly SigningKeyRecord[]> {
+    return this.#database.write('durable', async (tx) => {
+      const before = await this.#list(tx);
+      const after = work(before);
+      if (after === before) return before;
+      await tx.run('DELETE FROM signing_key');
+      for (const { createdAt, privateKey } of after) {
+        await tx.run('INSERT INTO signing_key (created_at, private_key) VALUES (?, ?)', createdAt, privateKey);
+      }
+      return after;
+    });
+  }
+}
