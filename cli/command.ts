@@ -113,6 +113,7 @@ const EXPECTED = new Set([
   'CommandFault',
   'TaskFailed',
   'BucketUnfit',
+  'IndexIsTaken',
   'RootIsTaken',
   'RootUnusable',
   'RootIsUnfit',

@@ -19,6 +19,7 @@ import { openRegistry, type OpenRegistry } from './open-registry.ts';
 import { checkRootLevel } from './root-level.ts';
 import { lockRoot } from './root-lock.ts';
 import { refuseHalfRestored, servedAsItIs } from './root-marks.ts';
+import { holdIndex } from './sole-server.ts';
 import { tuneHeap } from './tune-heap.ts';
 import { Workers } from './workers.ts';
 
@@ -47,7 +48,7 @@ interface Parts {
  * throws, nothing of it is left running.
  *
  * @param early the workers, where they were started ahead of time; they end when it throws
- * @throws RootIsTaken, RootUnusable, RootIsUnfit, RootIsWithinStore, BucketUnfit, CannotListen, WorkerFailed or StorageError
+ * @throws RootIsTaken, RootUnusable, RootIsUnfit, RootIsWithinStore, BucketUnfit, IndexIsTaken, CannotListen, WorkerFailed or StorageError
  */
 export async function startServer(asked: Config, early: readonly Forked[] = []): Promise<RunningServer> {
   const config = servedAsItIs(asked);
@@ -108,10 +109,13 @@ async function startOne(config: Config, run: string, parts: Parts): Promise<Star
   const service = await createService(config, { run, worker: 0 }, { ...parts, metricsText: () => aggregator.text() });
   await using starting = new AsyncDisposableStack();
   starting.defer(() => service.drain());
+  const held = starting.use(await holdIndex(config, service.metadata, run, parts.log, stopItself));
   await beginRun({ ...service, log: parts.log }, run, bootId(run));
   const port = await service.listen();
   starting.move();
-  return { front: { port, drain: (jobsEnd) => service.drain(jobsEnd) }, opened: service, close: async () => {} };
+  const release = () => held[Symbol.asyncDispose]();
+  const drain = (jobsEnd: Promise<void>) => service.drain(jobsEnd, async () => release());
+  return { front: { port, drain }, opened: service, close: async () => {} };
 }
 
 async function startMany(config: Config, run: string, parts: Parts, early: readonly Forked[]): Promise<Started> {
@@ -121,12 +125,22 @@ async function startMany(config: Config, run: string, parts: Parts, early: reado
   starting.defer(() => workers.kill());
   const opened = await openRegistry(config, { run, worker: 0 }, parts);
   starting.defer(() => opened.registry.close());
+  const held = starting.use(await holdIndex(config, opened.metadata, run, parts.log, stopItself));
   await beginRun({ ...opened, log: parts.log }, run, bootId(run));
   // They share it.
   prepareKeys(config);
   const port = await workers.start(config);
   starting.move();
-  return { front: { port, drain: () => workers.drain() }, opened, close: () => opened.registry.close() };
+  const close = async () => {
+    await held[Symbol.asyncDispose]();
+    await opened.registry.close();
+  };
+  return { front: { port, drain: () => workers.drain() }, opened, close };
+}
+
+/** As whoever started it would. */
+function stopItself(): void {
+  process.kill(process.pid, 'SIGTERM');
 }
 
 async function startMetricsServer(config: Config, { aggregator, log }: Parts): Promise<() => Promise<void>> {

@@ -7,6 +7,7 @@ import { createMetrics } from './observe/metrics.ts';
 import { openRegistry, type OpenRegistry } from './open-registry.ts';
 import { lockRoot } from './root-lock.ts';
 import { refuseBackup, refuseHalfRestored, refuseStranger } from './root-marks.ts';
+import { holdIndex } from './sole-server.ts';
 
 const STDERR = 2;
 
@@ -40,6 +41,7 @@ export async function withAnyStoreAlone<T>(
   const run = randomUUID();
   const store = await openRegistry(config, { run, worker: 0 }, { log, metrics: createMetrics() });
   opened.defer(() => store.registry.close());
+  opened.use(await holdIndex(config, store.metadata, run, log, () => process.kill(process.pid, 'SIGTERM')));
   await beginRun({ ...store, log }, run, bootId(run));
   // Awaited, because everything closes with the return.
   return await use(store, log);

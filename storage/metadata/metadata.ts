@@ -21,6 +21,7 @@ import { SpaceRecords } from './space.ts';
 import { RetentionRecords } from './retention.ts';
 import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
 import { SnapshotRecords } from './snapshot.ts';
+import { SoleServerRecord } from './sole-server.ts';
 import { StateRecords } from './state.ts';
 import { TagHistoryRecords } from './tag-history.ts';
 import { TagRecords } from './tags.ts';
@@ -31,6 +32,7 @@ import { UploadRecords } from './uploads.ts';
 /** The index: everything that reads are answered from. Beside the tree, and rebuildable from it at any time. */
 export interface Metadata {
   readonly state: StateRecords;
+  readonly soleServer: SoleServerRecord;
   readonly repositories: RepositoryRecords;
   readonly blobs: BlobRecords;
   readonly manifests: ManifestRecords;
@@ -97,6 +99,7 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
   }
   return {
     state: new StateRecords(database),
+    soleServer: new SoleServerRecord(database),
     repositories: new RepositoryRecords(database),
     blobs: new BlobRecords(database),
     manifests: new ManifestRecords(database),
