@@ -1,10 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { openPostgresMetadata } from '../../storage/metadata/metadata.ts';
+import type { SoleServer } from '../../storage/metadata/sole-server.ts';
 import { runEntrepot } from '../harness/entrepot-command.ts';
 import { startEntrepot, temporaryDirectory } from '../harness/process.ts';
 import { postgresEnvironment } from './postgres-environment.ts';
 import { missingPostgres, PostgresServer } from './postgres-server.ts';
+
+function at(run: string, seenAt: number): SoleServer {
+  return { run, host: 'h', seenAt };
+}
 
 describe('a database that a server uses', { skip: missingPostgres }, () => {
   let postgres: PostgresServer;
@@ -35,7 +40,6 @@ describe('a database that a server uses', { skip: missingPostgres }, () => {
   it("is another server's when the first was not seen for a minute, and the first notices", async () => {
     const options = await postgres.database();
     const [one, other] = await Promise.all([openPostgresMetadata(options), openPostgresMetadata(options)]);
-    const at = (run: string, seenAt: number) => ({ run, host: 'h', seenAt });
     assert.equal(await one.soleServer.take(at('one', 1_000_000), 60_000), undefined);
     assert.equal((await other.soleServer.take(at('two', 1_050_000), 60_000))?.run, 'one');
     assert.equal(await one.soleServer.take(at('one', 1_055_000), 60_000), undefined);
