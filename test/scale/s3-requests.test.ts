@@ -72,6 +72,12 @@ describe('what a bucket is asked', { skip: versitygw.missing }, () => {
     assert.ok(requests.length <= 6, requests.join('\n'));
   });
 
+  it('one copy for 20 MiB pushed as docker does, and at most 12 requests', async (t) => {
+    const requests = await proxy.during(() => pushBlob(to('app'), blobOf(random.bytes(20 * MIB)), 'streamed', random));
+    t.diagnostic(`${requests.length} requests`);
+    assert.ok(requests.length > 0 && requests.length <= 12, requests.join('\n'));
+  });
+
   it('at most 4 for a manifest with a tag, 30 for a docker push of a config and 5 layers', async (t) => {
     const pushed = await proxy.during(async () => {
       const { config, blobs } = await image('pushed', 5);
