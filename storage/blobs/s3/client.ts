@@ -1,7 +1,7 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
-import { S3Client } from '@aws-sdk/client-s3';
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import type { S3Options } from './options.ts';
 
 // A registry sends many small requests at once, and few servers like thousands of connections from one client.
@@ -11,17 +11,24 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const SILENCE_TIMEOUT_MS = 120_000;
 const ATTEMPTS = 4;
 
-/** An S3 client that every S3-compatible server understands. */
-export function createClient(options: S3Options): S3Client {
-  const { endpoint, region, credentials, authorities } = options;
+type Credentials = NonNullable<S3ClientConfig['credentials']>;
+
+/**
+ * An S3 client that every S3-compatible server understands.
+ *
+ * @param shared credentials that another client has found; those of `options` unless given
+ */
+export function createClient(options: S3Options, shared?: Credentials): S3Client {
+  const { endpoint, region, authorities } = options;
+  // A copy: the SDK writes to it.
+  const credentials = shared ?? (options.credentials && { ...options.credentials });
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS };
   const ca = authorities === undefined ? {} : { ca: [...rootCertificates, authorities] };
   return new S3Client({
     region,
     forcePathStyle: options.isPathStyle,
     ...(endpoint === undefined ? {} : { endpoint }),
-    // A copy: the SDK writes to it.
-    ...(credentials === undefined ? {} : { credentials: { ...credentials } }),
+    ...(credentials === undefined ? {} : { credentials }),
     // Servers that are not AWS know the new checksums badly or not at all.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
