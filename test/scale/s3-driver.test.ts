@@ -1,6 +1,7 @@
 import { after, before, describe } from 'node:test';
 import type { BlobDriver, Key, ListEntry } from '../../storage/blobs/driver.ts';
 import { openS3Driver } from '../../storage/blobs/s3.ts';
+import { describeAddresses } from '../contracts/blob-addresses.ts';
 import { describeBlobDriver } from '../contracts/blob-driver.ts';
 import { seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
 
@@ -13,14 +14,18 @@ for (const program of [versitygw, seaweedfs]) {
     });
     after(async () => server[Symbol.asyncDispose]());
 
-    describeBlobDriver(program.name, async () => {
-      const prefix = `store-${stores++}/`;
-      return {
-        open: async () => withoutEmptyPrefixes(openS3Driver({ ...server.options, prefix })),
-        held: async () => [],
-        [Symbol.asyncDispose]: async () => undefined,
-      };
-    });
+    describeBlobDriver(
+      program.name,
+      async () => {
+        const prefix = `store-${stores++}/`;
+        return {
+          open: async () => withoutEmptyPrefixes(openS3Driver({ ...server.options, prefix })),
+          held: async () => [],
+          [Symbol.asyncDispose]: async () => undefined,
+        };
+      },
+      describeAddresses,
+    );
   });
 }
 
