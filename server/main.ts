@@ -11,6 +11,7 @@ import { checkBucket } from './bucket.ts';
 import { startJobs, tidyRoot } from './jobs.ts';
 import { CannotListen } from './cannot-listen.ts';
 import type { Forked } from './fork.ts';
+import { relayReplicas, shareWithReplicas } from './limits/replica-channel.ts';
 import { isCounting, relayCounts } from './limits/shared-counts.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
@@ -127,11 +128,15 @@ async function startMany(config: Config, run: string, parts: Parts, early: reado
   starting.defer(() => opened.registry.close());
   const held = starting.use(await holdIndex(config, opened.metadata, run, parts.log, stopItself));
   await beginRun({ ...opened, log: parts.log }, run, bootId(run));
+  const replicas = shareWithReplicas(config, opened.metadata.counts, parts.log);
+  const endSharing = replicas && relayReplicas(cluster, replicas);
+  starting.defer(async () => endSharing?.());
   // They share it.
   prepareKeys(config);
   const port = await workers.start(config);
   starting.move();
   const close = async () => {
+    await endSharing?.();
     await held[Symbol.asyncDispose]();
     await opened.registry.close();
   };

@@ -31,6 +31,9 @@ export const INDEX_TABLES: readonly Table[] = [
   { name: 'task', key: ['id'], isCounted: true },
 ];
 
+/** What servers say to each other and forget within seconds: nothing of it moves. */
+export const FLEETING_TABLES: readonly string[] = ['counted'];
+
 /** What the records of access have. */
 export const ACCESS_TABLES: readonly Table[] = [
   { name: 'login', key: ['id'], isCounted: true },

@@ -2,6 +2,7 @@ import { BlobRecords } from './blobs.ts';
 import { CollectionHoldRecords } from './collection-holds.ts';
 import { CollectionPauseRecords } from './collection-pause.ts';
 import { CheckRecords } from './check.ts';
+import { CountRecords } from './counts.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
 import { DeletionRecords } from './deletions.ts';
@@ -12,6 +13,7 @@ import { measuredDatabase, type ObserveIndex } from './measured.ts';
 import { start } from './migrations/0001-start.ts';
 import { addCollection } from './migrations/0002-collection.ts';
 import { addSpace } from './migrations/0003-space.ts';
+import { addCounts } from './migrations/0005-counts.ts';
 import { migrate, type Schema } from './migrations/migrate.ts';
 import type { PostgresOptions } from './postgres/options.ts';
 import { QuotaRecords } from './quotas.ts';
@@ -41,6 +43,7 @@ export interface Metadata {
   readonly intents: IntentRecords;
   readonly integrity: IntegrityRecords;
   readonly check: CheckRecords;
+  readonly counts: CountRecords;
   readonly collection: CollectionRecords;
   readonly quotas: QuotaRecords;
   readonly space: SpaceRecords;
@@ -85,7 +88,7 @@ export async function openPostgresMetadata(options: PostgresOptions, observe?: O
 }
 
 const INDEX: Schema = {
-  migrations: [start, addCollection, addSpace],
+  migrations: [start, addCollection, addSpace, addCounts],
   versionTable: 'schema_version',
   advice: 'use the program that wrote it, or delete the index: it is rebuilt from the tree',
 };
@@ -108,6 +111,7 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     intents: new IntentRecords(database),
     integrity: new IntegrityRecords(database),
     check: new CheckRecords(database),
+    counts: new CountRecords(database),
     collection: new CollectionRecords(database),
     quotas: new QuotaRecords(database),
     space: new SpaceRecords(database),

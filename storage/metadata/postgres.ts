@@ -13,6 +13,7 @@ export const POSTGRES_TYPES: ColumnTypes = {
   bytes: 'BYTEA',
   integer: 'BIGINT',
   clustered: '',
+  fleeting: 'UNLOGGED',
 };
 
 // Of this program alone: others that use the same database do not take this one.
@@ -85,6 +86,10 @@ class PostgresDatabase implements Database {
 
   async all(sql: string, ...values: readonly Value[]): Promise<readonly Row[]> {
     return (await this.#connections.query(sql, values)).rows;
+  }
+
+  async runBeside(sql: string, ...values: readonly Value[]): Promise<void> {
+    await this.#connections.query(sql, values);
   }
 
   async readTogether<T>(work: (queries: Queries) => Promise<T>): Promise<T> {

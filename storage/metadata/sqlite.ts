@@ -12,6 +12,7 @@ export const SQLITE_TYPES: ColumnTypes = {
   bytes: 'BLOB',
   integer: 'INTEGER',
   clustered: 'WITHOUT ROWID',
+  fleeting: '',
 };
 
 const BUSY_RETRY_MS = 1;
@@ -103,6 +104,11 @@ class SqliteDatabase implements Database {
       // Later in this turn of the loop, so that requests that arrived together share a commit.
       setImmediate(() => void this.#drain());
     });
+  }
+
+  /** One at a time writes to a file: this one has its turn as well. */
+  async runBeside(sql: string, ...values: readonly Value[]): Promise<void> {
+    await this.write('relaxed', (tx) => tx.run(sql, ...values));
   }
 
   async #drain(): Promise<void> {
