@@ -48,9 +48,8 @@ export interface Service extends OpenRegistry {
    * everything.
    *
    * @param until what else needs the store: it is closed after that
-   * @param last done before it is closed, when nothing needs it any more
    */
-  drain(until?: Promise<void>, last?: () => Promise<void>): Promise<void>;
+  drain(until?: Promise<void>): Promise<void>;
 }
 
 /** Opens the store and prepares the HTTP server. */
@@ -84,8 +83,8 @@ export async function createService(config: Config, identity: Identity, parts: S
   const certificates = await openCertificates(config, parts);
   const certificateUser = ({ socket }: IncomingMessage) => certificates?.userOf(socket);
   // Of workers the primary tells.
-  const replicas = identity.worker === 0 ? shareWithReplicas(config, opened.metadata.counts, log) : undefined;
-  const limits = createLimits(config.limits, { channel: replicas, ...parts.limits, metrics, clientAddress });
+  const sharing = identity.worker === 0 ? shareWithReplicas(config, opened.metadata.counts, log) : undefined;
+  const limits = createLimits(config.limits, { channel: sharing, ...parts.limits, metrics, clientAddress });
   const listener = new Listener({
     router: new Router(
       endpoints({
@@ -143,16 +142,15 @@ export async function createService(config: Config, identity: Identity, parts: S
   return {
     ...opened,
     listen: () => listen(server, config.address),
-    drain: async (until, last) => {
+    drain: async (until) => {
       isDraining = true;
       clearInterval(housekeeping);
       await closeServer(server, connections, config.http.drainTimeoutMs, log);
       watchdog.close();
       await more.close();
       await until;
-      await replicas?.close();
-      await last?.();
-      await opened.registry.close();
+      await sharing?.close();
+      await opened.close();
     },
   };
 }

@@ -29,10 +29,11 @@ export const INDEX_TABLES: readonly Table[] = [
   { name: 'deleted_manifest', key: ['id'], isCounted: true },
   { name: 'deleted_reference', key: ['manifest_id', 'kind', 'digest'] },
   { name: 'task', key: ['id'], isCounted: true },
+  { name: 'job', key: ['name'] },
 ];
 
-/** What servers say to each other and forget within seconds: nothing of it moves. */
-export const FLEETING_TABLES: readonly string[] = ['counted'];
+/** What servers that run say to each other: nothing of it moves. */
+export const FLEETING_TABLES: readonly string[] = ['counted', 'replica'];
 
 /** What the records of access have. */
 export const ACCESS_TABLES: readonly Table[] = [

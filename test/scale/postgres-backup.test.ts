@@ -49,6 +49,8 @@ async function tokenAt(url: string): Promise<string> {
   return (JSON.parse(text) as { token: string }).token;
 }
 
+const byText = (a: string, b: string) => (a < b ? -1 : 1);
+
 async function pull(url: string, token: string): Promise<number> {
   const headers = { Authorization: `Bearer ${token}`, Accept: '*/*' };
   return (await fetch(`${url}/v2/team/app/manifests/v1`, { headers })).status;
@@ -83,7 +85,10 @@ describe('a backup of a store whose accounts are in PostgreSQL', { skip: missing
 
   it('has them and the keys, as the backup of any other store, for their owner alone', async () => {
     const names = await readdir(p.at('copy/.meta/snapshots'));
-    assert.deepEqual(names.map((file) => file.split('Z')[1]).toSorted(), ['.access.db', '.jsonl.gz', '.keys.json']);
+    assert.deepEqual(
+      names.toSorted(byText).map((file) => file.split('Z')[1]),
+      ['.access.db', '.jsonl.gz', '.keys.json'],
+    );
     for (const file of [...names.map((each) => `snapshots/${each}`), 'access.db', 'keys.json']) {
       assert.equal((await stat(p.at('copy/.meta', file))).mode & 0o777, 0o600, file);
     }
