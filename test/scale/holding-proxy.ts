@@ -26,7 +26,7 @@ export async function startHoldingProxy(server: string): Promise<HoldingProxy> {
   const agent = new http.Agent({ keepAlive: true });
   const held: Held[] = [];
   let isHolding = false;
-  let arrived = () => {};
+  const waiting = new Set<() => void>();
   const pass = async (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
@@ -34,7 +34,7 @@ export async function startHoldingProxy(server: string): Promise<HoldingProxy> {
     const send = () => forward(agent, url, request, Buffer.concat(chunks), response);
     if (!isHolding || request.method === 'GET' || request.method === 'HEAD') return send();
     held.push({ url, send });
-    arrived();
+    for (const look of waiting) look();
   };
   const proxy = http.createServer((request, response) => void pass(request, response).catch(() => response.destroy()));
   proxy.listen(0, '127.0.0.1');
@@ -45,12 +45,17 @@ export async function startHoldingProxy(server: string): Promise<HoldingProxy> {
       isHolding = true;
     },
     holds: async (count) => {
-      while (held.length < count) await new Promise<void>((resolve) => (arrived = resolve));
+      while (held.length < count) {
+        await new Promise<void>((resolve) => {
+          waiting.clear();
+          waiting.add(resolve);
+        });
+      }
     },
     lastEnd: () => Math.max(...held.map(({ url }) => endOf(url))),
     release: () => {
       isHolding = false;
-      for (const { send } of held.splice(0)) send();
+      for (const kept of held.splice(0)) kept.send();
     },
     [Symbol.asyncDispose]: async () => {
       agent.destroy();
