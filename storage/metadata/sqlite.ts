@@ -112,7 +112,6 @@ class SqliteDatabase implements Database {
     });
   }
 
-  /** One at a time writes to a file: this one has its turn as well. */
   async runBeside(sql: string, ...values: readonly Value[]): Promise<void> {
     await this.write('relaxed', (tx) => tx.run(sql, ...values));
   }
