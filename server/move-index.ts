@@ -3,13 +3,13 @@ import type { PostgresConfig } from '../config/config.ts';
 import { StorageError } from '../storage/blobs/driver.ts';
 import { openPostgresAccess } from '../storage/metadata/access.ts';
 import { copyTables, INDEX_TABLES, SQLITE_TO_POSTGRES, type CopiedRows } from '../storage/metadata/copy-index.ts';
-import { openPostgresMetadata, openSqliteMetadata } from '../storage/metadata/metadata.ts';
+import { openSqliteMetadata } from '../storage/metadata/metadata.ts';
 import { openPostgres } from '../storage/metadata/postgres.ts';
 import { openSqlite } from '../storage/metadata/sqlite.ts';
-import type { PostgresOptions } from '../storage/metadata/postgres/options.ts';
 import { accessFilesOf, copyAccessInto } from './copy-access.ts';
+import { refuseServed } from './offline.ts';
 import { indexFile, postgresOptions } from './open-index.ts';
-import { lockRoot, RootIsTaken } from './root-lock.ts';
+import { lockRoot } from './root-lock.ts';
 
 type Tell = (table: string, rows: number) => void;
 
@@ -42,18 +42,4 @@ export async function moveIndex(root: string, postgres: PostgresConfig, tell: Te
       ...(await copyAccessInto(tx, access, tell)),
     })),
   );
-}
-
-/** What copies the tables needs none that works on them. In the newest shape then. */
-async function refuseServed(options: PostgresOptions): Promise<void> {
-  const metadata = await openPostgresMetadata(options);
-  try {
-    const [server] = await metadata.replicas.living();
-    if (server === undefined) return;
-    throw new RootIsTaken(
-      `a server on ${server.host} works on the database already: stop it, or name another database`,
-    );
-  } finally {
-    await metadata.close();
-  }
 }

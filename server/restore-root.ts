@@ -19,7 +19,8 @@ import { openFilesystemDriver } from '../storage/blobs/filesystem.ts';
 import { removeLeftovers } from '../storage/blobs/temporary-files.ts';
 import type { SnapshotTotals } from '../storage/metadata/snapshot.ts';
 import { replaceAccessIn, tableWithAccess } from './copy-access.ts';
-import { withAnyStoreAlone } from './offline.ts';
+import { refuseServed, withAnyStoreAlone } from './offline.ts';
+import { postgresOptions } from './open-index.ts';
 import { lockRoot } from './root-lock.ts';
 import { restoringIn, restoringMark } from './root-marks.ts';
 
@@ -47,6 +48,7 @@ export async function restoreRoot(
   refuseNested(root, backup.path, 'the restored store');
   const begun = restoringIn(root);
   const snapshot = await backup.find(wanted ?? begun?.snapshot);
+  if (config.index.postgres !== undefined) await refuseServed(await postgresOptions(config.index.postgres));
   if (begun === undefined) {
     await refuseOccupied(root);
     await refuseAccounts(config);

@@ -133,6 +133,7 @@ describe('a backup of a store whose accounts are in PostgreSQL', { skip: missing
       assert.deepEqual(await Promise.all(tokens.map((each) => pull(running.url, each))), [200, 200]);
       await p.run(env, 'user', 'disable', 'anna', ...root);
       await until('the server to hear of it', async () => (await pull(running.url, token)) === 401);
+      assert.equal(await running.stop(), 0);
     }
     const records = await openPostgresAccess(to);
     assert.equal(await records.tokens.add(accessToken('next')), 4);
@@ -141,6 +142,16 @@ describe('a backup of a store whose accounts are in PostgreSQL', { skip: missing
     assert.notEqual(code, 0);
     assert.match(stderr, /the database \S+ has accounts or keys already \(table (?:login|account)\)/);
     await assert.rejects(stat(p.at('other')), 'nothing was begun');
+  });
+
+  it('is not restored to a database that a server works on', async () => {
+    const env = postgresEnvironment(await server.database());
+    await using running = await startEntrepot({ root: p.at('served'), env });
+    const { code, stderr } = await runEntrepot(['restore', p.at('copy'), '--root', p.at('beside')], { env });
+    assert.notEqual(code, 0);
+    assert.match(stderr, /a server on \S+ works on the database already/);
+    await assert.rejects(stat(p.at('beside/docker')), 'nothing was copied');
+    assert.equal((await fetch(`${running.url}/v2/`)).status, 200);
   });
 
   it('has none where there are none', async () => {
