@@ -69,7 +69,7 @@ export class LeaseKeeper {
 
   /** Milliseconds since 1970, by the clock of the database. */
   now(): number {
-    return Date.now() + this.#last.aheadMs;
+    return Math.round(Date.now() + this.#last.aheadMs);
   }
 
   /** Until when the caller may change the store. */

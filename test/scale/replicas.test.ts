@@ -31,6 +31,7 @@ describe('servers on one database', { skip: missingPostgres === false ? versityg
       const bytes = Buffer.from('some bytes');
       const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
       const begun = await fetch(`${first.url}/v2/team/app/blobs/uploads/`, { method: 'POST' });
+      assert.equal(begun.status, 202, `${await begun.text()}\n${first.output()}`);
       const upload = begun.headers.get('Location') ?? '';
       const finished = await fetch(`${second.url}${upload}?digest=${digest}`, { method: 'PUT', body: bytes });
       assert.equal(finished.status, 201, await finished.text());
@@ -39,7 +40,7 @@ describe('servers on one database', { skip: missingPostgres === false ? versityg
         assert.equal(await got.text(), 'some bytes');
       }
       const asked = await runEntrepot(['gc', 'run', '--root', two.path], { env });
-      assert.equal(asked.code, 0, asked.stderr);
+      assert.equal(asked.code, 0, `${asked.stderr}\n${first.output()}\n${second.output()}`);
       assert.equal(await first.stop(), 0);
       assert.equal((await fetch(`${second.url}/v2/`)).status, 200);
       assert.equal(await second.stop(), 0);
