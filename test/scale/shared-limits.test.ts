@@ -46,7 +46,9 @@ describe('a limit of servers that share a database', { skip: missingPostgres }, 
     await using s3 = await versitygw.start();
     await using roots = await temporaryDirectory();
     const env = { ...postgresEnvironment(options), ...s3Environment(s3.options), ...LIMITED };
-    const start = (name: string) => startEntrepot({ root: path.join(roots.path, name), env });
+    // One that is added under load knows nothing of what was counted before.
+    const args = ['--workers', '2'];
+    const start = (name: string) => startEntrepot({ root: path.join(roots.path, name), env, args });
     await using one = await start('one');
     await using other = await start('other');
     let passed = await exhaust(one.url, '192.0.2.1');
