@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { runEntrepot } from '../harness/entrepot-command.ts';
 import { startEntrepot, temporaryDirectory } from '../harness/process.ts';
@@ -18,6 +20,25 @@ describe('servers on one database', { skip: missingPostgres === false ? versityg
   after(async () => {
     await postgres[Symbol.asyncDispose]();
     await s3[Symbol.asyncDispose]();
+  });
+
+  it('share a directory where that is asked for, and leave each other the files that are on their way', async () => {
+    await using root = await temporaryDirectory();
+    const env = postgresEnvironment(await postgres.database());
+    const temporary = path.join(root.path, '.meta', 'tmp');
+    await mkdir(temporary, { recursive: true });
+    await writeFile(path.join(temporary, 'left by a crash'), '');
+    const start = () => startEntrepot({ root: root.path, env, args: ['--workers', '1'] });
+    await using first = await start();
+    assert.deepEqual(await readdir(temporary), []);
+    await writeFile(path.join(temporary, 'of the first'), '');
+    await using second = await start();
+    assert.deepEqual(await readdir(temporary), ['of the first']);
+    const bytes = Buffer.from('some bytes');
+    const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+    const pushed = await fetch(`${first.url}/v2/a/blobs/uploads/?digest=${digest}`, { method: 'POST', body: bytes });
+    assert.equal(pushed.status, 201, first.output());
+    assert.equal(await (await fetch(`${second.url}/v2/a/blobs/${digest}`)).text(), 'some bytes');
   });
 
   for (const workers of ['1', '2']) {
