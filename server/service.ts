@@ -23,6 +23,7 @@ import { lazySendfile } from './http/sendfile.ts';
 import { TransferBudget } from './http/transfer-budget.ts';
 import { Watchdog } from './http/watchdog.ts';
 import { createLimits, type LimitsParts } from './limits/limits.ts';
+import { shareWithReplicas } from './limits/replica-channel.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { Listener, type ListenerParts, type RequestObserver } from './listener.ts';
 import { createHealth, type Health } from './observe/health.ts';
@@ -48,9 +49,8 @@ export interface Service extends OpenRegistry {
    * everything.
    *
    * @param until what else needs the store: it is closed after that
-   * @param last done before it is closed, when nothing needs it any more
    */
-  drain(until?: Promise<void>, last?: () => Promise<void>): Promise<void>;
+  drain(until?: Promise<void>): Promise<void>;
 }
 
 /** Opens the store and prepares the HTTP server. */
@@ -83,7 +83,9 @@ export async function createService(config: Config, identity: Identity, parts: S
   const origin = createOrigin(config.http.host, config.http.trustedProxies);
   const certificates = await openCertificates(config, parts);
   const certificateUser = ({ socket }: IncomingMessage) => certificates?.userOf(socket);
-  const limits = createLimits(config.limits, { ...parts.limits, metrics, clientAddress });
+  // Of workers the primary tells.
+  const sharing = identity.worker === 0 ? shareWithReplicas(config, opened.metadata.counts, log) : undefined;
+  const limits = createLimits(config.limits, { channel: sharing, ...parts.limits, metrics, clientAddress });
   const redirect = config.storage.s3?.redirect;
   const listener = new Listener({
     router: new Router(
@@ -143,15 +145,15 @@ export async function createService(config: Config, identity: Identity, parts: S
   return {
     ...opened,
     listen: () => listen(server, config.address),
-    drain: async (until, last) => {
+    drain: async (until) => {
       isDraining = true;
       clearInterval(housekeeping);
       await closeServer(server, connections, config.http.drainTimeoutMs, log);
       watchdog.close();
       await more.close();
       await until;
-      await last?.();
-      await opened.registry.close();
+      await sharing?.close();
+      await opened.close();
     },
   };
 }

@@ -6,16 +6,18 @@ import {
   type Key,
   type ListEntry,
   type ObjectReader,
+  type ScannedObject,
   type SmallWrite,
   type StagedWrite,
 } from './driver.ts';
+import type { CurrentFence } from './fence.ts';
 import { abortAbandoned } from './s3/abandoned.ts';
 import { BucketUploads } from './s3/bucket-uploads.ts';
 import { Bucket } from './s3/bucket.ts';
 import { createClient } from './s3/client.ts';
 import { copyObject } from './s3/copy.ts';
 import { removeBelow } from './s3/deletion.ts';
-import { listBelow } from './s3/listing.ts';
+import { listBelow, scanBelow } from './s3/listing.ts';
 import { FIRST_PART_BYTES } from './s3/multipart.ts';
 import { ObjectStream } from './s3/object-stream.ts';
 import type { S3Options } from './s3/options.ts';
@@ -24,9 +26,13 @@ import { PublicObjects } from './s3/public-objects.ts';
 import { Requests } from './s3/requests.ts';
 import { resumeStage, S3Stage, type StageParts } from './s3/stage.ts';
 
-/** Keys are those of objects in a bucket, below a prefix. Any number of processes may hold drivers of the same. */
-export function openS3Driver(options: S3Options): BlobDriver {
-  const client = createClient(options);
+/**
+ * Keys are those of objects in a bucket, below a prefix. Any number of processes may hold drivers of the same.
+ *
+ * @param fence where it gives one, every change is refused with `unavailable` that the server gets after the fence's end
+ */
+export function openS3Driver(options: S3Options, fence?: CurrentFence): BlobDriver {
+  const client = createClient(options, fence);
   return new S3Driver(
     new Requests(client, options),
     new PartMemory(options.partMemoryBytes, FIRST_PART_BYTES),
@@ -93,6 +99,10 @@ class S3Driver implements BlobDriver {
 
   list(prefix: Key): AsyncIterable<ListEntry> {
     return listBelow(this.#bucket, prefix);
+  }
+
+  scan(prefix: Key): AsyncIterable<readonly ScannedObject[]> {
+    return scanBelow(this.#bucket, prefix);
   }
 
   async stage(key: Key): Promise<StagedWrite> {

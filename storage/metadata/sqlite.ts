@@ -4,7 +4,7 @@ import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promi
 import { StorageError } from '../blobs/driver.ts';
 import { markAsDamaged, removeDamageMark } from './damage-mark.ts';
 import { SharedRun } from '../shared-run.ts';
-import type { ColumnTypes, Database, Durability, Queries, Row, Transaction, Value } from './database.ts';
+import type { ColumnTypes, Database, Dialect, Durability, Queries, Row, Transaction, Value } from './database.ts';
 
 export const SQLITE_TYPES: ColumnTypes = {
   id: 'INTEGER PRIMARY KEY AUTOINCREMENT',
@@ -12,6 +12,13 @@ export const SQLITE_TYPES: ColumnTypes = {
   bytes: 'BLOB',
   integer: 'INTEGER',
   clustered: 'WITHOUT ROWID',
+  fleeting: '',
+};
+
+export const SQLITE_DIALECT: Dialect = {
+  now: `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
+  // Nobody else writes.
+  skipLocked: '',
 };
 
 const BUSY_RETRY_MS = 1;
@@ -103,6 +110,10 @@ class SqliteDatabase implements Database {
       // Later in this turn of the loop, so that requests that arrived together share a commit.
       setImmediate(() => void this.#drain());
     });
+  }
+
+  async runBeside(sql: string, ...values: readonly Value[]): Promise<void> {
+    await this.write('relaxed', (tx) => tx.run(sql, ...values));
   }
 
   async #drain(): Promise<void> {

@@ -3,15 +3,19 @@ import { startFakeS3 } from '../harness/fake-s3/server.ts';
 import { describeAddresses } from './blob-addresses.ts';
 import { describeBlobDriver } from './blob-driver.ts';
 
-describeBlobDriver(
-  'S3',
-  async () => {
+const FENCES = [
+  ['S3', undefined],
+  ['S3 behind a fence', () => ({ leftMs: () => 60_000 })],
+] as const;
+
+for (const [name, fence] of FENCES) {
+  const openStore = async () => {
     const fake = await startFakeS3();
     return {
-      open: async () => openS3Driver({ ...fake.options, prefix: 'a/prefix/' }),
+      open: async () => openS3Driver({ ...fake.options, prefix: 'a/prefix/' }, fence),
       held: async () => [...fake.objects.uploads],
       [Symbol.asyncDispose]: () => fake[Symbol.asyncDispose](),
     };
-  },
-  describeAddresses,
-);
+  };
+  describeBlobDriver(name, openStore, describeAddresses);
+}

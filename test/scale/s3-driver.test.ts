@@ -5,6 +5,11 @@ import { describeAddresses } from '../contracts/blob-addresses.ts';
 import { describeBlobDriver } from '../contracts/blob-driver.ts';
 import { seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
 
+const FENCES = [
+  ['without a fence', undefined],
+  ['behind a fence', () => ({ leftMs: () => 60_000 })],
+] as const;
+
 for (const program of [versitygw, seaweedfs]) {
   describe(`the S3 driver over ${program.name}`, { skip: program.missing }, () => {
     let server: S3Server;
@@ -14,18 +19,17 @@ for (const program of [versitygw, seaweedfs]) {
     });
     after(async () => server[Symbol.asyncDispose]());
 
-    describeBlobDriver(
-      program.name,
-      async () => {
+    for (const [name, fence] of FENCES) {
+      const openStore = async () => {
         const prefix = `store-${stores++}/`;
         return {
-          open: async () => withoutEmptyPrefixes(openS3Driver({ ...server.options, prefix })),
+          open: async () => withoutEmptyPrefixes(openS3Driver({ ...server.options, prefix }, fence)),
           held: async () => [],
           [Symbol.asyncDispose]: async () => undefined,
         };
-      },
-      describeAddresses,
-    );
+      };
+      describeBlobDriver(`${program.name}, ${name}`, openStore, describeAddresses);
+    }
   });
 }
 

@@ -42,6 +42,16 @@ test('gc run removes what is due where no server runs', async () => {
   assert.equal((JSON.parse((await gc('status', '--json')).stdout) as { queued: number }).queued, 0);
 });
 
+test('gc run ends with 1 when something could not be removed', async () => {
+  await using directory = await temporaryDirectory();
+  await storeWithGarbage(directory.path);
+  // Where what is removed would go.
+  await writeFile(path.join(directory.path, '.meta', 'trash'), '');
+  const { stdout, code } = await runEntrepot(['gc', 'run', '--root', directory.path]);
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /^0 blobs removed, .*\n1 could not be removed: the log says why$/m);
+});
+
 for (const workers of ['1', '2']) {
   test(`gc run lets a server with ${workers} workers do it`, async () => {
     await using directory = await temporaryDirectory();
@@ -82,7 +92,7 @@ test('a task that the last server had begun is told to have ended with it', asyn
   await storeWithGarbage(directory.path);
   const metadata = await openSqliteMetadata(path.join(directory.path, '.meta', 'index.db'));
   const id = await metadata.tasks.request('collect', '{}', 1);
-  await metadata.tasks.begin(2);
+  await metadata.tasks.begin({ holder: 'a process', lease: undefined }, 2);
   await metadata.close();
   await runEntrepot(['gc', 'run', '--root', directory.path]);
   const after = await openSqliteMetadata(path.join(directory.path, '.meta', 'index.db'));
@@ -96,7 +106,10 @@ test('gc run does not wait for a server that was killed', async () => {
   const lock = lockRoot(directory.path);
   const metadata = await openSqliteMetadata(path.join(directory.path, '.meta', 'index.db'));
   await using command = startCommand(process.execPath, ['cli/main.mjs', 'gc', 'run', '--root', directory.path]);
-  await until('a task', async () => (await metadata.tasks.begin(1)) !== undefined);
+  await until(
+    'a task',
+    async () => (await metadata.tasks.begin({ holder: 'a process', lease: undefined }, 1)) !== undefined,
+  );
   lock.release();
   const { code, stderr } = await command.result;
   assert.deepEqual([code, stderr], [1, 'entrepot: the server ended before it was done: ask again\n']);

@@ -2,6 +2,8 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import type { CurrentFence } from '../fence.ts';
+import { Fencing } from './fencing.ts';
 import type { S3Options } from './options.ts';
 
 // A registry sends many small requests at once, and few servers like thousands of connections from one client.
@@ -11,20 +13,22 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const SILENCE_TIMEOUT_MS = 120_000;
 const ATTEMPTS = 4;
 
-type Credentials = NonNullable<S3ClientConfig['credentials']>;
+type Credentials = S3ClientConfig['credentials'];
 
 /**
  * An S3 client that every S3-compatible server understands.
  *
- * @param shared credentials that another client has found; those of `options` unless given
+ * @param fence where it gives one, changes run out with it
+ * @param found credentials of another client; otherwise those of the options
  */
-export function createClient(options: S3Options, shared?: Credentials): S3Client {
+export function createClient(options: S3Options, fence?: CurrentFence, found?: Credentials): S3Client {
+  const fencing = fence && new Fencing(fence);
   const { endpoint, region, authorities } = options;
   // A copy: the SDK writes to it.
-  const credentials = shared ?? (options.credentials && { ...options.credentials });
+  const credentials = found ?? (options.credentials && { ...options.credentials });
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS };
   const ca = authorities === undefined ? {} : { ca: [...rootCertificates, authorities] };
-  return new S3Client({
+  const client = new S3Client({
     region,
     forcePathStyle: options.isPathStyle,
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -33,6 +37,7 @@ export function createClient(options: S3Options, shared?: Credentials): S3Client
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: ATTEMPTS,
+    ...(fencing && { signerConstructor: fencing.signerConstructor }),
     followRegionRedirects: endpoint === undefined,
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
@@ -41,4 +46,6 @@ export function createClient(options: S3Options, shared?: Credentials): S3Client
       httpsAgent: new HttpsAgent({ ...agent, ...ca }),
     },
   });
+  fencing?.attach(client, options.bucket);
+  return client;
 }

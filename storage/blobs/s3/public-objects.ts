@@ -35,7 +35,8 @@ export class PublicObjects {
   #client(): S3Client {
     const { publicEndpoint } = this.#options;
     if (publicEndpoint === undefined) return this.#own;
-    this.#public ??= createClient({ ...this.#options, endpoint: publicEndpoint }, this.#own.config.credentials);
+    const { credentials } = this.#own.config;
+    this.#public ??= createClient({ ...this.#options, endpoint: publicEndpoint }, undefined, credentials);
     return this.#public;
   }
 
