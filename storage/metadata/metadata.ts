@@ -144,4 +144,7 @@ async function openMetadata(database: Database, types: ColumnTypes, dialect: Dia
     write: (durability, work) => database.write(durability, work),
     close: () => database.close(),
   };
+
+  /** How many migrations of the index this program knows. */
+  export const KNOWN_MIGRATIONS = INDEX.migrations.length;
 }

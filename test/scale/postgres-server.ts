@@ -170,7 +170,7 @@ export class PgBouncer implements AsyncDisposable {
     this.#process = process;
   }
 
-  static async start({ host, port, user }: PostgresOptions): Promise<PgBouncer> {
+  static async start({ host, port, user }: PostgresOptions, mode = 'transaction'): Promise<PgBouncer> {
     const directory = await temporaryDirectory('pgbouncer-');
     await giveToOther(directory.path);
     const own = await freePort();
@@ -181,7 +181,7 @@ export class PgBouncer implements AsyncDisposable {
       'listen_addr = 127.0.0.1',
       `listen_port = ${own}`,
       'auth_type = any',
-      'pool_mode = transaction',
+      `pool_mode = ${mode}`,
       'default_pool_size = 6',
       'unix_socket_dir =',
     ];
