@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { BytesReader } from '../bytes-reader.ts';
 import { StorageError, type BlobReader, type Key, type SmallWrite, type StagedWrite } from '../driver.ts';
 import type { BucketUploads } from './bucket-uploads.ts';
@@ -85,11 +86,7 @@ export class S3Stage implements StagedWrite {
       if (this.#pending.length >= SMALLEST_PART_BYTES && this.#multipart !== undefined) await this.#sendPart();
       await this.#multipart?.settle();
       if (this.#pending.length === 0) return;
-      const key = tailKey(this.#parts.stage, this.#partsBytes);
-      this.#objects.add(key);
-      await this.#parts.bucket.put(key, this.#pending.bytes);
-      this.#tailBytes = this.#pending.length;
-      this.#dropPending();
+      await this.#putTail();
     });
   }
 
@@ -105,7 +102,10 @@ export class S3Stage implements StagedWrite {
         if (target !== undefined) throw new StorageError('unavailable', `${target}: parts cannot be read`);
         await this.#seal(this.#multipart);
       }
-      if (this.#sealedBytes === undefined && this.#tailBytes === 0) return new BytesReader(this.#pending.bytes);
+      // A copy: the memory may be somebody else's before everything is read.
+      if (this.#sealedBytes === undefined && this.#tailBytes === 0) {
+        return new BytesReader(Buffer.from(this.#pending.bytes));
+      }
       const key = this.#sealedBytes === undefined ? this.#tailKey : stagedDataKey(stage);
       const found = await bucket.get(key);
       if (found === undefined) throw new StorageError('not-found', `${key}: gone`);
@@ -126,7 +126,7 @@ export class S3Stage implements StagedWrite {
         throw error;
       }
       this.#end(new StorageError('not-found', `${this.#parts.stage}: committed to ${key}`));
-      this.#dropPending();
+      this.#dropPending(true);
       // What is left is found as an abandoned upload some day.
       await this.#removeObjects().catch(() => undefined);
       this.#removed = true;
@@ -164,11 +164,12 @@ export class S3Stage implements StagedWrite {
     await this.#loadTail();
     let rest = chunk;
     while (rest.length > 0) {
-      this.#share ??= await this.#parts.memory.take();
+      const share = (this.#share ??= await this.#takeShare());
+      share.use();
       const partBytes = this.#multipart?.partBytes ?? FIRST_PART_BYTES;
       const room = partBytes - this.#pending.length;
       const piece = rest.subarray(0, room);
-      this.#pending.add(piece, partBytes);
+      this.#pending.add(piece, partBytes, () => share.buffer);
       rest = rest.subarray(piece.length);
       if (piece.length === room) await this.#sendPart();
     }
@@ -177,6 +178,7 @@ export class S3Stage implements StagedWrite {
   /** Nobody could find parts on their way to somebody else's key. */
   async #forget(): Promise<void> {
     this.#dropPending();
+    this.#tailBytes = 0;
     await this.#multipart?.abort();
     this.#multipart = undefined;
   }
@@ -184,7 +186,7 @@ export class S3Stage implements StagedWrite {
   /** Back into memory: a part has to be sent as a whole. */
   async #loadTail(): Promise<void> {
     if (this.#tailBytes === 0) return;
-    this.#share ??= await this.#parts.memory.take();
+    const share = (this.#share ??= await this.#takeShare());
     const key = this.#tailKey;
     const found = await this.#parts.bucket.get(key);
     if (found === undefined) throw new StorageError('not-found', `${key}: gone`);
@@ -192,7 +194,7 @@ export class S3Stage implements StagedWrite {
     const reader = new ObjectStream(`GET ${key}`, found.body, found.object, bytes.length);
     for (let at = 0; at < bytes.length;) at += await reader.fill(bytes.subarray(at));
     await reader.close();
-    this.#pending.add(bytes, bytes.length);
+    this.#pending.add(bytes, bytes.length, () => share.buffer);
     this.#tailBytes = 0;
   }
 
@@ -201,7 +203,33 @@ export class S3Stage implements StagedWrite {
     const bytes = this.#pending.take();
     const share = this.#share;
     this.#share = undefined;
-    await multipart.send(bytes, () => share?.giveBack());
+    share?.onAsked(undefined);
+    await multipart.send(bytes, (isSent) => share?.giveBack(isSent));
+  }
+
+  async #takeShare(): Promise<Share> {
+    const share = await this.#parts.memory.take();
+    // It is asked for in a context of somebody else, who may change less, or other things.
+    share.onAsked(AsyncLocalStorage.bind(() => void this.#makeRoom().catch(() => undefined)));
+    return share;
+  }
+
+  /** Lets go of memory that others wait for, while the client sends nothing or little. */
+  #makeRoom(): Promise<void> {
+    return this.#exclusive(async () => {
+      if (this.#share === undefined || this.#pending.length === 0) return;
+      if (this.#pending.length >= SMALLEST_PART_BYTES && this.#multipart !== undefined) return this.#sendPart();
+      // Nothing is lost when it fails: the bytes stay where they are.
+      await this.#putTail().catch(() => undefined);
+    });
+  }
+
+  async #putTail(): Promise<void> {
+    const key = this.#tailKey;
+    this.#objects.add(key);
+    await this.#parts.bucket.put(key, this.#pending.bytes);
+    this.#tailBytes = this.#pending.length;
+    this.#dropPending(true);
   }
 
   async #create(): Promise<Multipart> {
@@ -280,9 +308,10 @@ export class S3Stage implements StagedWrite {
     this.#ended ??= reason;
   }
 
-  #dropPending(): void {
+  /** @param isStored the server has answered that it has the bytes: no connection needs them any more */
+  #dropPending(isStored = false): void {
     this.#pending.take();
-    this.#share?.giveBack();
+    this.#share?.giveBack(isStored);
     this.#share = undefined;
   }
 
