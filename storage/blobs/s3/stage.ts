@@ -8,7 +8,7 @@ import { GatheredBytes } from './gathered-bytes.ts';
 import { FIRST_PART_BYTES, Multipart, SMALLEST_PART_BYTES } from './multipart.ts';
 import { ObjectStream } from './object-stream.ts';
 import type { PartMemory, Share } from './part-memory.ts';
-import { markerKey, readListing, stagedDataKey, tailKey } from './stage-keys.ts';
+import { markerKey, readListing, stagedDataKey, tailKey, type Tail } from './stage-keys.ts';
 
 export interface StageParts {
   readonly bucket: Bucket;
@@ -29,9 +29,9 @@ export async function resumeStage(parts: StageParts): Promise<S3Stage | undefine
   // The server forgot the parts: what is left is no beginning of anything.
   if (found === undefined) return undefined;
   const multipart = name && new Multipart(uploads, name, found);
-  const tailBytes = tails.get(multipart?.size ?? 0);
-  if (multipart === undefined && tailBytes === undefined) return undefined;
-  return new S3Stage(state, { multipart, tailBytes });
+  const tail = tails.get(multipart?.size ?? 0);
+  if (multipart === undefined && tail === undefined) return undefined;
+  return new S3Stage(state, { multipart, tail });
 }
 
 /**
@@ -45,8 +45,8 @@ export class S3Stage implements StagedWrite {
   /** Where everything goes at once, so that nothing has to be copied. */
   #target: string | undefined;
   #multipart: Multipart | undefined;
-  /** Saved behind the parts, in bytes; 0 when the tail has been taken into memory, or there is none. */
-  #tailBytes: number;
+  /** Saved behind the parts; undefined when it has been taken into memory, or there is none. */
+  #tail: Tail | undefined;
   /** All in one object, in bytes: no more can come. */
   #sealedBytes: number | undefined;
   readonly #pending = new GatheredBytes();
@@ -57,17 +57,17 @@ export class S3Stage implements StagedWrite {
 
   constructor(
     { objects = [], ...parts }: StageParts & { readonly objects?: readonly string[] },
-    found: { multipart?: Multipart | undefined; tailBytes?: number | undefined; sealedBytes?: number } = {},
+    found: { multipart?: Multipart | undefined; tail?: Tail | undefined; sealedBytes?: number } = {},
   ) {
     this.#parts = parts;
     this.#objects = new Set(objects);
     this.#multipart = found.multipart;
-    this.#tailBytes = found.tailBytes ?? 0;
+    this.#tail = found.tail;
     this.#sealedBytes = found.sealedBytes;
   }
 
   get size(): number {
-    return this.#sealedBytes ?? this.#partsBytes + this.#tailBytes + this.#pending.length;
+    return this.#sealedBytes ?? this.#partsBytes + (this.#tail?.size ?? 0) + this.#pending.length;
   }
 
   aim(target: Key): void {
@@ -103,11 +103,11 @@ export class S3Stage implements StagedWrite {
         await this.#seal(this.#multipart);
       }
       // A copy: the memory may be somebody else's before everything is read.
-      if (this.#sealedBytes === undefined && this.#tailBytes === 0) {
+      if (this.#sealedBytes === undefined && this.#tail === undefined) {
         return new BytesReader(Buffer.from(this.#pending.bytes));
       }
       const key = this.#sealedBytes === undefined ? this.#tailKey : stagedDataKey(stage);
-      const found = await bucket.get(key);
+      const found = await bucket.get(key, undefined, this.#sealedBytes === undefined ? this.#tail?.etag : undefined);
       if (found === undefined) throw new StorageError('not-found', `${key}: gone`);
       return new ObjectStream(`GET ${key}`, found.body, found.object, this.size);
     });
@@ -178,24 +178,25 @@ export class S3Stage implements StagedWrite {
   /** Nobody could find parts on their way to somebody else's key. */
   async #forget(): Promise<void> {
     this.#dropPending();
-    this.#tailBytes = 0;
+    this.#tail = undefined;
     await this.#multipart?.abort();
     this.#multipart = undefined;
   }
 
   /** Back into memory: a part has to be sent as a whole. */
   async #loadTail(): Promise<void> {
-    if (this.#tailBytes === 0) return;
+    const tail = this.#tail;
+    if (tail === undefined) return;
     const share = (this.#share ??= await this.#takeShare());
     const key = this.#tailKey;
-    const found = await this.#parts.bucket.get(key);
+    const found = await this.#parts.bucket.get(key, undefined, tail.etag);
     if (found === undefined) throw new StorageError('not-found', `${key}: gone`);
-    const bytes = Buffer.alloc(this.#tailBytes);
+    const bytes = Buffer.alloc(tail.size);
     const reader = new ObjectStream(`GET ${key}`, found.body, found.object, bytes.length);
     for (let at = 0; at < bytes.length;) at += await reader.fill(bytes.subarray(at));
     await reader.close();
     this.#pending.add(bytes, bytes.length, () => share.buffer);
-    this.#tailBytes = 0;
+    this.#tail = undefined;
   }
 
   async #sendPart(): Promise<void> {
@@ -227,8 +228,8 @@ export class S3Stage implements StagedWrite {
   async #putTail(): Promise<void> {
     const key = this.#tailKey;
     this.#objects.add(key);
-    await this.#parts.bucket.put(key, this.#pending.bytes);
-    this.#tailBytes = this.#pending.length;
+    const etag = await this.#parts.bucket.put(key, this.#pending.bytes);
+    this.#tail = { size: this.#pending.length, etag };
     this.#dropPending(true);
   }
 
@@ -280,7 +281,7 @@ export class S3Stage implements StagedWrite {
     if (this.#multipart !== undefined) await this.#seal(this.#multipart);
     if (this.#sealedBytes !== undefined) {
       if (target === undefined) await copyObject(this.#parts, stagedDataKey(stage), key, this.#sealedBytes);
-    } else if (this.#tailBytes > 0) await bucket.copy(this.#tailKey, key);
+    } else if (this.#tail !== undefined) await bucket.copy(this.#tailKey, key, this.#tail.etag);
     else await bucket.put(key, this.#pending.bytes);
   }
 
