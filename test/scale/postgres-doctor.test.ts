@@ -15,13 +15,6 @@ describe('entrepot doctor, of a database', { skip: missingPgBouncer }, () => {
   before(async () => (server = opened.use(await PostgresServer.start())));
   after(() => opened.disposeAsync());
 
-  async function findingsOf(options: PostgresOptions): Promise<readonly Finding[]> {
-    const config = await readConfig({ env: postgresEnvironment(options), flags: { workers: '1' } });
-    return checkDatabase({ config, now: () => new Date(), isServing: false });
-  }
-
-  const textOf = (findings: readonly Finding[]) => findings.map((each) => Object.values(each).join('; ')).join('\n');
-
   it('finds nothing wrong with one that is empty, and with one that has an index', async () => {
     const options = await server.database();
     for (const prepare of [async () => {}, async () => (await openPostgresMetadata(options)).close()]) {
@@ -70,3 +63,12 @@ describe('entrepot doctor, of a database', { skip: missingPgBouncer }, () => {
     assert.match(textOf(await findingsOf(options)), /problem.*of version 99, this program knows/);
   });
 });
+
+async function findingsOf(options: PostgresOptions): Promise<readonly Finding[]> {
+  const config = await readConfig({ env: postgresEnvironment(options), flags: { workers: '1' } });
+  return checkDatabase({ config, now: () => new Date(), isServing: false });
+}
+
+function textOf(findings: readonly Finding[]): string {
+  return findings.map((each) => Object.values(each).join('; ')).join('\n');
+}

@@ -68,11 +68,6 @@ for (const program of [versitygw, seaweedfs]) {
       const url = await pushed('single', random.bytes(100_000));
       const redirect = await fetch(url, { redirect: 'manual' });
       const location = redirect.headers.get('Location') ?? assert.fail();
-      const statusOf = async (address: string, method = 'GET') => {
-        const response = await fetch(address, { method });
-        await response.bytes();
-        return response.status;
-      };
       assert.equal(await statusOf(location), 200);
       assert.equal(await statusOf(location, 'DELETE'), 403);
       assert.equal(await statusOf(location.replace('127.0.0.1', 'localhost')), 403);
@@ -93,4 +88,10 @@ for (const program of [versitygw, seaweedfs]) {
       await driver.close();
     });
   });
+}
+
+async function statusOf(address: string, method = 'GET'): Promise<number> {
+  const response = await fetch(address, { method });
+  await response.bytes();
+  return response.status;
 }

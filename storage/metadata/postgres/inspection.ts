@@ -63,7 +63,7 @@ export async function inspectPostgres({ tls, ...where }: Omit<PostgresOptions, '
         about['has_floor'] === true ? await numberOf(client, 'works_from', 'schema_version_works_from') : undefined,
       clockAheadMs: await clockAhead(client),
       // A pooler tells each client a number of its own for its process.
-      isPooled: (client as unknown as { readonly processID: number }).processID !== Number(about['pid']),
+      isPooled: processOf(client) !== Number(about['pid']),
       unsafe: UNSAFE.filter((name) => about[name] === 'off'),
       connections: Number(about['connections']),
     };
@@ -94,4 +94,9 @@ async function clockAhead(client: Client): Promise<number> {
     if (took < best.took) best = { took, ahead: Number(now) - (before + after) / 2 };
   }
   return best.ahead;
+}
+
+/** Of the server, as it said when the connection began; what @types/pg does not have. */
+function processOf(client: Client): unknown {
+  return 'processID' in client ? client.processID : undefined;
 }
