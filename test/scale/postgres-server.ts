@@ -39,6 +39,7 @@ export class PostgresServer implements AsyncDisposable {
   readonly #port: number;
   #process: RunningProcess | undefined;
   #databases = 0;
+  #isFrozen = false;
 
   private constructor(directory: string, port: number) {
     this.#directory = directory;
@@ -95,11 +96,13 @@ export class PostgresServer implements AsyncDisposable {
 
   /** Nothing of it runs, and nobody is told: connections stay, and no answer comes. */
   freeze(): void {
+    this.#isFrozen = true;
     this.#process?.signal('SIGSTOP');
   }
 
   thaw(): void {
-    this.#process?.signal('SIGCONT');
+    if (this.#isFrozen) this.#process?.signal('SIGCONT');
+    this.#isFrozen = false;
   }
 
   /** A new and empty database. */
@@ -251,10 +254,18 @@ function start(program: string, args: readonly string[]): RunningProcess {
       const pid = Number(child.pid);
       child.kill(signal);
       for (const other of readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')) {
-        process.kill(Number(other), signal);
+        signalIfThere(Number(other), signal);
       }
     },
   };
+}
+
+function signalIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 // Neither of them runs as root. A server of databases leaves nothing to others: the user needs no more than a name.

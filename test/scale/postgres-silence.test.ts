@@ -1,30 +1,17 @@
 import assert from 'node:assert/strict';
 import { createServer, connect, type Socket } from 'node:net';
 import { after, describe, it } from 'node:test';
-import { setTimeout as delay } from 'node:timers/promises';
 import { IndexError } from '../../storage/metadata/index-error.ts';
 import type { Database } from '../../storage/metadata/database.ts';
 import { openPostgres } from '../../storage/metadata/postgres.ts';
 import type { PostgresOptions } from '../../storage/metadata/postgres/options.ts';
 import { freePort } from '../harness/process.ts';
 import { missingPostgres, PostgresServer } from './postgres-server.ts';
+import { untilThere } from './until-there.ts';
 
 const isUnavailable = (error: unknown) => error instanceof IndexError && error.failure === 'unavailable';
 
 const one = (database: Database) => database.prompt.get('SELECT 1 AS one');
-
-/** As everybody who lives on: asks until there is an answer. */
-async function untilThere(database: Database): Promise<void> {
-  for (;;) {
-    try {
-      await one(database);
-      return;
-    } catch (error) {
-      assert.ok(isUnavailable(error), String(error));
-    }
-    await delay(20);
-  }
-}
 
 /** A way to a server that may swallow everything, and never says so. */
 async function startHole({ port: to }: PostgresOptions) {
