@@ -2,6 +2,7 @@ import type { BlobDriver } from '../storage/blobs/driver.ts';
 import type { AbandonedIntents } from '../storage/metadata/intents.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { ContentCache } from './content-cache.ts';
+import type { LastKnown } from './last-known.ts';
 import type { Quota } from './quota.ts';
 import type { RetentionRules } from './retention/rules.ts';
 
@@ -43,6 +44,7 @@ export interface Context {
   readonly driver: BlobDriver;
   readonly metadata: Metadata;
   readonly cache: ContentCache;
+  readonly lastKnown: LastKnown;
   readonly settings: RegistrySettings;
   readonly log: RegistryLog;
   /** Names this start of the server, the same in all its processes. */

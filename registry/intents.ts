@@ -64,6 +64,8 @@ export async function changing<A, T>(
   work: (held: Held, prepared: A) => Promise<T>,
 ): Promise<T> {
   const { intents, prepared } = await acquire(context, change);
+  // Before and after: what is half done may be gone as well.
+  context.lastKnown.forget(intents.keys);
   let finished = false;
   const held: Held = {
     finish: async (durability, last) => {
@@ -80,6 +82,7 @@ export async function changing<A, T>(
   try {
     return await work(held, prepared);
   } finally {
+    context.lastKnown.forget(intents.keys);
     if (!finished) await giveUp(context, intents);
   }
 }

@@ -34,7 +34,9 @@ export class StateRecords {
   }
 
   async get(key: StateKey): Promise<string | undefined> {
-    return (await this.#database.get('SELECT value FROM state WHERE key = ?', key))?.['value'] as string | undefined;
+    return (await this.#database.prompt.get('SELECT value FROM state WHERE key = ?', key))?.['value'] as
+      | string
+      | undefined;
   }
 
   /** Takes the value away, if it is still this one. */
