@@ -123,7 +123,8 @@ export class Manifests {
     if (promisedAt !== undefined && promisedAt > now() - settings.collectionGraceMs / 2) return manifest;
     try {
       // Under its lock: what is on its way out is not there.
-      const isThere = await changing(this.#context, { name, subjects: [{ manifest: digest }] }, (held) =>
+      const change = { name, subjects: [{ manifest: digest }], isPromise: true };
+      const isThere = await changing(this.#context, change, (held) =>
         held.finish('relaxed', (tx) => metadata.manifests.promise(tx, name, digest, now())),
       );
       if (isThere) return manifest;
