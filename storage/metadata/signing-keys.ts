@@ -18,7 +18,7 @@ export class SigningKeyRecords {
 
   /** The oldest first. */
   async list(): Promise<readonly SigningKeyRecord[]> {
-    return this.#list(this.#database);
+    return this.#list(this.#database.prompt);
   }
 
   async #list(queries: Pick<Transaction, 'all'>): Promise<readonly SigningKeyRecord[]> {
