@@ -37,8 +37,8 @@ export interface Registry {
   readonly undo: Undo;
   /** What pulls are served from while the index cannot be asked. */
   readonly lastKnown: Pick<LastKnown, 'isEmpty'>;
-  /** Lets go of open upload sessions, then of the index and the store. */
-  close(): Promise<void>;
+  /** Lets go of open upload sessions, then of the index and the store; `last` is awaited when only these two are open. */
+  close(last?: () => Promise<void>): Promise<void>;
 }
 
 /** Puts the nouns together over one store. The store must belong to `context.run`: see `openStore`. */
@@ -67,10 +67,11 @@ export function createRegistry(context: Context): Registry {
     recovery: new Recovery(context, blobs),
     undo: new Undo(context, adoption),
     lastKnown: context.lastKnown,
-    close: async () => {
+    close: async (last) => {
       await uploads.close();
       await pulls.flush();
       await reads.settle();
+      await last?.();
       await context.metadata.close();
       await context.driver.close();
     },

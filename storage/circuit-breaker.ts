@@ -6,6 +6,8 @@ export interface Guarded {
   readonly pauseMs: number;
   /** Whether an error says that the server, or the way to it, is in trouble. Any other is an answer. */
   readonly isOutage: (error: unknown) => boolean;
+  /** Of an error that never left this process: it says nothing of the server. */
+  readonly saysNothing?: (error: unknown) => boolean;
   /** What is thrown meanwhile. */
   readonly refusal: () => Error;
   /** Asks whether it is back, while nobody waits for that. Without it one of those who come does. */
@@ -68,7 +70,7 @@ export class CircuitBreaker {
     } catch (error) {
       if (this.#guarded.isOutage(error)) this.#failed();
       // An answer is an answer, also one that refuses.
-      else this.#failures = 0;
+      else if (this.#guarded.saysNothing?.(error) !== true) this.#failures = 0;
       throw error;
     }
   }

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { CircuitBreaker } from '../circuit-breaker.ts';
 import { SharedRun } from '../shared-run.ts';
-import type { ColumnTypes, Database, Durability, Queries, Row, Transaction, Value } from './database.ts';
+import type { ColumnTypes, Database, Dialect, Durability, Queries, Row, Transaction, Value } from './database.ts';
 import { IndexError } from './index-error.ts';
 import { type Connection, Connections, isEnded } from './postgres/connections.ts';
 import { isOutage } from './postgres/failures.ts';
@@ -15,6 +15,11 @@ export const POSTGRES_TYPES: ColumnTypes = {
   bytes: 'BYTEA',
   integer: 'BIGINT',
   clustered: '',
+};
+
+export const POSTGRES_DIALECT: Dialect = {
+  now: '(extract(epoch FROM clock_timestamp()) * 1000)::bigint',
+  skipLocked: 'FOR UPDATE SKIP LOCKED',
 };
 
 // Of this program alone: others that use the same database do not take this one.

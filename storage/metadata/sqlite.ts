@@ -5,7 +5,7 @@ import { StorageError } from '../blobs/driver.ts';
 import { markAsDamaged, removeDamageMark } from './damage-mark.ts';
 import { IndexError } from './index-error.ts';
 import { SharedRun } from '../shared-run.ts';
-import type { ColumnTypes, Database, Durability, Queries, Row, Transaction, Value } from './database.ts';
+import type { ColumnTypes, Database, Dialect, Durability, Queries, Row, Transaction, Value } from './database.ts';
 
 export const SQLITE_TYPES: ColumnTypes = {
   id: 'INTEGER PRIMARY KEY AUTOINCREMENT',
@@ -13,6 +13,12 @@ export const SQLITE_TYPES: ColumnTypes = {
   bytes: 'BLOB',
   integer: 'INTEGER',
   clustered: 'WITHOUT ROWID',
+};
+
+export const SQLITE_DIALECT: Dialect = {
+  now: `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
+  // Nobody else writes.
+  skipLocked: '',
 };
 
 const BUSY_RETRY_MS = 1;

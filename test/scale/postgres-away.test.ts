@@ -25,6 +25,10 @@ const OUTAGES = {
   },
 };
 
+const basic = (password: string) => ({
+  Authorization: `Basic ${Buffer.from(`anna:${password}`).toString('base64')}`,
+});
+
 describe('a registry whose PostgreSQL is away', { skip: missingPostgres }, () => {
   for (const [outage, { begin, end }] of Object.entries(OUTAGES)) {
     it(`serves what was pulled, takes no push, and goes on without a restart (${outage})`, async () => {
@@ -90,14 +94,11 @@ describe('a registry whose PostgreSQL is away', { skip: missingPostgres }, () =>
     const added = await runEntrepot(['user', 'add', 'anna', '--root', root], { env, input: 'a long password\n' });
     assert.equal(added.code, 0, added.stderr);
     await using server = await startEntrepot({ root, env, args: ['--workers', '1'] });
-    const basic = (password: string) => ({
-      Authorization: `Basic ${Buffer.from(`anna:${password}`).toString('base64')}`,
-    });
     using client = new Client(server.url, PATIENCE_MS);
     const image = trialImage('known');
     const asAnna = {
-      send: (method: string, target: string, sending: Parameters<Client['send']>[2] = {}) =>
-        client.send(method, target, { ...sending, headers: { ...sending.headers, ...basic('a long password') } }),
+      send: (method: string, target: string, sending?: Parameters<Client['send']>[2]) =>
+        client.send(method, target, { ...sending, headers: { ...sending?.headers, ...basic('a long password') } }),
     } as Client;
     await push({ client: asAnna, ledger: new Ledger(), repository: 'app' }, image);
     await pull(asAnna, 'app', image);

@@ -23,6 +23,8 @@ const refused = async () => {
   throw Object.assign(new Error('no'), { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } });
 };
 
+const askAnything = async () => 'asked';
+
 const settled = () => new Promise<void>((resolve) => setImmediate(resolve));
 
 async function failTimes(breaker: CircuitBreaker, count: number): Promise<void> {
@@ -81,19 +83,18 @@ describe('a circuit breaker', () => {
     const breaker = new CircuitBreaker({ ...guarding(clock.read), probe, onAway: () => (cuts += 1) });
     await failTimes(breaker, 8);
     assert.equal(cuts, 1);
-    const ask = async () => 'asked';
-    await assert.rejects(breaker.run(ask), /it is away/);
+    await assert.rejects(breaker.run(askAnything), /it is away/);
     assert.equal(probes.length, 0);
     clock.now = 3001;
-    for (let i = 0; i < 3; i += 1) await assert.rejects(breaker.run(ask), /it is away/);
+    for (let i = 0; i < 3; i += 1) await assert.rejects(breaker.run(askAnything), /it is away/);
     assert.equal(probes.length, 1);
     probes[0]?.reject(new Error('still away'));
     await settled();
     clock.now = 6002;
-    await assert.rejects(breaker.run(ask), /it is away/);
+    await assert.rejects(breaker.run(askAnything), /it is away/);
     probes[1]?.resolve();
     await settled();
-    assert.equal(await breaker.run(ask), 'asked');
+    assert.equal(await breaker.run(askAnything), 'asked');
     assert.equal(cuts, 1);
   });
 
@@ -112,9 +113,6 @@ describe('a circuit breaker', () => {
     breaker.suspect();
     await settled();
     assert.equal(cuts, 1);
-    await assert.rejects(
-      breaker.run(async () => 'asked'),
-      /it is away/,
-    );
+    await assert.rejects(breaker.run(askAnything), /it is away/);
   });
 });

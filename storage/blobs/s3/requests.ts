@@ -34,7 +34,13 @@ export class Requests {
   readonly #client: S3Client;
   readonly #bucket: string;
   readonly #prefix: string;
-  readonly #breaker = new CircuitBreaker({ failures: FAILURES, pauseMs: PAUSE_MS, isOutage, refusal: isAway });
+  readonly #breaker = new CircuitBreaker({
+    failures: FAILURES,
+    pauseMs: PAUSE_MS,
+    isOutage,
+    saysNothing: (error) => error instanceof StorageError,
+    refusal: isAway,
+  });
   readonly stored: Stored;
 
   constructor(client: S3Client, options: Pick<S3Options, 'bucket' | 'prefix' | 'encryption' | 'storageClass'>) {
