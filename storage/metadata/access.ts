@@ -63,7 +63,7 @@ async function openAccess(database: Database, types: ColumnTypes, versionTable: 
     accounts: new AccountRecords(database),
     tokens: new AccessTokenRecords(database),
     signingKeys: new SigningKeyRecords(database),
-    changeCount: () => changeCount(database),
+    changeCount: () => changeCount(database.prompt),
     close: () => database.close(),
   };
 }

@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, chown, rm, writeFile } from 'node:fs/promises';
-import { accessSync, globSync } from 'node:fs';
+import { accessSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -39,6 +39,7 @@ export class PostgresServer implements AsyncDisposable {
   readonly #port: number;
   #process: RunningProcess | undefined;
   #databases = 0;
+  #isFrozen = false;
 
   private constructor(directory: string, port: number) {
     this.#directory = directory;
@@ -93,6 +94,17 @@ export class PostgresServer implements AsyncDisposable {
     await this.#process?.end('SIGQUIT');
   }
 
+  /** Nothing of it runs, and nobody is told: connections stay, and no answer comes. */
+  freeze(): void {
+    this.#isFrozen = true;
+    this.#process?.signal('SIGSTOP');
+  }
+
+  thaw(): void {
+    if (this.#isFrozen) this.#process?.signal('SIGCONT');
+    this.#isFrozen = false;
+  }
+
   /** A new and empty database. */
   async database(): Promise<PostgresOptions> {
     this.#databases += 1;
@@ -143,6 +155,8 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // A frozen one does not end.
+    this.thaw();
     await this.#process?.end('SIGQUIT');
     await rm(this.#directory, { recursive: true, force: true });
   }
@@ -204,6 +218,8 @@ interface RunningProcess {
   /** Waits until `probe` resolves. */
   until(probe: () => Promise<void>): Promise<void>;
   end(signal: NodeJS.Signals): Promise<void>;
+  /** To it and all that it has started. */
+  signal(signal: NodeJS.Signals): void;
 }
 
 function start(program: string, args: readonly string[]): RunningProcess {
@@ -234,7 +250,22 @@ function start(program: string, args: readonly string[]): RunningProcess {
       if (!hasEnded()) child.kill(signal);
       await ended;
     },
+    signal: (signal) => {
+      const pid = Number(child.pid);
+      child.kill(signal);
+      for (const other of readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')) {
+        signalIfThere(Number(other), signal);
+      }
+    },
   };
+}
+
+function signalIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 // Neither of them runs as root. A server of databases leaves nothing to others: the user needs no more than a name.
