@@ -4,6 +4,7 @@ import { checkAddress } from './doctor/address.ts';
 import { checkBucket } from './doctor/bucket.ts';
 import { checkClientAuthorities } from './doctor/client-authorities.ts';
 import { checkClock } from './doctor/clock.ts';
+import { checkDatabase } from './doctor/database.ts';
 import { checkDiskSpace } from './doctor/disk-space.ts';
 import { checkExposure } from './doctor/exposure.ts';
 import { checkFileLimit } from './doctor/file-limit.ts';
@@ -24,6 +25,7 @@ const CHECKS: readonly Check[] = [
   checkFileLimit,
   checkClock,
   checkBucket,
+  checkDatabase,
 ];
 const DISK_CHECKS: readonly Check[] = [checkRootRights, checkDiskSpace, checkFileSystem];
 

@@ -89,8 +89,19 @@ export interface S3Config {
   readonly encryption?: 'AES256' | 'aws:kms';
   readonly kmsKeyId?: string;
   readonly storageClass?: string;
+  /** Absent: clients are never sent to the bucket. */
+  readonly redirect?: RedirectConfig;
   /** Per worker. */
   readonly partMemoryBytes: number;
+}
+
+/** Clients that fetch blobs from the bucket themselves. */
+export interface RedirectConfig {
+  /** Origin; absent: as that of the server, or AWS. */
+  readonly endpoint?: string;
+  /** IP addresses and CIDR ranges of clients; empty: all of them. */
+  readonly addresses: readonly string[];
+  readonly expireAfterMs: number;
 }
 
 export interface IndexConfig {

@@ -33,6 +33,25 @@ export function halfCredentials({ storage: { s3 } }: Settings): Broken | undefin
   };
 }
 
+export function redirectWithoutBucket({ storage: { driver, s3 } }: Settings): Broken | undefined {
+  if (!s3.redirect.enabled || driver === 's3') return undefined;
+  return {
+    keys: ['storage.s3.redirect.enabled', 'storage.driver'],
+    wrong: `storage.driver is ${driver}, and clients cannot fetch blobs from there themselves`,
+    instead: 'Write storage.driver: s3, or take storage.s3.redirect out.',
+  };
+}
+
+export function redirectWithoutCheck({ integrity, storage: { driver, s3 } }: Settings): Broken | undefined {
+  if (driver !== 's3' || !s3.redirect.enabled || integrity.verifyReads !== 'always') return undefined;
+  return {
+    keys: ['storage.s3.redirect.enabled', 'integrity.verifyReads'],
+    wrong: 'integrity.verifyReads is always, and nobody hashes what clients fetch from the bucket',
+    instead:
+      'Write integrity.verifyReads: stale, and only what was hashed lately is fetched there; or switch this off.',
+  };
+}
+
 export function keyWithoutEncryption({ storage: { s3 } }: Settings): Broken | undefined {
   if (s3.kmsKeyId === undefined || s3.encryption === 'aws:kms') return undefined;
   return {

@@ -12,6 +12,8 @@ import {
   driverWithoutBucket,
   halfCredentials,
   keyWithoutEncryption,
+  redirectWithoutBucket,
+  redirectWithoutCheck,
 } from './contradictions-storage.ts';
 import { closingKeys } from './derive-access.ts';
 import { EXPOSED, isExposed } from './exposure.ts';
@@ -34,7 +36,14 @@ export type Broken = Pick<Contradiction, 'keys'> & Pick<ConfigFault, 'wrong' | '
 type Rule = (settings: Settings) => Broken | undefined;
 
 const ACCESS: readonly Rule[] = [unknownGroup, limitedAdmin, unknownTrust, sameTrust, trustWithoutRules, halfIssuer];
-const STORAGE: readonly Rule[] = [bucketWithoutDriver, driverWithoutBucket, halfCredentials, keyWithoutEncryption];
+const STORAGE: readonly Rule[] = [
+  bucketWithoutDriver,
+  driverWithoutBucket,
+  halfCredentials,
+  keyWithoutEncryption,
+  redirectWithoutBucket,
+  redirectWithoutCheck,
+];
 const INDEX: readonly Rule[] = [
   databaseWithoutDriver,
   driverWithoutDatabase,

@@ -10,6 +10,7 @@ import type {
   LimitsConfig,
   ListenAddress,
   QuotaConfig,
+  RedirectConfig,
   RetentionConfig,
   S3Config,
   TlsConfig,
@@ -72,7 +73,16 @@ function s3Config({ driver, s3 }: Settings['storage'], cwd: string): { readonly 
       ...(encryption !== 'none' && { encryption }),
       ...(s3.kmsKeyId !== undefined && { kmsKeyId: s3.kmsKeyId }),
       ...(s3.storageClass !== undefined && { storageClass: s3.storageClass }),
+      ...(s3.redirect.enabled && { redirect: redirectConfig(s3.redirect) }),
     },
+  };
+}
+
+function redirectConfig({ endpoint, addresses, expireAfter }: Settings['storage']['s3']['redirect']): RedirectConfig {
+  return {
+    ...(endpoint !== undefined && { endpoint: new URL(endpoint).origin }),
+    addresses,
+    expireAfterMs: milliseconds(expireAfter),
   };
 }
 

@@ -1,8 +1,25 @@
 import { z } from 'zod';
 import { isUrl } from './access-words.ts';
-import { choice, file, flag, line, SECTION, size } from './field.ts';
+import { isNetwork } from './address.ts';
+import { choice, duration, file, flag, line, list, SECTION, size } from './field.ts';
 
 /* Where blobs and manifests lie; see schema.ts. */
+
+const redirect = z.strictObject(
+  {
+    enabled: flag(
+      'Whether clients fetch blobs of more than 64 KiB from the S3 server, by addresses that are signed for them.',
+    ).default(false),
+    endpoint: serverUrl('Where clients reach the S3 server; unset, as storage.s3.endpoint.').optional(),
+    addresses: list(
+      'Which clients are sent there; empty, all of them.',
+      'IP addresses or ranges, such as 10.0.0.0/8',
+      (expected) => z.string(expected).refine(isNetwork, expected),
+    ).default([]),
+    expireAfter: duration('How long such an address may be used, by whoever has it.', '10s', '7d').default('10m'),
+  },
+  SECTION,
+);
 
 const s3 = z.strictObject(
   {
@@ -30,6 +47,7 @@ const s3 = z.strictObject(
     partMemory: size('Memory for the parts of blobs on their way to the bucket, per worker.', '16MiB', '64GiB').default(
       '128MiB',
     ),
+    redirect: redirect.prefault({}),
   },
   SECTION,
 );

@@ -187,6 +187,17 @@ export class Blobs {
     return this.open(name, blob, range);
   }
 
+  /**
+   * Where a client may fetch the blob without us; see `BlobDriver.locate`. Undefined when it has to come from here:
+   * the store cannot, the blob is so small that going elsewhere costs more, or its bytes are still to be hashed.
+   *
+   * @throws StorageError
+   */
+  async locate(blob: KnownBlob, expiresMs: number): Promise<string | undefined> {
+    if (blob.size <= CACHED_CONTENT_MAX_BYTES || !this.#reads.isTrusted(blob.digest, blob)) return undefined;
+    return this.#context.driver.locate?.(blobKey(blob.digest), expiresMs);
+  }
+
   /** Opens the blob's bytes; to be closed by the caller. */
   async open(name: RepositoryName, blob: Blob, range?: ByteRange): Promise<ObjectReader> {
     const reader = (await this.#context.driver.read(blobKey(blob.digest), range)) ?? (await this.#isGone(name, blob));

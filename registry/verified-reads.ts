@@ -28,11 +28,21 @@ export class VerifiedReads {
 
   /** Somebody may have written to the file since: a disk that rots does not tell, other programs do. */
   isWanted(digest: Digest, known: Pick<BlobRecord, 'verifiedAt'>, { modifiedAt }: BlobStat): boolean {
+    if (!this.isTrusted(digest, known)) return true;
+    if (this.#context.settings.verifyReads === 'never') return false;
+    return this.#verifiedAt(digest, known) < modifiedAt.getTime() + CLOCK_MARGIN_MS;
+  }
+
+  /** Whether it was hashed not too long ago: all that can be said without a look at the store. */
+  isTrusted(digest: Digest, known: Pick<BlobRecord, 'verifiedAt'>): boolean {
     const { settings, now } = this.#context;
-    if (settings.verifyReads !== 'stale') return settings.verifyReads === 'always';
-    const verifiedAt = this.#found.get(digest)?.at ?? known.verifiedAt;
-    if (verifiedAt === undefined || verifiedAt < modifiedAt.getTime() + CLOCK_MARGIN_MS) return true;
-    return verifiedAt + (settings.scrubEveryMs ?? Infinity) < now();
+    if (settings.verifyReads !== 'stale') return settings.verifyReads === 'never';
+    return this.#verifiedAt(digest, known) + (settings.scrubEveryMs ?? Infinity) >= now();
+  }
+
+  /** Milliseconds since 1970; long before that when nobody ever hashed it. */
+  #verifiedAt(digest: Digest, { verifiedAt = -Infinity }: Pick<BlobRecord, 'verifiedAt'>): number {
+    return this.#found.get(digest)?.at ?? verifiedAt;
   }
 
   /**

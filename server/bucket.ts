@@ -43,6 +43,7 @@ async function optionsOf(s3: S3Config): Promise<S3Options> {
   return {
     ...s3,
     isPathStyle: pathStyle,
+    publicEndpoint: s3.redirect?.endpoint,
     encryption:
       encryption === 'aws:kms' ? { algorithm: encryption, keyId: kmsKeyId } : encryption && { algorithm: encryption },
     authorities: authorities === undefined ? undefined : await readFile(authorities, 'utf8'),

@@ -124,10 +124,11 @@ export class Listener {
     observed.action = endpoint.action;
     observed.touched = params;
     const { access, certificateUser, clientAddress, origin, limits } = this.#parts;
+    const address = clientAddress(request);
     const admission = await access.admit({
       authorization: request.headers.authorization,
       certificateUser: () => certificateUser(request),
-      address: clientAddress(request),
+      address,
       origin: () => origin(request),
       scope: () => scopeOf(endpoint, params, target.query),
     });
@@ -138,7 +139,8 @@ export class Listener {
     const body = new RequestBody(request, budget, watchdog);
     observed.body = body;
     const { headers } = request;
-    const handle = () => endpoint.handle({ method, params, query: target.query, headers, body, rights: admission });
+    const { query } = target;
+    const handle = () => endpoint.handle({ method, params, query, headers, body, address, rights: admission });
     const { upload } = limits;
     if (upload === undefined || !carriesUpload(method, endpoint, body)) return handle();
     return upload(request, response, admission.user, handle);

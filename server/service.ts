@@ -28,6 +28,7 @@ import { startHousekeeping } from './housekeeping.ts';
 import { Listener, type ListenerParts, type RequestObserver } from './listener.ts';
 import { createHealth, type Health } from './observe/health.ts';
 import { createReadOnly, type ReadOnly } from './read-only.ts';
+import { createRedirects } from './redirects.ts';
 import { openRegistry, type Identity, type OpenParts, type OpenRegistry } from './open-registry.ts';
 
 export interface ServiceParts extends OpenParts {
@@ -86,12 +87,14 @@ export async function createService(config: Config, identity: Identity, parts: S
   // Of workers the primary tells.
   const sharing = identity.worker === 0 ? shareWithReplicas(config, opened.metadata.counts, log) : undefined;
   const limits = createLimits(config.limits, { channel: sharing, ...parts.limits, metrics, clientAddress });
+  const redirect = config.storage.s3?.redirect;
   const listener = new Listener({
     router: new Router(
       endpoints({
         registry: opened.registry,
         maxManifestBytes: config.manifests.maxSizeBytes,
         location: (path) => `${config.http.host ?? ''}${path}`,
+        redirects: redirect && createRedirects(redirect),
       }),
     ),
     others: lazyApp(config, opened, {

@@ -1,11 +1,11 @@
 import { probe } from '../../server/bucket.ts';
-import { about, type Check } from './finding.ts';
+import { clockFindings } from './clock-difference.ts';
+import { about, type Check, type Finding } from './finding.ts';
 
 const bucket = about('bucket');
-const clock = about('clock of the bucket');
 
-// AWS refuses what was signed more than 15 minutes ago, or will be in 15.
-const FAR_MS = 5 * 60_000;
+// S3 tells times in whole seconds.
+const EXACT_MS = 1_000;
 
 /** Whether the bucket does what a store needs, and these credentials may ask it to. */
 export const checkBucket: Check = async ({ config }) => {
@@ -16,7 +16,7 @@ export const checkBucket: Check = async ({ config }) => {
   const failed = capabilities.filter(({ failure }) => failure !== undefined);
   if (failed.length === 0) {
     const able = capabilities.map(({ what }) => what).join(', ');
-    return [bucket.ok(`${where} can ${able}`), ...clockFindings(clockAheadMs)];
+    return [bucket.ok(`${where} can ${able}`), ...clockOf(clockAheadMs)];
   }
   return failed.map(({ what, permission, failure }) =>
     bucket.problem(
@@ -26,9 +26,6 @@ export const checkBucket: Check = async ({ config }) => {
   );
 };
 
-function clockFindings(aheadMs: number | undefined) {
-  if (aheadMs === undefined || Math.abs(aheadMs) < FAR_MS) return [];
-  const minutes = Math.round(Math.abs(aheadMs) / 60_000);
-  const saw = `it is ${minutes} minutes ${aheadMs > 0 ? 'ahead of' : 'behind'} the one of this machine`;
-  return [clock.warning(saw, 'Let both follow NTP: requests are signed with the time, and refused when it is wrong.')];
+function clockOf(aheadMs: number | undefined): readonly Finding[] {
+  return aheadMs === undefined ? [] : clockFindings('the bucket', aheadMs, EXACT_MS);
 }

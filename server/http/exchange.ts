@@ -11,6 +11,8 @@ export interface Exchange<P> {
   readonly query: URLSearchParams;
   readonly headers: IncomingHttpHeaders;
   readonly body: RequestBody;
+  /** Who asks, as `client-address.ts` says. */
+  readonly address: string;
   /** Of who sent it; that it may do what the request says was decided before. */
   readonly rights: Rights;
 }

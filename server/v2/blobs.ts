@@ -24,6 +24,8 @@ export async function getBlob(services: Services, exchange: Exchange<BlobParams>
   if (exchange.method === 'HEAD') return { status: 200, headers: { ...headers, 'Content-Length': blob.size } };
   const ranges = allowsRange(exchange.headers, digest) ? parseRange(exchange.headers.range, blob.size) : 'whole';
   if (ranges === 'unsatisfiable') throw isUnsatisfiable(blob);
+  const elsewhere = await locate(services, exchange, blob, ranges);
+  if (elsewhere !== undefined) return seeThere(elsewhere, digest);
   if (ranges === 'whole') return whole(services, name, blob, headers);
   const [only] = ranges;
   return ranges.length === 1 && only !== undefined
@@ -45,6 +47,31 @@ function headersOf(blob: Blob): Record<string, HeaderValue> {
     ETag: etagOf(blob.digest),
     'Accept-Ranges': 'bytes',
     'Cache-Control': 'max-age=31536000, immutable',
+  };
+}
+
+/**
+ * Where this client is to fetch the blob instead; undefined: from here. S3 answers no request for several ranges, and
+ * knows other entity tags than those that `If-Range` has from us.
+ */
+async function locate(
+  { redirects, registry }: Services,
+  { address, headers }: Exchange<BlobParams>,
+  blob: KnownBlob,
+  ranges: readonly ByteRange[] | 'whole',
+): Promise<string | undefined> {
+  if (redirects === undefined || !redirects.isFor(address)) return undefined;
+  if (ranges.length > 1 && ranges !== 'whole') return undefined;
+  if (headers['if-range'] !== undefined) return undefined;
+  return registry.blobs.locate(blob, redirects.expireAfterMs);
+}
+
+/** The method and the headers of the request stay (RFC 9110 section 15.4.8), `Range` among them. */
+function seeThere(location: string, digest: Digest): Reply {
+  // Whoever has the address has the blob, and not for long: no cache between us keeps it.
+  return {
+    status: 307,
+    headers: { Location: location, 'Cache-Control': 'no-store', 'Docker-Content-Digest': digest },
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Registry } from '../../registry/registry.ts';
+import type { Redirects } from '../redirects.ts';
 
 /** What the handlers stand on. */
 export interface Services {
@@ -6,4 +7,6 @@ export interface Services {
   readonly maxManifestBytes: number;
   /** The `Location` for one of our paths: relative, or with the configured origin. */
   readonly location: (path: string) => string;
+  /** Undefined: every blob comes from here. */
+  readonly redirects: Redirects | undefined;
 }

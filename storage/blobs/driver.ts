@@ -193,6 +193,16 @@ export interface BlobDriver {
    */
   removeAbandoned(before: Date): Promise<number>;
 
+  /**
+   * Where whoever has the answer may GET the object, ranges of it as well, without asking this process: a URL, which is
+   * a right by itself and must not be logged. Asks nobody: that the object is there is not said. Absent where a store
+   * can be reached through its driver only.
+   *
+   * @param expiresMs for how long at most, from now; what was begun by then comes to its end
+   * @throws StorageError `unavailable`
+   */
+  readonly locate?: ((key: Key, expiresMs: number) => Promise<string>) | undefined;
+
   /** Lets go of everything the driver holds. */
   close(): Promise<void>;
 }

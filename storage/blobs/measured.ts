@@ -31,7 +31,8 @@ export type MeasuredOperation =
   | 'abort'
   | 'detach'
   | 'flush'
-  | 'removeAbandoned';
+  | 'removeAbandoned'
+  | 'locate';
 
 /** Hears of every call when it ends; `ok` is whether it resolved. Must not throw. */
 export type ObserveOperation = (operation: MeasuredOperation, seconds: number, ok: boolean) => void;
@@ -87,10 +88,15 @@ class Stopwatch {
 class MeasuredDriver implements BlobDriver {
   readonly #driver: BlobDriver;
   readonly #watch: Stopwatch;
+  readonly locate: BlobDriver['locate'];
 
   constructor(driver: BlobDriver, watch: Stopwatch) {
     this.#driver = driver;
     this.#watch = watch;
+    // There only where the driver has it.
+    if (driver.locate === undefined) return;
+    const locate = driver.locate.bind(driver);
+    this.locate = (key, expiresMs) => watch.time('locate', () => locate(key, expiresMs));
   }
 
   stat(key: Key) {

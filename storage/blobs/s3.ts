@@ -22,6 +22,7 @@ import { FIRST_PART_BYTES } from './s3/multipart.ts';
 import { ObjectStream } from './s3/object-stream.ts';
 import type { S3Options } from './s3/options.ts';
 import { PartMemory } from './s3/part-memory.ts';
+import { PublicObjects } from './s3/public-objects.ts';
 import { Requests } from './s3/requests.ts';
 import { resumeStage, S3Stage, type StageParts } from './s3/stage.ts';
 
@@ -31,9 +32,11 @@ import { resumeStage, S3Stage, type StageParts } from './s3/stage.ts';
  * @param fence where it gives one, every change is refused with `unavailable` that the server gets after the fence's end
  */
 export function openS3Driver(options: S3Options, fence?: CurrentFence): BlobDriver {
+  const client = createClient(options, fence);
   return new S3Driver(
-    new Requests(createClient(options, fence), options),
+    new Requests(client, options),
     new PartMemory(options.partMemoryBytes, FIRST_PART_BYTES),
+    new PublicObjects(client, options),
   );
 }
 
@@ -42,12 +45,14 @@ class S3Driver implements BlobDriver {
   readonly #bucket: Bucket;
   readonly #uploads: BucketUploads;
   readonly #memory: PartMemory;
+  readonly #public: PublicObjects;
 
-  constructor(requests: Requests, memory: PartMemory) {
+  constructor(requests: Requests, memory: PartMemory, objects: PublicObjects) {
     this.#requests = requests;
     this.#bucket = new Bucket(requests);
     this.#uploads = new BucketUploads(requests);
     this.#memory = memory;
+    this.#public = objects;
   }
 
   async stat(key: Key): Promise<BlobStat | undefined> {
@@ -115,7 +120,12 @@ class S3Driver implements BlobDriver {
     return abortAbandoned(this.#bucket, this.#uploads, before);
   }
 
+  locate(key: Key, expiresMs: number): Promise<string> {
+    return this.#public.urlOf(this.#requests.at(key), expiresMs);
+  }
+
   async close(): Promise<void> {
+    this.#public.close();
     this.#requests.close();
   }
 

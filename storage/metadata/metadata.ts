@@ -100,6 +100,9 @@ export async function openPostgresMetadata(options: PostgresOptions, observe?: O
 
 const MIGRATIONS = [start, addCollection, addSpace, addReplicas, addCounts];
 
+/** How many migrations of the index this program knows. */
+export const KNOWN_MIGRATIONS = MIGRATIONS.length;
+
 const schemaOf = (dialect: Dialect): Schema => ({
   migrations: MIGRATIONS,
   // Older ones do not know leases.

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { BlobDriver } from '../../storage/blobs/driver.ts';
+import type { BlobDriver, Key } from '../../storage/blobs/driver.ts';
 import { measured } from '../../storage/blobs/measured.ts';
 import { createMemoryDriver } from '../../storage/blobs/memory.ts';
 import { faulty, type Fault, type FaultyOperation } from '../harness/faulty-driver.ts';
@@ -53,6 +53,23 @@ describe('measured driver', () => {
         assert.deepEqual(heard.at(-1), [operation, !failing]);
       }
     }
+  });
+
+  it('gives addresses where the driver does, and only there', async () => {
+    const heard: unknown[] = [];
+    const observe = (operation: string, _: number, ok: boolean) => heard.push([operation, ok]);
+    const inner = Object.assign(createMemoryDriver(), {
+      locate: async (key: Key, expiresMs: number) => `there:${key}:${expiresMs}`,
+    });
+    const failing = faulty(inner, [{ operation: 'locate', call: 2, failure: 'unavailable' }]);
+    const driver = measured(failing, observe);
+    assert.equal(await driver.locate?.(keyOf('a'), 5), 'there:a:5');
+    await assertFails(driver.locate?.(keyOf('a'), 5) ?? assert.fail(), 'unavailable');
+    assert.deepEqual(heard, [
+      ['locate', true],
+      ['locate', false],
+    ]);
+    assert.equal(measured(faulty(createMemoryDriver(), []), observe).locate, undefined);
   });
 
   it('counts a list that the caller left early as good', async () => {

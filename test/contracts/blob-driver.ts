@@ -22,8 +22,16 @@ export interface DriverUnderTest {
   readonly another: () => Promise<BlobDriver>;
 }
 
-/** Executes what `storage/blobs/driver.ts` promises; every test gets a new store. */
-export function describeBlobDriver(name: string, openStore: () => Promise<StoreUnderTest>): void {
+/**
+ * Executes what `storage/blobs/driver.ts` promises; every test gets a new store.
+ *
+ * @param describeMore what not every driver can
+ */
+export function describeBlobDriver(
+  name: string,
+  openStore: () => Promise<StoreUnderTest>,
+  describeMore?: (underTest: DriverUnderTest) => void,
+): void {
   describe(`blob driver: ${name}`, () => {
     let store: StoreUnderTest;
     let drivers: BlobDriver[];
@@ -50,6 +58,7 @@ export function describeBlobDriver(name: string, openStore: () => Promise<StoreU
     describeReading(underTest);
     describeStages(underTest);
     describeCommits(underTest);
+    describeMore?.(underTest);
   });
 }
 

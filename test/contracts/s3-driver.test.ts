@@ -1,5 +1,6 @@
 import { openS3Driver } from '../../storage/blobs/s3.ts';
 import { startFakeS3 } from '../harness/fake-s3/server.ts';
+import { describeAddresses } from './blob-addresses.ts';
 import { describeBlobDriver } from './blob-driver.ts';
 
 const FENCES = [
@@ -8,12 +9,13 @@ const FENCES = [
 ] as const;
 
 for (const [name, fence] of FENCES) {
-  describeBlobDriver(name, async () => {
+  const openStore = async () => {
     const fake = await startFakeS3();
     return {
       open: async () => openS3Driver({ ...fake.options, prefix: 'a/prefix/' }, fence),
       held: async () => [...fake.objects.uploads],
       [Symbol.asyncDispose]: () => fake[Symbol.asyncDispose](),
     };
-  });
+  };
+  describeBlobDriver(name, openStore, describeAddresses);
 }

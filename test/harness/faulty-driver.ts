@@ -83,10 +83,14 @@ class Saboteur implements FaultLog {
 class FaultyDriver implements BlobDriver, FaultLog {
   readonly #driver: BlobDriver;
   readonly #saboteur: Saboteur;
+  readonly locate: BlobDriver['locate'];
 
   constructor(driver: BlobDriver, saboteur: Saboteur) {
     this.#driver = driver;
     this.#saboteur = saboteur;
+    if (driver.locate === undefined) return;
+    const locate = driver.locate.bind(driver);
+    this.locate = (key, expiresMs) => saboteur.run('locate', () => locate(key, expiresMs));
   }
 
   get calls() {

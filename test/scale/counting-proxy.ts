@@ -12,13 +12,28 @@ export interface CountingProxy extends AsyncDisposable {
   during(work: () => Promise<unknown>): Promise<readonly string[]>;
 }
 
+interface ProxyOptions {
+  /** Refuses a presigned URL that comes with an `Authorization` header, as AWS does and the servers at hand do not. */
+  readonly isStrict?: boolean;
+}
+
+const TWO_AUTHENTICATIONS = `<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified</Message></Error>`;
+
 /** @param server its URL */
-export async function startCountingProxy(server: string): Promise<CountingProxy> {
+export async function startCountingProxy(
+  server: string,
+  { isStrict = false }: ProxyOptions = {},
+): Promise<CountingProxy> {
   const requests: string[] = [];
   const agent = new http.Agent({ keepAlive: true });
   const pass = (request: IncomingMessage, response: ServerResponse) => {
     const { pathname, searchParams } = new URL(request.url ?? '/', server);
     requests.push(`${request.method} ${pathname}${[...searchParams.keys()].map((name) => ` ${name}`).join('')}`);
+    if (isStrict && searchParams.has('X-Amz-Algorithm') && request.headers.authorization !== undefined) {
+      response.writeHead(400, { 'Content-Type': 'application/xml' });
+      response.end(TWO_AUTHENTICATIONS);
+      return;
+    }
     // The signature covers the host that the client knows: the headers go on unchanged.
     const onward = http.request(new URL(request.url ?? '/', server), {
       agent,

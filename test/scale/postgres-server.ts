@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, rm, writeFile } from 'node:fs/promises';
+import { appendFile, chmod, chown, rm, writeFile } from 'node:fs/promises';
 import { accessSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -105,6 +105,16 @@ export class PostgresServer implements AsyncDisposable {
     this.#isFrozen = false;
   }
 
+  /** Speaks TLS as well from the next start on. @param pem the certificate, and the key, which it gets copies of */
+  async certify(pem: { readonly cert: string; readonly key: string }): Promise<void> {
+    const place = { cert: path.join(this.#data, 'server.crt'), key: path.join(this.#data, 'server.key') };
+    await writeFile(place.cert, pem.cert);
+    await writeFile(place.key, pem.key, { mode: 0o600 });
+    await giveToOther(place.cert, 0o600);
+    await giveToOther(place.key, 0o600);
+    await appendFile(path.join(this.#data, 'postgresql.auto.conf'), 'ssl = on\n');
+  }
+
   /** A new and empty database. */
   async database(): Promise<PostgresOptions> {
     this.#databases += 1;
@@ -174,7 +184,7 @@ export class PgBouncer implements AsyncDisposable {
     this.#process = process;
   }
 
-  static async start({ host, port, user }: PostgresOptions): Promise<PgBouncer> {
+  static async start({ host, port, user }: PostgresOptions, mode = 'transaction'): Promise<PgBouncer> {
     const directory = await temporaryDirectory('pgbouncer-');
     await giveToOther(directory.path);
     const own = await freePort();
@@ -185,7 +195,7 @@ export class PgBouncer implements AsyncDisposable {
       'listen_addr = 127.0.0.1',
       `listen_port = ${own}`,
       'auth_type = any',
-      'pool_mode = transaction',
+      `pool_mode = ${mode}`,
       'default_pool_size = 6',
       'unix_socket_dir =',
     ];
@@ -277,10 +287,10 @@ function asOther(program: string, args: readonly string[]): readonly [string, re
   return [tool('setpriv'), [...who, program, ...args]];
 }
 
-async function giveToOther(directory: string): Promise<void> {
+async function giveToOther(file: string, mode = 0o700): Promise<void> {
   if (process.getuid?.() !== 0) return;
-  await chown(directory, await idOfOther('-u'), await idOfOther('-g'));
-  await chmod(directory, 0o700);
+  await chown(file, await idOfOther('-u'), await idOfOther('-g'));
+  await chmod(file, mode);
 }
 
 async function idOfOther(option: '-u' | '-g'): Promise<number> {

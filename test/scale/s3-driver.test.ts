@@ -1,6 +1,7 @@
 import { after, before, describe } from 'node:test';
 import type { BlobDriver, Key, ListEntry } from '../../storage/blobs/driver.ts';
 import { openS3Driver } from '../../storage/blobs/s3.ts';
+import { describeAddresses } from '../contracts/blob-addresses.ts';
 import { describeBlobDriver } from '../contracts/blob-driver.ts';
 import { seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
 
@@ -19,14 +20,15 @@ for (const program of [versitygw, seaweedfs]) {
     after(async () => server[Symbol.asyncDispose]());
 
     for (const [name, fence] of FENCES) {
-      describeBlobDriver(`${program.name}, ${name}`, async () => {
+      const openStore = async () => {
         const prefix = `store-${stores++}/`;
         return {
           open: async () => withoutEmptyPrefixes(openS3Driver({ ...server.options, prefix }, fence)),
           held: async () => [],
           [Symbol.asyncDispose]: async () => undefined,
         };
-      });
+      };
+      describeBlobDriver(`${program.name}, ${name}`, openStore, describeAddresses);
     }
   });
 }

@@ -37,6 +37,18 @@ test('a bucket is enough, and everything about it can be said', async () => {
       partMemoryBytes: 64 * 1024 * 1024,
     },
   );
+  const redirected = await s3Of(
+    `bucket: b, redirect: {enabled: true, endpoint: "https://public.example.com/", addresses: [10.0.0.0/8, "::1"], expireAfter: 30s}`,
+  );
+  assert.deepEqual(redirected?.redirect, {
+    endpoint: 'https://public.example.com',
+    addresses: ['10.0.0.0/8', '::1'],
+    expireAfterMs: 30_000,
+  });
+  assert.deepEqual((await s3Of('bucket: b, redirect: {enabled: true}'))?.redirect, {
+    addresses: [],
+    expireAfterMs: 600_000,
+  });
   for (const prefix of ['a', '/a', 'a/', '/a/']) {
     assert.equal((await s3Of(`bucket: b, prefix: ${prefix}`))?.prefix, 'a/', prefix);
   }
@@ -51,6 +63,10 @@ test('keys of a bucket that cannot be meant are refused', async () => {
     'bucket: b, endpoint: "https://s3.example.com/path"',
     'bucket: b, encryption: KMS',
     'bucket: b, partMemory: 1MiB',
+    'bucket: b, redirect: {enabled: true, addresses: [10.0.0.0/33]}',
+    'bucket: b, redirect: {enabled: true, endpoint: public.example.com}',
+    'bucket: b, redirect: {enabled: true, expireAfter: 8d}',
+    'bucket: b, redirect: true',
   ]) {
     const { faults } = await faultsOfFile(`storage: {driver: s3, s3: {${keys}}}`);
     assert.equal(faults.length, 1, keys);
@@ -65,6 +81,12 @@ test('keys of a bucket that contradict each other are refused', async () => {
     ['driver: s3, s3: {bucket: b, accessKeyId: a}', /storage\.s3\.secretAccessKey is missing beside it/],
     ['driver: s3, s3: {bucket: b, secretAccessKey: a}', /storage\.s3\.accessKeyId is missing beside it/],
     ['driver: s3, s3: {bucket: b, kmsKeyId: k}', /storage\.s3\.encryption is none, which uses no key of KMS/],
+    ['s3: {redirect: {enabled: true}}', /storage\.driver is filesystem, and clients cannot fetch blobs from there/],
+    ['driver: memory, s3: {redirect: {enabled: true}}', /storage\.driver is memory, and clients cannot fetch blobs/],
+    [
+      'driver: s3, s3: {bucket: b, redirect: {enabled: true}}}\nintegrity: {verifyReads: always',
+      /redirect\.enabled.*integrity\.verifyReads is always, and nobody hashes what clients fetch/,
+    ],
   ] as const) {
     const { message, faults } = await faultsOfFile(`storage: {${storage}}`);
     assert.equal(faults.length, 1, message);

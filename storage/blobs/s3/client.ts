@@ -1,7 +1,7 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
-import { S3Client } from '@aws-sdk/client-s3';
+import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import type { CurrentFence } from '../fence.ts';
 import { Fencing } from './fencing.ts';
 import type { S3Options } from './options.ts';
@@ -13,18 +13,26 @@ const CONNECT_TIMEOUT_MS = 5_000;
 const SILENCE_TIMEOUT_MS = 120_000;
 const ATTEMPTS = 4;
 
-/** An S3 client that every S3-compatible server understands. */
-export function createClient(options: S3Options, fence?: CurrentFence): S3Client {
+type Credentials = S3ClientConfig['credentials'];
+
+/**
+ * An S3 client that every S3-compatible server understands.
+ *
+ * @param fence where it gives one, changes run out with it
+ * @param found credentials of another client; otherwise those of the options
+ */
+export function createClient(options: S3Options, fence?: CurrentFence, found?: Credentials): S3Client {
   const fencing = fence && new Fencing(fence);
-  const { endpoint, region, credentials, authorities } = options;
+  const { endpoint, region, authorities } = options;
+  // A copy: the SDK writes to it.
+  const credentials = found ?? (options.credentials && { ...options.credentials });
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS };
   const ca = authorities === undefined ? {} : { ca: [...rootCertificates, authorities] };
   const client = new S3Client({
     region,
     forcePathStyle: options.isPathStyle,
     ...(endpoint === undefined ? {} : { endpoint }),
-    // A copy: the SDK writes to it.
-    ...(credentials === undefined ? {} : { credentials: { ...credentials } }),
+    ...(credentials === undefined ? {} : { credentials }),
     // Servers that are not AWS know the new checksums badly or not at all.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',

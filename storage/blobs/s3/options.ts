@@ -6,6 +6,8 @@ export interface S3Options {
   readonly region: string;
   /** The server's own URL, where it is not AWS. */
   readonly endpoint?: string | undefined;
+  /** Where clients of the registry reach the server; undefined: where we do. */
+  readonly publicEndpoint?: string | undefined;
   /** `https://host/bucket/key` instead of `https://bucket.host/key`. */
   readonly isPathStyle: boolean;
   /** Undefined leaves it to the SDK's chain: environment, shared files, container and instance roles. */

@@ -4,10 +4,18 @@ import { IndexError } from '../index-error.ts';
 
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 const DISK_FULL = '53100';
+const OTHER_AUTHORITY = 'name the file of the authority that signed its certificate in index.postgres.authorities';
 const ADVICE: Readonly<Record<string, string>> = {
   '28P01': 'the password is not right',
   '3D000': 'create the database first; it is never created by itself',
   '42501': 'make the user the owner of the database, or grant it CREATE on its schema',
+  // Node's own, of the certificate that the server shows.
+  SELF_SIGNED_CERT_IN_CHAIN: OTHER_AUTHORITY,
+  DEPTH_ZERO_SELF_SIGNED_CERT: OTHER_AUTHORITY,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: OTHER_AUTHORITY,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: OTHER_AUTHORITY,
+  ERR_TLS_CERT_ALTNAME_INVALID: 'set index.postgres.host to a name that its certificate has',
+  CERT_HAS_EXPIRED: 'give the server a new certificate',
   '25006': 'this is a server that only reads: name the one that takes writes',
 };
 // The server goes away, or is not there yet: class 57P0x, and what a pooler says of the server behind it.

@@ -136,11 +136,11 @@ export function refused({ status, code, message }: Refusal): Answered {
 }
 
 function part(object: FakeObject, range: string | undefined): Answered {
-  const [, start, end] = /^bytes=(\d+)-(\d+)$/.exec(range ?? '') ?? [];
+  const [, start, end] = /^bytes=(\d+)-(\d*)$/.exec(range ?? '') ?? [];
   if (start === undefined) return { status: 200, headers: headersOf(object), body: object.bytes };
   const size = object.bytes.length;
   if (Number(start) >= size) throw new Refusal(416, 'InvalidRange');
-  const last = Math.min(Number(end), size - 1);
+  const last = Math.min(Number(end || size), size - 1);
   const headers = { ...headersOf(object), 'Content-Range': `bytes ${start}-${last}/${size}` };
   return { status: 206, headers, body: object.bytes.subarray(Number(start), last + 1) };
 }
