@@ -8,7 +8,7 @@ import { missingPostgres, PostgresServer } from './postgres-server.ts';
 import { versitygw, type S3Program, type S3Server } from './s3-servers.ts';
 
 export interface ReplicasOptions {
-  /** How many servers; three unless given. */
+  /** How many servers; three unless given here or by ENTREPOT_TEST_REPLICAS. */
   readonly count?: number;
   /** Processes that serve, in each; one unless given. */
   readonly workers?: number;
@@ -18,6 +18,8 @@ export interface ReplicasOptions {
   /** What the n-th is to know besides, counted from 0. */
   readonly envOf?: (index: number, s3: S3Server) => Readonly<Record<string, string>>;
 }
+
+const COUNT = Number(process.env['ENTREPOT_TEST_REPLICAS'] ?? 3);
 
 /** Why there can be none; false when there can. */
 export const missingForReplicas: string | false = missingPostgres === false ? versitygw.missing : missingPostgres;
@@ -114,7 +116,7 @@ export class Replicas implements AsyncDisposable {
   }
 
   static async start(options: ReplicasOptions = {}): Promise<Replicas> {
-    const { count = 3, workers = 1, s3: program = versitygw, env = {}, envOf = () => ({}) } = options;
+    const { count = COUNT, workers = 1, s3: program = versitygw, env = {}, envOf = () => ({}) } = options;
     await using starting = new AsyncDisposableStack();
     const postgres = starting.use(await PostgresServer.start());
     const s3 = starting.use(await program.start());
