@@ -113,7 +113,6 @@ const EXPECTED = new Set([
   'CommandFault',
   'TaskFailed',
   'BucketUnfit',
-  'IndexIsTaken',
   'RootIsTaken',
   'RootUnusable',
   'RootIsUnfit',

@@ -49,7 +49,7 @@ export async function runTaskOf(
   }
   const metadata = await openIndex(config);
   try {
-    return await runThere(config.root, metadata, { kind, argument, user }, progress);
+    return await runThere(config, metadata, { kind, argument, user }, progress);
   } finally {
     progress.end();
     await metadata.close();
@@ -99,12 +99,19 @@ async function runAlone(
   }
 }
 
+/** Whether a server is there to do it. */
+async function isServed({ root, index }: Config, { replicas }: Metadata): Promise<boolean> {
+  if (index.driver === 'sqlite') return (await inspectLock(root)).isHeld;
+  return (await replicas.living()).length > 0;
+}
+
 async function runThere(
-  root: string,
-  { tasks }: Metadata,
+  config: Config,
+  metadata: Metadata,
   { kind, argument, user }: Asked,
   progress: Progress,
 ): Promise<TaskReport> {
+  const { tasks } = metadata;
   const id = await tasks.request(kind, JSON.stringify(argument), Date.now(), user);
   const cancel = () => void tasks.cancel(id);
   process.once('SIGINT', cancel);
@@ -112,11 +119,11 @@ async function runThere(
     const deadline = performance.now() + TAKEN_UP_WITHIN_MS;
     for (let asked = 0; ; asked += 1) {
       // Before the task: a server may end it and then itself.
-      const isServed = asked % LOCK_ASKED_EVERY !== 0 || (await inspectLock(root)).isHeld;
+      const isThere = asked % LOCK_ASKED_EVERY !== 0 || (await isServed(config, metadata));
       const task = await tasks.find(id);
       if (task === undefined) throw new TaskFailed('the task is gone from the index: was that deleted?');
       if (task.endedAt !== undefined) return outcomeOf(task);
-      if (task.startedAt !== undefined && !isServed)
+      if (task.startedAt !== undefined && !isThere)
         throw new TaskFailed('the server ended before it was done: ask again');
       if (task.startedAt === undefined && performance.now() > deadline) await isWaiting({ tasks }, task);
       if (task.progress !== undefined) progress.show(JSON.parse(task.progress) as TaskReport);
@@ -137,5 +144,5 @@ async function isWaiting({ tasks }: Pick<Metadata, 'tasks'>, task: TaskRecord): 
   const others = await tasks.list(10);
   if (others.some(({ startedAt, endedAt }) => startedAt !== undefined && endedAt === undefined)) return;
   await tasks.cancel(task.id);
-  throw new TaskFailed('the server on this root does not take it up: is it an older version, or stopping?');
+  throw new TaskFailed('the server does not take it up: is it an older version, or stopping?');
 }

@@ -33,7 +33,8 @@ export class Adoption {
   readonly tree: Tree;
   readonly #context: Context;
   readonly #comparison: Comparison;
-  #wholeTreeVerified = false;
+  /** The run in which that was seen. */
+  #wholeTreeVerifiedIn: string | undefined;
   #enumeration: Promise<void> | undefined;
   /** How many comparisons of everything run. */
   #thorough = 0;
@@ -51,8 +52,11 @@ export class Adoption {
 
   /** Whether a repository without a row is known not to exist. */
   async isWholeTreeVerified(): Promise<boolean> {
-    this.#wholeTreeVerified ||= (await this.#context.metadata.state.get('verified-run')) === this.#context.run;
-    return this.#wholeTreeVerified;
+    const { metadata, run } = this.#context;
+    if (this.#wholeTreeVerifiedIn === run) return true;
+    if ((await metadata.state.get('verified-run')) !== run) return false;
+    this.#wholeTreeVerifiedIn = run;
+    return true;
   }
 
   /** The run to write into the row of a repository that a push is about to make: verified if nothing is there yet. */

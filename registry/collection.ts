@@ -7,6 +7,7 @@ import type { Garbage, Queued } from '../storage/metadata/collection.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
 import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
+import { COLLECTING, exclusively, exclusivelyInTurn, writeInJob } from './exclusive.ts';
 import { changing } from './intents.ts';
 
 const BATCH = 100;
@@ -43,6 +44,8 @@ export interface CollectionStatus {
 // A store that refuses everything is not to be asked about each of a million blobs.
 const FAILURES_MAX = 20;
 
+const NOTHING: Collected = { examined: 0, unlinked: 0, removed: 0, bytes: 0, failed: 0 };
+
 /** Why nothing is removed at the moment, in words for an operator. */
 export type Refusal = string;
 
@@ -62,8 +65,6 @@ export type Refusal = string;
 export class Collection {
   readonly #context: Context;
   readonly #adoption: Adoption;
-  /** The end of the latest round. */
-  #last: Promise<void> = Promise.resolve();
 
   constructor(context: Context, adoption: Adoption) {
     this.#context = context;
@@ -118,21 +119,32 @@ export class Collection {
   }
 
   /**
-   * Removes everything that is due. One at a time over all processes; in this one, whoever comes meanwhile waits.
+   * Removes everything that is due. One at a time over all processes: whoever comes meanwhile waits.
    *
    * @param pause awaited after each step with what was done so far; false ends the round, and what it throws as well
    */
   async run(pause: (done: Collected) => Promise<boolean>): Promise<Collected | Refusal> {
-    const round = this.#last.then(async () => {
-      const collected = await this.#run(pause);
-      if (typeof collected !== 'string') await this.#remember(collected);
-      return collected;
-    });
-    this.#last = round.then(
-      () => {},
-      () => {},
-    );
-    return round;
+    const wait = async () => void (await pause(NOTHING));
+    return exclusivelyInTurn(this.#context, COLLECTING, () => this.#round(pause), wait);
+  }
+
+  /** The same, where nobody else is at it or was within the last `everyMs`; undefined otherwise. */
+  async runUnlessDone(
+    everyMs: number,
+    pause: (done: Collected) => Promise<boolean>,
+  ): Promise<Collected | Refusal | undefined> {
+    return (await exclusively(this.#context, { name: COLLECTING, everyMs }, () => this.#round(pause)))?.value;
+  }
+
+  async #round(pause: (done: Collected) => Promise<boolean>): Promise<Collected | Refusal> {
+    const collected = await this.#run(pause);
+    if (typeof collected !== 'string') await this.#remember(collected);
+    return collected;
+  }
+
+  /** A step of the round, unless it was given up. */
+  async #write<T>(work: (tx: Transaction) => Promise<T>): Promise<T> {
+    return writeInJob(this.#context, COLLECTING, work);
   }
 
   async #remember(collected: Collected): Promise<void> {
@@ -144,7 +156,7 @@ export class Collection {
   async #run(pauseWith: (done: Collected) => Promise<boolean>): Promise<Collected | Refusal> {
     const { metadata, now, settings } = this.#context;
     // Nobody else deletes: what is said to be under way was given up when the index could not be told so.
-    await metadata.collection.abandonDeletions(now());
+    await this.#write((tx) => metadata.collection.abandonDeletions(tx, now()));
     const refused = await this.refusal();
     if (refused !== undefined) return refused;
     const before = now() - settings.collectionGraceMs;
@@ -184,9 +196,9 @@ export class Collection {
       if (await this.#unlink(name, digest, before)) unlinked += 1;
       if (!(await pause())) return { unlinked };
     }
-    const isCondemned = await metadata.write('relaxed', (tx) => this.#condemn(tx, digest, before));
+    const isCondemned = await this.#write((tx) => this.#condemn(tx, digest, before));
     if (!isCondemned) return { unlinked };
-    const isBegun = await metadata.write('relaxed', (tx) => this.#begin(tx, digest, before));
+    const isBegun = await this.#write((tx) => this.#begin(tx, digest, before));
     return isBegun ? { unlinked, ...(await this.#delete(digest)) } : { unlinked };
   }
 
@@ -269,10 +281,10 @@ export class Collection {
       const bytes = (await driver.stat(blobKey(digest)))?.size ?? 0;
       await driver.delete([blobDirectoryKey(digest)]);
       cache.delete(digest);
-      await metadata.write('relaxed', (tx) => metadata.collection.endDeletion(tx, digest));
+      await this.#write((tx) => metadata.collection.endDeletion(tx, digest));
       return { removed: 1, bytes };
     } catch (error) {
-      await metadata.collection.abandonDeletions(now(), digest);
+      await this.#write((tx) => metadata.collection.abandonDeletions(tx, now(), digest));
       throw error;
     }
   }

@@ -1,7 +1,9 @@
 import type { BlobDriver } from '../storage/blobs/driver.ts';
 import type { AbandonedIntents } from '../storage/metadata/intents.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
+import type { Taker } from '../storage/metadata/replicas.ts';
 import type { ContentCache } from './content-cache.ts';
+import type { LeaseKeeper } from './lease-keeper.ts';
 import type { Quota } from './quota.ts';
 import type { RetentionRules } from './retention/rules.ts';
 
@@ -45,13 +47,33 @@ export interface Context {
   readonly cache: ContentCache;
   readonly settings: RegistrySettings;
   readonly log: RegistryLog;
-  /** Names this start of the server, the same in all its processes. */
+  /**
+   * Names the time since which nobody but these servers writes to the store: this start of the server, or where several
+   * servers share it, the start of the first of those that overlap. The same in all processes.
+   */
   readonly run: string;
   /** Names this process among all that ever worked on the store: `<run>/<worker>`. */
   readonly owner: string;
+  /** Where other servers work on the store as well. */
+  readonly lease?: LeaseKeeper | undefined;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   /** Changes that failed half-way while the index failed as well: their intents are still held. */
   readonly unsettled: Set<AbandonedIntents>;
   readonly integrityObserver?: IntegrityObserver;
+}
+
+/** As whom this process takes something for itself. */
+export function takerOf({ owner, lease }: Pick<Context, 'owner' | 'lease'>): Taker {
+  return { holder: owner, lease: lease && owner };
+}
+
+/**
+ * Does what is done under a lock. Where other servers work on the store, all of it counts only as long as the lease lasts
+ * under which it began: whatever it changes later is refused, by the store as well.
+ *
+ * @throws StorageError `unavailable` when there is no such lease
+ */
+export async function underLease<T>({ lease }: Pick<Context, 'lease'>, work: () => Promise<T>): Promise<T> {
+  return lease === undefined ? work() : lease.during(work);
 }

@@ -5,7 +5,7 @@ import type { RepositoryName, Tag } from '../oci/names.ts';
 import { StorageError } from '../storage/blobs/driver.ts';
 import type { Durability, Transaction } from '../storage/metadata/database.ts';
 import type { AbandonedIntents } from '../storage/metadata/intents.ts';
-import type { Context } from './context.ts';
+import { takerOf, underLease, type Context } from './context.ts';
 
 const RETRY_MS = 2;
 const LIMIT_MS = 30_000;
@@ -59,6 +59,14 @@ export interface Change<A> {
  * @throws StorageError `unavailable` when somebody else holds one of the locks for too long
  */
 export async function changing<A, T>(
+  context: Context,
+  change: Change<A>,
+  work: (held: Held, prepared: A) => Promise<T>,
+): Promise<T> {
+  return underLease(context, () => changingUnderLease(context, change, work));
+}
+
+async function changingUnderLease<A, T>(
   context: Context,
   change: Change<A>,
   work: (held: Held, prepared: A) => Promise<T>,
@@ -154,6 +162,8 @@ async function tryAcquire<A>(
   const keys = subjects.map((subject) => intentKey(change.name, subject));
   const reliedOn = (change.relyingOn ?? []).map((subject) => intentKey(change.name, subject));
   const intents = { keys, repository: change.name, owner: `${context.owner}/${randomUUID()}` };
-  if (!(await context.metadata.intents.acquire(tx, { ...intents, reliedOn, now: context.now() }))) return 'taken';
+  const { lease } = takerOf(context);
+  if (!(await context.metadata.intents.acquire(tx, { ...intents, lease, reliedOn, now: context.now() })))
+    return 'taken';
   return { intents, prepared: (await change.prepare?.(tx)) as A };
 }

@@ -1,8 +1,11 @@
 import { uploadKey } from '../storage/layout.ts';
+import type { Taker } from '../storage/metadata/replicas.ts';
 import type { UploadRecord } from '../storage/metadata/uploads.ts';
 import type { Adoption } from './adoption.ts';
 import { ComparisonFailures } from './comparison-failures.ts';
-import type { Context } from './context.ts';
+import { takerOf, underLease, type Context } from './context.ts';
+import { exclusively, type ExclusiveJob } from './exclusive.ts';
+import { giveUpEnded } from './give-up.ts';
 import { giveUpUnsettled } from './intents.ts';
 import { OrphanedStages, type Stage } from './orphaned-stages.ts';
 import type { Rebuilt } from './rebuild.ts';
@@ -26,6 +29,21 @@ export class Maintenance {
     this.#holds = new UploadHolds(context);
     this.#orphans = new OrphanedStages(context, adoption.tree);
     this.#unknownBytes = new UnknownBytes(context, adoption.tree);
+  }
+
+  /** Does a job that no other process does meanwhile; undefined when one does, or has just done it. */
+  async exclusively<T>(job: ExclusiveJob, work: () => Promise<T>): Promise<{ readonly value: T } | undefined> {
+    return exclusively(this.#context, job, work);
+  }
+
+  /** As whom this process takes something for itself. */
+  taker(): Taker {
+    return takerOf(this.#context);
+  }
+
+  /** Whether the whole tree was compared with the index in this run, by whomever. */
+  async isTreeVerified(): Promise<boolean> {
+    return this.#adoption.isWholeTreeVerified();
   }
 
   /** Compares the whole tree with the index, once a run. `pause` is awaited often, and may throw to end it. */
@@ -86,8 +104,9 @@ export class Maintenance {
 
   /** Gives up what a process left behind that ended without saying goodbye. */
   async abandonProcess(owner: string): Promise<number> {
-    await this.#context.driver.flush();
-    return this.#context.metadata.intents.abandonEnded({ owner }, this.#context.now());
+    const { driver, metadata, now } = this.#context;
+    await driver.flush();
+    return metadata.write('durable', (tx) => giveUpEnded(metadata, tx, { owner }, now()));
   }
 
   /** Removes upload sessions that made no progress for `uploadExpiryMs`. */
@@ -102,9 +121,13 @@ export class Maintenance {
     }
   }
 
-  async #expire({ repository, id }: UploadRecord, before: number): Promise<boolean> {
-    const { metadata, now, owner, log } = this.#context;
-    const { taken, record } = await metadata.uploads.hold(repository, id, owner);
+  async #expire(session: UploadRecord, before: number): Promise<boolean> {
+    return underLease(this.#context, () => this.#expireUnderLease(session, before));
+  }
+
+  async #expireUnderLease({ repository, id }: UploadRecord, before: number): Promise<boolean> {
+    const { metadata, now, log } = this.#context;
+    const { taken, record } = await metadata.uploads.hold(repository, id, takerOf(this.#context));
     if (!taken || record === undefined) return false;
     if (record.updatedAt >= before) {
       // Somebody went on with it since it was listed.

@@ -6,7 +6,7 @@ import type { BlobStat } from '../storage/blobs/driver.ts';
 import { blobKey, quarantineKey } from '../storage/layout.ts';
 import { handlingKey } from '../storage/metadata/integrity.ts';
 import type { AbandonedIntents } from '../storage/metadata/intents.ts';
-import type { Context } from './context.ts';
+import { takerOf, underLease, type Context } from './context.ts';
 import { RunningDigest } from './hashing.ts';
 
 const RETRY_MS = 5;
@@ -39,7 +39,11 @@ export interface Damage {
  * Pushers of the same bytes wait meanwhile: what they place would be taken away instead. The index says first that nobody
  * gets them, then they go; a process that dies in between leaves a file that the next push replaces.
  */
-export async function handleDamage(context: Context, { digest, seen, cause }: Damage): Promise<Handled> {
+export async function handleDamage(context: Context, damage: Damage): Promise<Handled> {
+  return underLease(context, () => handleUnderLease(context, damage));
+}
+
+async function handleUnderLease(context: Context, { digest, seen, cause }: Damage): Promise<Handled> {
   const lock = { keys: [handlingKey(digest)], repository: NO_REPOSITORY, owner: `${context.owner}/${randomUUID()}` };
   if (!(await take(context, digest, lock))) return 'busy';
   let handled: Handled;
@@ -56,14 +60,16 @@ export async function handleDamage(context: Context, { digest, seen, cause }: Da
   return handled;
 }
 
-async function take({ metadata, now }: Context, digest: Digest, lock: AbandonedIntents): Promise<boolean> {
+async function take(context: Context, digest: Digest, lock: AbandonedIntents): Promise<boolean> {
+  const { metadata, now } = context;
+  const { lease } = takerOf(context);
   const deadline = performance.now() + LIMIT_MS;
   for (;;) {
     const taken = await metadata.write('relaxed', async (tx): Promise<boolean | 'pushed'> => {
       // Somebody else sees to it, or it is being collected.
       if (await metadata.blobs.isBeingDeleted(tx, digest)) return false;
       if (await metadata.collection.isBeingChanged(tx, digest)) return 'pushed';
-      return metadata.intents.acquire(tx, { ...lock, now: now() });
+      return metadata.intents.acquire(tx, { ...lock, lease, now: now() });
     });
     if (taken !== 'pushed') return taken;
     if (performance.now() > deadline) return false;

@@ -34,8 +34,8 @@ export interface Registry {
   readonly pulls: Pulls;
   readonly retention: Retention;
   readonly undo: Undo;
-  /** Lets go of open upload sessions, then of the index and the store. */
-  close(): Promise<void>;
+  /** Lets go of open upload sessions, then of the index and the store; `last` is awaited when only these two are open. */
+  close(last?: () => Promise<void>): Promise<void>;
 }
 
 /** Puts the nouns together over one store. The store must belong to `context.run`: see `openStore`. */
@@ -63,10 +63,11 @@ export function createRegistry(context: Context): Registry {
     integrity: new Integrity({ context, adoption, maintenance }, reads),
     recovery: new Recovery(context, blobs),
     undo: new Undo(context, adoption),
-    close: async () => {
+    close: async (last) => {
       await uploads.close();
       await pulls.flush();
       await reads.settle();
+      await last?.();
       await context.metadata.close();
       await context.driver.close();
     },

@@ -3,30 +3,32 @@ import type { BlobDriver } from '../storage/blobs/driver.ts';
 import { EPOCH_KEY } from '../storage/layout.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { RegistryLog } from './context.ts';
+import { giveUpEnded } from './give-up.ts';
 
 const EPOCH_MAX_BYTES = 100;
 
+/** What a store is made of. */
+export interface StoreParts {
+  readonly driver: BlobDriver;
+  readonly metadata: Metadata;
+  readonly log: RegistryLog;
+}
+
 /**
- * Makes a store ready for a new run of the server. Called once a run, before any other process opens it.
+ * Makes a store ready for a new run of the server, where no other works on it. Called once a run, before any other process opens it.
  *
  * Whatever earlier runs left half-done is given up: their intents, deletions, and the upload sessions they held. When the index
  * does not belong to this tree, or the machine lost power, what it says of bytes beyond the tree is forgotten.
  *
  * @param boot names this boot of the machine
  */
-export async function beginRun(
-  store: { driver: BlobDriver; metadata: Metadata; log: RegistryLog },
-  run: string,
-  boot: string,
-): Promise<void> {
+export async function beginRun(store: StoreParts, run: string, boot: string): Promise<void> {
   const { driver, metadata, log } = store;
   // What they left in the tree will be believed from now on: see `changing`.
   if (await metadata.intents.isAnyLeft()) await driver.flush();
-  const abandoned = await metadata.intents.abandonEnded({ allButRun: run }, Date.now());
+  const abandoned = await metadata.write('durable', (tx) => giveUpEnded(metadata, tx, { allButRun: run }, Date.now()));
   if (abandoned > 0)
     log.info('the last run left changes half-done, their repositories are compared again', { changes: abandoned });
-  await metadata.collection.abandonDeletions(Date.now());
-  await metadata.tasks.failAbandoned('the server ended before it was done: ask again', Date.now());
   if ((await metadata.state.get('boot')) !== boot) {
     await metadata.uploads.forgetDigests();
     await metadata.state.set('boot', boot);
@@ -35,7 +37,8 @@ export async function beginRun(
   await metadata.state.set('run', run);
 }
 
-async function agreeOnEpoch(store: { driver: BlobDriver; metadata: Metadata; log: RegistryLog }): Promise<void> {
+/** The tree and the index know each other by an id. */
+export async function agreeOnEpoch(store: StoreParts): Promise<void> {
   const { driver, metadata, log } = store;
   const inTree = await driver.readSmall(EPOCH_KEY, EPOCH_MAX_BYTES);
   const ours = await metadata.state.get('epoch');

@@ -16,13 +16,14 @@ export class UploadHolds {
 
   /** Leaves the session to whoever asks next. */
   async release(id: UploadId, size: number, digestSoFar: Digest | undefined, updatedAt: number): Promise<void> {
-    const { uploads } = this.#context.metadata;
-    await this.#end(id, () => uploads.release(id, size, digestSoFar, updatedAt));
+    const { metadata, owner } = this.#context;
+    await this.#end(id, () => metadata.uploads.release(id, owner, { size, digestSoFar, updatedAt }));
   }
 
   /** Ends the session. */
   async remove(id: UploadId): Promise<void> {
-    await this.#end(id, () => this.#context.metadata.uploads.remove(id));
+    const { metadata, owner } = this.#context;
+    await this.#end(id, () => metadata.uploads.removeHeld(id, owner));
   }
 
   /** Tries again what failed. */

@@ -8,7 +8,7 @@ import type { UploadRecord } from '../storage/metadata/uploads.ts';
 import type { Adoption } from './adoption.ts';
 import { commitBlob } from './blob-commit.ts';
 import type { Blob } from './blobs.ts';
-import type { Context } from './context.ts';
+import { takerOf, underLease, type Context } from './context.ts';
 import { HashThread } from './hash-thread.ts';
 import { RunningDigest } from './hashing.ts';
 import { expectRoom } from './quota.ts';
@@ -114,6 +114,16 @@ export class Uploads {
   async pushWhole(name: RepositoryName, digest: Digest, claim: ChunkClaim, body: Body): Promise<Blob> {
     const room = await roomFor(this.#context, { name, size: 0, claim, digest });
     if (isSmall(claim)) return this.#pushSmall(name, digest, claim, body, undefined);
+    return underLease(this.#context, () => this.#pushStaged(name, digest, claim, body, room));
+  }
+
+  async #pushStaged(
+    name: RepositoryName,
+    digest: Digest,
+    claim: ChunkClaim,
+    body: Body,
+    room: UploadRoom,
+  ): Promise<Blob> {
     const staged = await this.#context.driver.stage(uploadKey(name, newUploadId()));
     const record = { algorithm: algorithmOf(digest), digestSoFar: undefined, holds: 0 };
     const live = new LiveUpload(staged, record, this.#hashThread);
@@ -177,20 +187,22 @@ export class Uploads {
     content: { readonly bytes: Uint8Array },
     upload: UploadId,
   ): Promise<Blob> {
-    const { metadata, owner, now } = this.#context;
+    const { metadata, now } = this.#context;
     let isTaken = false;
     const prepare = async (tx: Transaction) => {
-      const { taken, record } = await metadata.uploads.holdIn(tx, name, upload, owner);
+      const { taken, record } = await metadata.uploads.holdIn(tx, name, upload, takerOf(this.#context));
       if (record === undefined) throw isUnknown(name, upload);
       if (!taken || record.size > 0) throw isBusy(upload);
       isTaken = true;
     };
-    try {
-      return await commitBlob(this.#context, this.#adoption, { name, digest, content, upload, prepare });
-    } catch (error) {
-      if (isTaken) await this.#holds.release(upload, 0, undefined, now());
-      throw error;
-    }
+    return underLease(this.#context, async () => {
+      try {
+        return await commitBlob(this.#context, this.#adoption, { name, digest, content, upload, prepare });
+      } catch (error) {
+        if (isTaken) await this.#holds.release(upload, 0, undefined, now());
+        throw error;
+      }
+    });
   }
 
   /** A session that got no bytes yet and that nobody works on. */
@@ -251,6 +263,10 @@ export class Uploads {
 
   /** Gives one request the session; nobody else, in any process, has it meanwhile. */
   async #holding<T>(name: RepositoryName, id: UploadId, work: (live: LiveUpload) => Promise<T>): Promise<T> {
+    return underLease(this.#context, () => this.#holdingUnderLease(name, id, work));
+  }
+
+  async #holdingUnderLease<T>(name: RepositoryName, id: UploadId, work: (live: LiveUpload) => Promise<T>): Promise<T> {
     const { live, record } = await this.#hold(name, id);
     try {
       return await work(live);
@@ -264,8 +280,8 @@ export class Uploads {
   }
 
   async #hold(name: RepositoryName, id: UploadId): Promise<{ live: LiveUpload; record: UploadRecord }> {
-    const { metadata, owner } = this.#context;
-    const { taken, record } = await metadata.uploads.hold(name, id, owner);
+    const { metadata } = this.#context;
+    const { taken, record } = await metadata.uploads.hold(name, id, takerOf(this.#context));
     if (record === undefined) throw isUnknown(name, id);
     if (!taken) throw isBusy(id);
     try {

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promi
 import type { Config } from '../config/config.ts';
 import { removeLeftovers } from '../storage/blobs/temporary-files.ts';
 import { purgeTrash } from '../storage/blobs/trash.ts';
+import { COLLECTING } from '../registry/exclusive.ts';
 import type { Registry } from '../registry/registry.ts';
 import type { Log } from './observe/log.ts';
 import type { OpenRegistry } from './open-registry.ts';
@@ -18,6 +19,9 @@ const HOUR_MS = 3600 * SECOND_MS;
 const TRASH_KEPT_MS = 24 * HOUR_MS;
 const COLLECT_EVERY_MS = 600 * SECOND_MS;
 const COLLECT_FOR_MS = 30 * SECOND_MS;
+const COMPARE_AGAIN_MS = 60 * SECOND_MS;
+// Of the time after which a job is due: timers of several servers do not keep step.
+const SOMEBODY_HAS_DONE_IT = 0.9;
 const SLOW_COMPARISON_MS = 10 * SECOND_MS;
 
 /** What one process of a server does in the background. */
@@ -38,39 +42,42 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   const { registry } = opened;
   const { maintenance } = registry;
   const runner = new JobRunner(log);
+  // Where several servers work on the store, whose turn comes first does it for all.
+  const everyMsOf = (ms: number) => (opened.replica === undefined ? 0 : ms * SOMEBODY_HAS_DONE_IT);
+  const ofOne = (ms: number, name: string, job: () => Promise<void>) =>
+    runner.every(ms, name, async () => void (await maintenance.exclusively({ name, everyMs: everyMsOf(ms) }, job)));
   runner.once('sum up what quotas are about', () => registry.quotas.prepare(() => runner.breathe()));
-  let isCompared = false;
   const compare = async () => {
-    await compareTree(config, opened, runner, log);
-    isCompared = true;
+    // A disk that could not be read for a moment must not keep the collection and the backups waiting for the next start.
+    if (await maintenance.isTreeVerified()) return;
+    await maintenance.exclusively({ name: COMPARING }, () => compareTree(config, opened, runner, log));
   };
   runner.once(COMPARING, compare);
-  // A disk that could not be read for a moment must not keep the collection and the backups waiting for the next start.
-  runner.every(60 * SECOND_MS, COMPARING, async () => {
-    if (!isCompared) await compare();
-  });
+  runner.every(COMPARE_AGAIN_MS, COMPARING, compare);
   runner.every(10 * SECOND_MS, 'give up failed changes', () => maintenance.giveUpUnsettled());
-  runner.every(10 * SECOND_MS, 'compare doubted repositories', async () => {
+  ofOne(10 * SECOND_MS, 'compare doubted repositories', async () => {
     await maintenance.verifyDoubted(() => runner.breathe());
   });
-  runner.every(60 * SECOND_MS, 'expire uploads', () =>
+  ofOne(60 * SECOND_MS, 'expire uploads', () =>
     removed(log, 'expired uploads were removed', maintenance.expireUploads()),
   );
-  runner.every(6 * HOUR_MS, 'remove orphaned stages', () =>
+  ofOne(6 * HOUR_MS, 'remove orphaned stages', () =>
     removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages()),
   );
-  runner.every(6 * HOUR_MS, 'remove abandoned writes', () =>
+  ofOne(6 * HOUR_MS, 'remove abandoned writes', () =>
     removed(log, 'writes that were never finished were removed', maintenance.removeAbandoned()),
   );
-  runner.every(HOUR_MS, 'look for bytes that no row knows', async () => {
+  ofOne(HOUR_MS, 'look for bytes that no row knows', async () => {
     if (await maintenance.mayHaveUnknownBytes()) await findUnknownBytes(registry, runner, log);
   });
-  runner.every(HOUR_MS, 'forget what is kept no more', () => forgetExpired(registry, runner, log));
+  ofOne(HOUR_MS, 'forget what is kept no more', () => forgetExpired(registry, runner, log));
   if (config.collection.isOn) {
     const readOnly = createReadOnly(opened.metadata.state, config.readOnly);
-    runner.every(COLLECT_EVERY_MS, 'collect garbage', () => collect(registry, runner, readOnly, log));
+    runner.every(COLLECT_EVERY_MS, COLLECTING, () =>
+      collect(registry, { runner, readOnly, log, everyMs: everyMsOf(COLLECT_EVERY_MS) }),
+    );
   }
-  runner.every(HOUR_MS, 'let old images go', () => retain(config, opened, runner, log));
+  ofOne(HOUR_MS, 'let old images go', () => retain(config, opened, runner, log));
   if (config.storage.driver === 'filesystem') {
     const purge = () =>
       removed(
@@ -82,7 +89,13 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
     runner.every(HOUR_MS, 'empty the trash', purge);
   }
   const scrubbing = startScrubbing(config, registry, log);
-  const tasks = new TaskRunner(opened.metadata, taskList(config, opened, true), log, auditTasks(config.access, log));
+  const tasks = new TaskRunner({
+    metadata: opened.metadata,
+    tasks: taskList(config, opened, true),
+    taker: () => maintenance.taker(),
+    log,
+    onEnd: auditTasks(config.access, log),
+  });
   return { stop: async () => void (await Promise.all([scrubbing.stop(), tasks.stop(), runner.stop()])) };
 }
 
@@ -124,14 +137,23 @@ async function forgetExpired({ undo }: Registry, runner: JobRunner, log: Log): P
   );
 }
 
-async function collect(registry: Registry, runner: JobRunner, readOnly: ReadOnly, log: Log): Promise<void> {
+interface CollectingParts {
+  readonly runner: JobRunner;
+  readonly readOnly: ReadOnly;
+  readonly log: Log;
+  /** Not when somebody has done it within that time. */
+  readonly everyMs: number;
+}
+
+async function collect(registry: Registry, parts: CollectingParts): Promise<void> {
+  const { runner, readOnly, log, everyMs } = parts;
   await forgetExpired(registry, runner, log);
   // What the last round did stays to be seen.
   if (await readOnly.get()) return;
   const end = performance.now() + COLLECT_FOR_MS;
   const pace = createPace();
   let isCutShort = false;
-  const collected = await registry.collection.run(async () => {
+  const collected = await registry.collection.runUnlessDone(everyMs, async () => {
     await pace();
     await runner.breathe();
     isCutShort = performance.now() >= end;
@@ -139,7 +161,8 @@ async function collect(registry: Registry, runner: JobRunner, readOnly: ReadOnly
     return !isCutShort && !(await readOnly.get());
   });
   // They have their turn before it goes on.
-  if (isCutShort) runner.once('collect garbage', () => collect(registry, runner, readOnly, log));
+  if (isCutShort) runner.once(COLLECTING, () => collect(registry, { ...parts, everyMs: 0 }));
+  if (collected === undefined) return;
   if (typeof collected === 'string') log.warn('no garbage is collected now', { reason: collected });
   else if (collected.removed + collected.unlinked + collected.failed > 0) {
     log.info('blobs that nothing needs were removed', { ...collected });

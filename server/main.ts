@@ -3,10 +3,8 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { formatAddress } from '../config/address.ts';
 import type { Config } from '../config/config.ts';
-import { beginRun } from '../registry/store.ts';
 import { prepareKeys } from './auth/open-keys.ts';
 import { tidyAfterStart } from './after-start.ts';
-import { bootId } from './boot-id.ts';
 import { checkBucket } from './bucket.ts';
 import { startJobs, tidyRoot } from './jobs.ts';
 import { CannotListen } from './cannot-listen.ts';
@@ -15,11 +13,10 @@ import { isCounting, relayCounts } from './limits/shared-counts.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
 import { createMetricsAggregator, type MetricsAggregator } from './observe/metrics-cluster.ts';
-import { openRegistry, type OpenRegistry } from './open-registry.ts';
+import { openRegistry, prepareStore, type OpenRegistry } from './open-registry.ts';
 import { checkRootLevel } from './root-level.ts';
 import { lockRoot } from './root-lock.ts';
 import { refuseHalfRestored, servedAsItIs } from './root-marks.ts';
-import { holdIndex } from './sole-server.ts';
 import { tuneHeap } from './tune-heap.ts';
 import { Workers } from './workers.ts';
 
@@ -48,7 +45,7 @@ interface Parts {
  * throws, nothing of it is left running.
  *
  * @param early the workers, where they were started ahead of time; they end when it throws
- * @throws RootIsTaken, RootUnusable, RootIsUnfit, RootIsWithinStore, BucketUnfit, IndexIsTaken, CannotListen, WorkerFailed or StorageError
+ * @throws RootIsTaken, RootUnusable, RootIsUnfit, RootIsWithinStore, BucketUnfit, CannotListen, WorkerFailed or StorageError
  */
 export async function startServer(asked: Config, early: readonly Forked[] = []): Promise<RunningServer> {
   const config = servedAsItIs(asked);
@@ -109,38 +106,28 @@ async function startOne(config: Config, run: string, parts: Parts): Promise<Star
   const service = await createService(config, { run, worker: 0 }, { ...parts, metricsText: () => aggregator.text() });
   await using starting = new AsyncDisposableStack();
   starting.defer(() => service.drain());
-  const held = starting.use(await holdIndex(config, service.metadata, run, parts.log, stopItself));
-  await beginRun({ ...service, log: parts.log }, run, bootId(run));
+  await prepareStore(service, { run, worker: 0 }, parts.log);
   const port = await service.listen();
   starting.move();
-  const release = () => held[Symbol.asyncDispose]();
-  const drain = (jobsEnd: Promise<void>) => service.drain(jobsEnd, async () => release());
-  return { front: { port, drain }, opened: service, close: async () => {} };
+  return { front: { port, drain: (jobsEnd) => service.drain(jobsEnd) }, opened: service, close: async () => {} };
 }
 
 async function startMany(config: Config, run: string, parts: Parts, early: readonly Forked[]): Promise<Started> {
-  const abandon = async (owner: string) => void (await opened.registry.maintenance.abandonProcess(owner));
+  const abandon = async (owner: string) => {
+    // Where others work on the store as well, what it sent last may still be on its way until its lease ends.
+    if (opened.replica === undefined) await opened.registry.maintenance.abandonProcess(owner);
+  };
   const workers = new Workers(run, parts.log, abandon, early);
   await using starting = new AsyncDisposableStack();
   starting.defer(() => workers.kill());
   const opened = await openRegistry(config, { run, worker: 0 }, parts);
-  starting.defer(() => opened.registry.close());
-  const held = starting.use(await holdIndex(config, opened.metadata, run, parts.log, stopItself));
-  await beginRun({ ...opened, log: parts.log }, run, bootId(run));
+  starting.defer(() => opened.close());
+  await prepareStore(opened, { run, worker: 0 }, parts.log);
   // They share it.
   prepareKeys(config);
   const port = await workers.start(config);
   starting.move();
-  const close = async () => {
-    await held[Symbol.asyncDispose]();
-    await opened.registry.close();
-  };
-  return { front: { port, drain: () => workers.drain() }, opened, close };
-}
-
-/** As whoever started it would. */
-function stopItself(): void {
-  process.kill(process.pid, 'SIGTERM');
+  return { front: { port, drain: () => workers.drain() }, opened, close: () => opened.close() };
 }
 
 async function startMetricsServer(config: Config, { aggregator, log }: Parts): Promise<() => Promise<void>> {

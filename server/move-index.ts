@@ -9,15 +9,16 @@ import type { Database, Queries, Transaction } from '../storage/metadata/databas
 import { openPostgres } from '../storage/metadata/postgres.ts';
 import { openSqlite } from '../storage/metadata/sqlite.ts';
 import { KeyFile } from './auth/key-file.ts';
+import type { PostgresOptions } from '../storage/metadata/postgres/options.ts';
 import { indexFile, postgresOptions } from './open-index.ts';
-import { lockRoot } from './root-lock.ts';
+import { lockRoot, RootIsTaken } from './root-lock.ts';
 
 type Tell = (table: string, rows: number) => void;
 
 /**
  * Copies the index, the accounts, the access tokens and the keys of a root into an empty database, in one transaction.
  *
- * @throws RootIsTaken while a server runs, StorageError `unavailable` also when the database is not empty
+ * @throws RootIsTaken while a server runs on the root or on the database, StorageError `unavailable` also when the database is not empty
  */
 export async function moveIndex(root: string, postgres: PostgresConfig, tell: Tell): Promise<CopiedRows> {
   const file = indexFile({ root });
@@ -32,7 +33,7 @@ export async function moveIndex(root: string, postgres: PostgresConfig, tell: Te
   const options = await postgresOptions(postgres);
   // In the newest shape, all of them.
   await (await openSqliteMetadata(file)).close();
-  await (await openPostgresMetadata(options)).close();
+  await refuseServed(options);
   await (await openPostgresAccess(options)).close();
   const index = closing(openSqlite(file));
   const access = await openAccounts(root, closing);
@@ -64,4 +65,18 @@ async function copyAccess(root: string, from: Queries, tx: Transaction, tell: Te
     await tx.run('INSERT INTO signing_key (created_at, private_key) VALUES (?, ?)', createdAt, privateKey);
   }
   return { ...copied, signing_key: keys.length };
+}
+
+/** What copies the tables needs none that works on them. In the newest shape then. */
+async function refuseServed(options: PostgresOptions): Promise<void> {
+  const metadata = await openPostgresMetadata(options);
+  try {
+    const [server] = await metadata.replicas.living();
+    if (server === undefined) return;
+    throw new RootIsTaken(
+      `a server on ${server.host} works on the database already: stop it, or name another database`,
+    );
+  } finally {
+    await metadata.close();
+  }
 }

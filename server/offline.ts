@@ -1,13 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../config/config.ts';
-import { beginRun } from '../registry/store.ts';
-import { bootId } from './boot-id.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
-import { openRegistry, type OpenRegistry } from './open-registry.ts';
-import { lockRoot } from './root-lock.ts';
+import { openRegistry, prepareStore, type OpenRegistry } from './open-registry.ts';
+import { lockRoot, RootIsTaken } from './root-lock.ts';
 import { refuseBackup, refuseHalfRestored, refuseStranger } from './root-marks.ts';
-import { holdIndex } from './sole-server.ts';
 
 const STDERR = 2;
 
@@ -38,11 +35,21 @@ export async function withAnyStoreAlone<T>(
   opened.defer(() => lock.release());
   const log = createLog({ level: 'warn', format: 'pretty', access: false, fd: STDERR });
   opened.defer(() => log.close());
-  const run = randomUUID();
-  const store = await openRegistry(config, { run, worker: 0 }, { log, metrics: createMetrics() });
-  opened.defer(() => store.registry.close());
-  opened.use(await holdIndex(config, store.metadata, run, log, () => process.kill(process.pid, 'SIGTERM')));
-  await beginRun({ ...store, log }, run, bootId(run));
+  const identity = { run: randomUUID(), worker: 0 };
+  const store = await openRegistry(config, identity, { log, metrics: createMetrics() });
+  opened.defer(() => store.close());
+  await refuseBesideServers(store);
+  await prepareStore(store, identity, log);
   // Awaited, because everything closes with the return.
   return await use(store, log);
+}
+
+/** Elsewhere the lock of the root says it. @throws RootIsTaken */
+async function refuseBesideServers({ replica, metadata }: OpenRegistry): Promise<void> {
+  if (replica === undefined) return;
+  const [other] = await metadata.replicas.living();
+  if (other === undefined) return;
+  throw new RootIsTaken(
+    `a server on ${other.host} works on this store: stop every one of them, and wait a few seconds where one was killed`,
+  );
 }

@@ -15,7 +15,7 @@ export interface Lane {
 /** Reads the blobs of the store again, all the time and slowly: beside the other jobs, which would wait for it for days. */
 export function startScrubbing(
   { integrity: { scrubEveryMs, scrubBytesPerSecond }, storage }: Config,
-  { integrity }: Pick<Registry, 'integrity'>,
+  { integrity, maintenance }: Pick<Registry, 'integrity' | 'maintenance'>,
   log: Log,
   { firstMs, againMs } = { firstMs: FIRST_MS, againMs: AGAIN_MS },
 ): Lane {
@@ -33,7 +33,7 @@ export function startScrubbing(
     await wait(firstMs);
     for (;;) {
       try {
-        await integrity.scrub(pace);
+        await maintenance.exclusively({ name: 'read the blobs again' }, () => integrity.scrub(pace));
       } catch (error) {
         if (signal.aborted) return;
         log.warn('the blobs could not be read again, it will be tried again', { err: error });

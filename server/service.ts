@@ -47,9 +47,8 @@ export interface Service extends OpenRegistry {
    * everything.
    *
    * @param until what else needs the store: it is closed after that
-   * @param last done before it is closed, when nothing needs it any more
    */
-  drain(until?: Promise<void>, last?: () => Promise<void>): Promise<void>;
+  drain(until?: Promise<void>): Promise<void>;
 }
 
 /** Opens the store and prepares the HTTP server. */
@@ -140,15 +139,14 @@ export async function createService(config: Config, identity: Identity, parts: S
   return {
     ...opened,
     listen: () => listen(server, config.address),
-    drain: async (until, last) => {
+    drain: async (until) => {
       isDraining = true;
       clearInterval(housekeeping);
       await closeServer(server, connections, config.http.drainTimeoutMs, log);
       watchdog.close();
       await more.close();
       await until;
-      await last?.();
-      await opened.registry.close();
+      await opened.close();
     },
   };
 }

@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Taker } from '../storage/metadata/replicas.ts';
 import type { TaskRecord } from '../storage/metadata/tasks.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { Log } from './observe/log.ts';
@@ -41,10 +42,21 @@ export function taskSubject(kind: string, argument: string): string {
 /** Hears of each task that a command asked for how it ended. */
 export type OnTaskEnd = (task: TaskRecord & { readonly requestedBy: string }, isDone: boolean) => Promise<void>;
 
-/** Takes up requested tasks, one at a time, beside the regular jobs. Run by one process of a server. */
+/** What a task runner works with. */
+export interface TaskRunnerParts {
+  readonly metadata: Pick<Metadata, 'tasks'>;
+  readonly tasks: Readonly<Record<string, Task>>;
+  /** As whom it takes them up. */
+  readonly taker: () => Taker;
+  readonly log: Log;
+  readonly onEnd?: OnTaskEnd | undefined;
+}
+
+/** Takes up requested tasks, one at a time, beside the regular jobs. Run by one process of each server. */
 export class TaskRunner {
   readonly #metadata: Pick<Metadata, 'tasks'>;
   readonly #tasks: Readonly<Record<string, Task>>;
+  readonly #taker: () => Taker;
   readonly #log: Log;
   readonly #onEnd: OnTaskEnd;
   readonly #timer: NodeJS.Timeout;
@@ -53,14 +65,10 @@ export class TaskRunner {
   #running: Promise<void> | undefined;
   #isStopped = false;
 
-  constructor(
-    metadata: Pick<Metadata, 'tasks'>,
-    tasks: Readonly<Record<string, Task>>,
-    log: Log,
-    onEnd: OnTaskEnd = async () => {},
-  ) {
+  constructor({ metadata, tasks, taker, log, onEnd = async () => {} }: TaskRunnerParts) {
     this.#metadata = metadata;
     this.#tasks = tasks;
+    this.#taker = taker;
     this.#log = log;
     this.#onEnd = onEnd;
     this.#timer = setInterval(() => {
@@ -78,7 +86,7 @@ export class TaskRunner {
     try {
       await this.#settle();
       while (!this.#isStopped) {
-        const task = await this.#metadata.tasks.begin(Date.now());
+        const task = await this.#metadata.tasks.begin(this.#taker(), Date.now());
         if (task === undefined) return;
         await this.#run(task);
       }

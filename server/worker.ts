@@ -2,6 +2,7 @@ import { tidyAfterStart } from './after-start.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { answerMetricsRequests, type WorkerMetrics } from './observe/metrics-cluster.ts';
+import { prepareStore } from './open-registry.ts';
 import { createService, type Service } from './service.ts';
 import { watchLoad } from './load-watch.ts';
 import { tuneHeap } from './tune-heap.ts';
@@ -34,6 +35,7 @@ async function start(serve: NonNullable<WorkerOrder['serve']>): Promise<Running>
   try {
     const parts = { log, metrics, metricsText: () => channel.text(), limits: { channel: process } };
     const service = await createService(config, { run, worker }, parts);
+    await prepareStore(service, { run, worker }, log);
     await report({ listening: await service.listen() });
     tidyAfterStart();
     if (config.workersAtStart < config.workers) watchLoad(() => void report({ busy: true }));

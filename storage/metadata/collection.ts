@@ -228,13 +228,11 @@ export class CollectionRecords {
    *
    * @param digest all of them unless given
    */
-  async abandonDeletions(now: number, digest?: Digest): Promise<void> {
+  async abandonDeletions(tx: Transaction, now: number, digest?: Digest): Promise<void> {
     const [only, values] = digest === undefined ? ['', []] : ['AND digest = ?', [digest]];
-    await this.#database.write('relaxed', async (tx) => {
-      // The second condition says that the index of what is not live has them all.
-      const sql = `UPDATE blob SET state = 'live' WHERE state = 'deleting' AND state <> 'live' ${only} RETURNING digest`;
-      for (const row of await tx.all(sql, ...values)) await this.queue(tx, row['digest'] as Digest, now);
-    });
+    // The second condition says that the index of what is not live has them all.
+    const sql = `UPDATE blob SET state = 'live' WHERE state = 'deleting' AND state <> 'live' ${only} RETURNING digest`;
+    for (const row of await tx.all(sql, ...values)) await this.queue(tx, row['digest'] as Digest, now);
   }
 
   /** It is looked at again a grace after `since`. */

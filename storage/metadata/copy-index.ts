@@ -29,6 +29,7 @@ export const INDEX_TABLES: readonly Table[] = [
   { name: 'deleted_manifest', key: ['id'], isCounted: true },
   { name: 'deleted_reference', key: ['manifest_id', 'kind', 'digest'] },
   { name: 'task', key: ['id'], isCounted: true },
+  { name: 'job', key: ['name'] },
 ];
 
 /** What the records of access have. */

@@ -43,6 +43,14 @@ export interface Database extends Queries {
   close(): Promise<void>;
 }
 
+/** The words of statements in which the dialects differ. */
+export interface Dialect {
+  /** An expression: milliseconds since 1970 by the clock of the database. */
+  readonly now: string;
+  /** Behind a SELECT: rows that another transaction has are left out, and the others are this one's until its end. */
+  readonly skipLocked: string;
+}
+
 /** The column types in which the dialects differ. */
 export interface ColumnTypes {
   /** A primary key that the database counts up and never uses twice. */

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { RepositoryName } from '../../oci/names.ts';
 import type { Database, Queries, Transaction } from './database.ts';
 import { removeManifest } from './manifests.ts';
+import { requireLease } from './replicas.ts';
 import type { Usage } from './usage.ts';
 import { inPieces, marks } from './value-lists.ts';
 
@@ -39,9 +40,12 @@ export class IntentRecords {
       reliedOn?: readonly string[];
       repository: RepositoryName;
       owner: string;
+      /** The lease that has to last; undefined where no other server works on the store. */
+      lease?: string | undefined;
       now: number;
     },
   ): Promise<boolean> {
+    if (intent.lease !== undefined) await requireLease(tx, intent.lease);
     if (await this.#isTaken(tx, intent.repository, [...intent.keys, ...(intent.reliedOn ?? [])])) return false;
     for (const keys of inPieces(intent.keys)) {
       await tx.run(
@@ -117,18 +121,24 @@ export class IntentRecords {
    * @param now the sessions were in use until then: their time to expire begins anew
    */
   async abandonEnded(ended: { owner: string } | { allButRun: string }, now: number): Promise<number> {
+    return this.#database.write('durable', (tx) => this.abandonEndedIn(tx, ended, now));
+  }
+
+  async abandonEndedIn(
+    tx: Transaction,
+    ended: { owner: string } | { allButRun: string },
+    now: number,
+  ): Promise<number> {
     const [condition, value] =
       'owner' in ended ? [`owner || '/' LIKE ? || '/%'`, ended.owner] : [`owner NOT LIKE ? || '/%'`, ended.allButRun];
-    return this.#database.write('durable', async (tx) => {
-      const rows = await tx.all(`SELECT key, repository, owner FROM intent WHERE ${condition}`, value);
-      for (const { key, repository, owner } of rows) {
-        const left = { repository: repository as RepositoryName, keys: [String(key)], owner: String(owner) };
-        await this.#abandon(tx, left, now);
-      }
-      const held = condition.replace('owner', 'holder');
-      await tx.run(`UPDATE upload SET holder = NULL, updated_at = ? WHERE ${held}`, now, value);
-      return rows.length;
-    });
+    const rows = await tx.all(`SELECT key, repository, owner FROM intent WHERE ${condition}`, value);
+    for (const { key, repository, owner } of rows) {
+      const left = { repository: repository as RepositoryName, keys: [String(key)], owner: String(owner) };
+      await this.#abandon(tx, left, now);
+    }
+    const held = condition.replace('owner', 'holder');
+    await tx.run(`UPDATE upload SET holder = NULL, updated_at = ? WHERE ${held}`, now, value);
+    return rows.length;
   }
 
   async #abandon(tx: Transaction, { repository, keys, owner }: AbandonedIntents, now: number): Promise<void> {

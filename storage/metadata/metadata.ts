@@ -3,25 +3,27 @@ import { CollectionHoldRecords } from './collection-holds.ts';
 import { CollectionPauseRecords } from './collection-pause.ts';
 import { CheckRecords } from './check.ts';
 import { CollectionRecords } from './collection.ts';
-import type { ColumnTypes, Database, Durability, Transaction } from './database.ts';
+import type { ColumnTypes, Database, Dialect, Durability, Transaction } from './database.ts';
 import { DeletionRecords } from './deletions.ts';
 import { IntegrityRecords } from './integrity.ts';
 import { IntentRecords } from './intents.ts';
+import { JobRecords } from './jobs.ts';
 import { ManifestRecords } from './manifests.ts';
 import { measuredDatabase, type ObserveIndex } from './measured.ts';
 import { start } from './migrations/0001-start.ts';
 import { addCollection } from './migrations/0002-collection.ts';
 import { addSpace } from './migrations/0003-space.ts';
+import { addReplicas } from './migrations/0004-replicas.ts';
 import { migrate, type Schema } from './migrations/migrate.ts';
 import type { PostgresOptions } from './postgres/options.ts';
 import { QuotaRecords } from './quotas.ts';
 import { OrphanedRows } from './orphaned-rows.ts';
+import { ReplicaRecords } from './replicas.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { SpaceRecords } from './space.ts';
 import { RetentionRecords } from './retention.ts';
-import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
+import { openSqlite, SQLITE_DIALECT, SQLITE_TYPES } from './sqlite.ts';
 import { SnapshotRecords } from './snapshot.ts';
-import { SoleServerRecord } from './sole-server.ts';
 import { StateRecords } from './state.ts';
 import { TagHistoryRecords } from './tag-history.ts';
 import { TagRecords } from './tags.ts';
@@ -32,7 +34,8 @@ import { UploadRecords } from './uploads.ts';
 /** The index: everything that reads are answered from. Beside the tree, and rebuildable from it at any time. */
 export interface Metadata {
   readonly state: StateRecords;
-  readonly soleServer: SoleServerRecord;
+  readonly replicas: ReplicaRecords;
+  readonly jobs: JobRecords;
   readonly repositories: RepositoryRecords;
   readonly blobs: BlobRecords;
   readonly manifests: ManifestRecords;
@@ -69,7 +72,11 @@ export const INDEXED_MANIFEST_MAX_BYTES = 64 * 1024;
  */
 export async function openSqliteMetadata(file: string, observe?: ObserveIndex): Promise<Metadata> {
   const database = openSqlite(file);
-  return openMetadata(observe === undefined ? database : measuredDatabase(database, observe), SQLITE_TYPES);
+  return openMetadata(
+    observe === undefined ? database : measuredDatabase(database, observe),
+    SQLITE_TYPES,
+    SQLITE_DIALECT,
+  );
 }
 
 /**
@@ -79,18 +86,22 @@ export async function openSqliteMetadata(file: string, observe?: ObserveIndex): 
  */
 export async function openPostgresMetadata(options: PostgresOptions, observe?: ObserveIndex): Promise<Metadata> {
   // Loaded when somebody has one.
-  const { openPostgres, POSTGRES_TYPES } = await import('./postgres.ts');
+  const { openPostgres, POSTGRES_DIALECT, POSTGRES_TYPES } = await import('./postgres.ts');
   const database = await openPostgres(options);
-  return openMetadata(observe === undefined ? database : measuredDatabase(database, observe), POSTGRES_TYPES);
+  return openMetadata(
+    observe === undefined ? database : measuredDatabase(database, observe),
+    POSTGRES_TYPES,
+    POSTGRES_DIALECT,
+  );
 }
 
 const INDEX: Schema = {
-  migrations: [start, addCollection, addSpace],
+  migrations: [start, addCollection, addSpace, addReplicas],
   versionTable: 'schema_version',
   advice: 'use the program that wrote it, or delete the index: it is rebuilt from the tree',
 };
 
-async function openMetadata(database: Database, types: ColumnTypes): Promise<Metadata> {
+async function openMetadata(database: Database, types: ColumnTypes, dialect: Dialect): Promise<Metadata> {
   try {
     await migrate(database, types, INDEX);
   } catch (error) {
@@ -99,7 +110,8 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
   }
   return {
     state: new StateRecords(database),
-    soleServer: new SoleServerRecord(database),
+    replicas: new ReplicaRecords(database, dialect),
+    jobs: new JobRecords(database, dialect),
     repositories: new RepositoryRecords(database),
     blobs: new BlobRecords(database),
     manifests: new ManifestRecords(database),
@@ -116,7 +128,7 @@ async function openMetadata(database: Database, types: ColumnTypes): Promise<Met
     snapshot: new SnapshotRecords(database),
     deletions: new DeletionRecords(database),
     tagHistory: new TagHistoryRecords(database),
-    tasks: new TaskRecords(database),
+    tasks: new TaskRecords(database, dialect),
     unknownBytes: new UnknownBytesRecords(database),
     orphanedRows: new OrphanedRows(database),
     retention: new RetentionRecords(database),

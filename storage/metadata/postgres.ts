@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { StorageError } from '../blobs/driver.ts';
 import { SharedRun } from '../shared-run.ts';
-import type { ColumnTypes, Database, Durability, Queries, Row, Transaction, Value } from './database.ts';
+import type { ColumnTypes, Database, Dialect, Durability, Queries, Row, Transaction, Value } from './database.ts';
 import { type Connection, Connections, isEnded } from './postgres/connections.ts';
 import type { PostgresOptions } from './postgres/options.ts';
 import { Turns } from './postgres/turns.ts';
@@ -13,6 +13,11 @@ export const POSTGRES_TYPES: ColumnTypes = {
   bytes: 'BYTEA',
   integer: 'BIGINT',
   clustered: '',
+};
+
+export const POSTGRES_DIALECT: Dialect = {
+  now: '(extract(epoch FROM clock_timestamp()) * 1000)::bigint',
+  skipLocked: 'FOR UPDATE SKIP LOCKED',
 };
 
 // Of this program alone: others that use the same database do not take this one.

@@ -4,7 +4,7 @@ import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promi
 import { StorageError } from '../blobs/driver.ts';
 import { markAsDamaged, removeDamageMark } from './damage-mark.ts';
 import { SharedRun } from '../shared-run.ts';
-import type { ColumnTypes, Database, Durability, Queries, Row, Transaction, Value } from './database.ts';
+import type { ColumnTypes, Database, Dialect, Durability, Queries, Row, Transaction, Value } from './database.ts';
 
 export const SQLITE_TYPES: ColumnTypes = {
   id: 'INTEGER PRIMARY KEY AUTOINCREMENT',
@@ -12,6 +12,12 @@ export const SQLITE_TYPES: ColumnTypes = {
   bytes: 'BLOB',
   integer: 'INTEGER',
   clustered: 'WITHOUT ROWID',
+};
+
+export const SQLITE_DIALECT: Dialect = {
+  now: `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
+  // Nobody else writes.
+  skipLocked: '',
 };
 
 const BUSY_RETRY_MS = 1;

@@ -1,11 +1,12 @@
-import type { Database, Durability } from './database.ts';
+import type { Database, Durability, Queries, Transaction } from './database.ts';
 
 /**
  * Single values that all processes share.
  *
  * - `epoch`: names the tree that this index describes; the same id lies in the tree
  * - `boot`: the boot of the machine in which the index was last written
- * - `run`: the run of the server that began last
+ * - `run`: see `Context.run`, of the server that began last
+ * - `run-ready`: the same, once the store is ready for it
  * - `verified-run`: the run in which the whole tree was last compared
  * - `collection-hold/...`: see `CollectionHoldRecords`
  * - `collection-pause/...`: see `CollectionPauseRecords`
@@ -19,6 +20,7 @@ export type StateKey =
   | 'epoch'
   | 'boot'
   | 'run'
+  | 'run-ready'
   | 'verified-run'
   | 'bytes-doubted'
   | 'read-only'
@@ -33,8 +35,8 @@ export class StateRecords {
     this.#database = database;
   }
 
-  async get(key: StateKey): Promise<string | undefined> {
-    return (await this.#database.get('SELECT value FROM state WHERE key = ?', key))?.['value'] as string | undefined;
+  async get(key: StateKey, queries: Queries = this.#database): Promise<string | undefined> {
+    return (await queries.get('SELECT value FROM state WHERE key = ?', key))?.['value'] as string | undefined;
   }
 
   /** Takes the value away, if it is still this one. */
@@ -43,12 +45,11 @@ export class StateRecords {
   }
 
   async set(key: StateKey, value: string, durability: Durability = 'durable'): Promise<void> {
-    await this.#database.write(durability, async (tx) => {
-      await tx.run(
-        'INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
-        key,
-        value,
-      );
-    });
+    await this.#database.write(durability, (tx) => this.setIn(tx, key, value));
+  }
+
+  async setIn(tx: Transaction, key: StateKey, value: string): Promise<void> {
+    const sql = 'INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value';
+    await tx.run(sql, key, value);
   }
 }

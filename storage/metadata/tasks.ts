@@ -1,4 +1,5 @@
-import type { Database, Row, Transaction } from './database.ts';
+import type { Database, Dialect, Row, Transaction } from './database.ts';
+import { requireLease, type Taker } from './replicas.ts';
 
 /** Something that an operator asked the server for. Times are milliseconds since 1970. */
 export interface TaskRecord {
@@ -43,12 +44,14 @@ function recordOf(row: Row): TaskRecord {
   };
 }
 
-/** The tasks of a store: requested by whoever reaches the index, done by the one process that does background work. */
+/** The tasks of a store: requested by whoever reaches the index, done one at a time by a process that does background work. */
 export class TaskRecords {
   readonly #database: Database;
+  readonly #skipLocked: string;
 
-  constructor(database: Database) {
+  constructor(database: Database, { skipLocked }: Dialect) {
     this.#database = database;
+    this.#skipLocked = skipLocked;
   }
 
   /** @returns the id of the task; of one that waits already and is the same for the same person, that one's */
@@ -82,31 +85,40 @@ export class TaskRecords {
     );
   }
 
-  /** The oldest that nobody has begun, begun now. */
-  async begin(now: number): Promise<TaskRecord | undefined> {
-    const sql = 'SELECT * FROM task WHERE started_at IS NULL ORDER BY id LIMIT 1';
+  /** The oldest that nobody has begun, begun now; none while another one is under way. */
+  async begin({ holder, lease }: Taker, now: number): Promise<TaskRecord | undefined> {
+    const sql = `SELECT * FROM task WHERE started_at IS NULL
+      AND NOT EXISTS (SELECT 1 FROM task r WHERE r.started_at IS NOT NULL AND r.ended_at IS NULL) ORDER BY id LIMIT 1`;
     // Asked for several times a second, and nearly always for nothing.
     if ((await this.#database.get(sql)) === undefined) return undefined;
     return this.#database.write('relaxed', async (tx) => {
-      const row = await tx.get(sql);
+      if (lease !== undefined) await requireLease(tx, lease);
+      const row = await tx.get(`${sql} ${this.#skipLocked}`);
       if (row === undefined) return undefined;
-      await tx.run('UPDATE task SET started_at = ? WHERE id = ?', now, Number(row['id']));
+      await tx.run('UPDATE task SET started_at = ?, holder = ? WHERE id = ?', now, holder, Number(row['id']));
       return { ...recordOf(row), startedAt: now };
     });
   }
 
-  /** @returns whether somebody wants it to end early */
+  /** @returns whether somebody wants it to end early, or has given it up */
   async report(id: number, progress: string): Promise<boolean> {
     return this.#database.write('relaxed', async (tx) => {
       await tx.run('UPDATE task SET progress = ? WHERE id = ?', progress, id);
-      return Number((await tx.get('SELECT is_canceled FROM task WHERE id = ?', id))?.['is_canceled'] ?? 1) === 1;
+      const row = await tx.get('SELECT 1 FROM task WHERE id = ? AND is_canceled = 0 AND ended_at IS NULL', id);
+      return row === undefined;
     });
   }
 
   async end(id: number, end: TaskEnd, now: number): Promise<void> {
     const [outcome, failure] = 'outcome' in end ? [end.outcome, null] : [null, end.failure];
     await this.#database.write('durable', (tx) =>
-      tx.run('UPDATE task SET ended_at = ?, outcome = ?, failure = ? WHERE id = ?', now, outcome, failure, id),
+      tx.run(
+        'UPDATE task SET ended_at = ?, outcome = ?, failure = ? WHERE id = ? AND ended_at IS NULL',
+        now,
+        outcome,
+        failure,
+        id,
+      ),
     );
   }
 
@@ -116,10 +128,11 @@ export class TaskRecords {
     return (await this.#database.write('durable', (tx) => tx.run(sql, id))) > 0;
   }
 
-  /** What an earlier run of the server had begun does not go on. */
-  async failAbandoned(failure: string, now: number): Promise<void> {
-    const sql = 'UPDATE task SET ended_at = ?, failure = ? WHERE started_at IS NOT NULL AND ended_at IS NULL';
-    await this.#database.write('durable', (tx) => tx.run(sql, now, failure));
+  /** What an ended process had begun does not go on. @param holder everybody unless given */
+  async failAbandoned(tx: Transaction, failure: string, now: number, holder?: string): Promise<void> {
+    const [which, values] = holder === undefined ? ['', []] : ['AND holder = ?', [holder]];
+    const sql = `UPDATE task SET ended_at = ?, failure = ? WHERE started_at IS NOT NULL AND ended_at IS NULL ${which}`;
+    await tx.run(sql, now, failure, ...values);
   }
 
   async find(id: number): Promise<TaskRecord | undefined> {

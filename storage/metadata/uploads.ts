@@ -1,6 +1,7 @@
 import type { Digest, DigestAlgorithm } from '../../oci/digest.ts';
 import type { RepositoryName, UploadId } from '../../oci/names.ts';
 import type { Database, Row, Transaction } from './database.ts';
+import { requireLease, type Taker } from './replicas.ts';
 
 export interface UploadRecord {
   readonly id: UploadId;
@@ -68,27 +69,28 @@ export class UploadRecords {
   }
 
   /**
-   * Takes the session for one request of the process `holder`.
+   * Takes the session for one request of a process.
    *
    * @returns `record` undefined when there is no such session; `taken` false when somebody else has it
    */
   async hold(
     repository: RepositoryName,
     id: UploadId,
-    holder: string,
+    taker: Taker,
   ): Promise<{ taken: boolean; record: UploadRecord | undefined }> {
-    return this.#database.write('relaxed', (tx) => this.holdIn(tx, repository, id, holder));
+    return this.#database.write('relaxed', (tx) => this.holdIn(tx, repository, id, taker));
   }
 
   async holdIn(
     tx: Transaction,
     repository: RepositoryName,
     id: UploadId,
-    holder: string,
+    taker: Taker,
   ): Promise<{ taken: boolean; record: UploadRecord | undefined }> {
+    if (taker.lease !== undefined) await requireLease(tx, taker.lease);
     const changed = await tx.run(
       'UPDATE upload SET holder = ?, holds = holds + 1 WHERE id = ? AND repository = ? AND holder IS NULL',
-      holder,
+      taker.holder,
       id,
       repository,
     );
@@ -96,16 +98,28 @@ export class UploadRecords {
     return { taken: changed > 0, record: row === undefined ? undefined : recordOf(row) };
   }
 
-  async release(id: UploadId, size: number, digestSoFar: Digest | undefined, now: number): Promise<void> {
+  /** Nothing when somebody else has it by now: this process was taken for dead. */
+  async release(
+    id: UploadId,
+    holder: string,
+    { size, digestSoFar, updatedAt }: Pick<UploadRecord, 'size' | 'digestSoFar' | 'updatedAt'>,
+  ): Promise<void> {
     await this.#database.write('relaxed', (tx) =>
       tx.run(
-        'UPDATE upload SET holder = NULL, size = ?, digest_so_far = ?, updated_at = ? WHERE id = ?',
+        'UPDATE upload SET holder = NULL, size = ?, digest_so_far = ?, updated_at = ? WHERE id = ? AND holder = ?',
         size,
         digestSoFar ?? null,
-        now,
+        updatedAt,
         id,
+        holder,
       ),
     );
+  }
+
+  /** Ends a session that `holder` has. */
+  async removeHeld(id: UploadId, holder: string): Promise<void> {
+    const sql = 'DELETE FROM upload WHERE id = ? AND holder = ?';
+    await this.#database.write('relaxed', (tx) => tx.run(sql, id, holder));
   }
 
   async remove(id: UploadId): Promise<void> {

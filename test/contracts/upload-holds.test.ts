@@ -52,7 +52,7 @@ describe('a session does not expire', () => {
     await using two = await openTestRegistry({ ...options, worker: 1 });
     const { id } = await two.registry.uploads.open(repository, 'sha256');
     await two.registry.uploads.append(repository, id, NO_CLAIM, bodyOf('bytes'));
-    await two.metadata.uploads.hold(repository, id, two.context.owner);
+    await two.metadata.uploads.hold(repository, id, { holder: two.context.owner, lease: undefined });
     now += 4_000_000;
     await one.registry.maintenance.abandonProcess(two.context.owner);
     assert.equal(await one.registry.maintenance.expireUploads(), 0);

@@ -19,6 +19,9 @@ export interface OpenedRegistry extends AsyncDisposable {
   readonly registry: Registry;
   readonly metadata: Metadata;
   readonly context: Context;
+  readonly driver: BlobDriver;
+  readonly replica: undefined;
+  close(): Promise<void>;
 }
 
 export interface RegistryOptions {
@@ -64,7 +67,8 @@ export async function openTestRegistry(options: RegistryOptions): Promise<Opened
     unsettled: new Set(),
   };
   const registry = createRegistry(context);
-  return { registry, metadata, context, [Symbol.asyncDispose]: () => registry.close() };
+  const close = () => registry.close();
+  return { registry, metadata, context, driver, replica: undefined, close, [Symbol.asyncDispose]: close };
 }
 
 export function name(text: string): RepositoryName {

@@ -82,7 +82,7 @@ test('a task that the last server had begun is told to have ended with it', asyn
   await storeWithGarbage(directory.path);
   const metadata = await openSqliteMetadata(path.join(directory.path, '.meta', 'index.db'));
   const id = await metadata.tasks.request('collect', '{}', 1);
-  await metadata.tasks.begin(2);
+  await metadata.tasks.begin({ holder: 'a process', lease: undefined }, 2);
   await metadata.close();
   await runEntrepot(['gc', 'run', '--root', directory.path]);
   const after = await openSqliteMetadata(path.join(directory.path, '.meta', 'index.db'));
@@ -96,7 +96,10 @@ test('gc run does not wait for a server that was killed', async () => {
   const lock = lockRoot(directory.path);
   const metadata = await openSqliteMetadata(path.join(directory.path, '.meta', 'index.db'));
   await using command = startCommand(process.execPath, ['cli/main.mjs', 'gc', 'run', '--root', directory.path]);
-  await until('a task', async () => (await metadata.tasks.begin(1)) !== undefined);
+  await until(
+    'a task',
+    async () => (await metadata.tasks.begin({ holder: 'a process', lease: undefined }, 1)) !== undefined,
+  );
   lock.release();
   const { code, stderr } = await command.result;
   assert.deepEqual([code, stderr], [1, 'entrepot: the server ended before it was done: ask again\n']);

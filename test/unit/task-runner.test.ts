@@ -8,12 +8,14 @@ import { temporaryDirectory } from '../harness/process.ts';
 import { RecordingLog } from '../harness/service.ts';
 import { until } from '../http/until.ts';
 
+const TAKER = { holder: 'a process', lease: undefined };
+
 /** A runner of these tasks over a real index. */
 async function startRunner(tasks: Readonly<Record<string, Task>>) {
   const directory = await temporaryDirectory();
   const metadata = await openSqliteMetadata(path.join(directory.path, 'index.db'));
   const log = new RecordingLog();
-  const runner = new TaskRunner(metadata, tasks, log);
+  const runner = new TaskRunner({ metadata, tasks, taker: () => TAKER, log });
   return {
     metadata,
     log,
@@ -47,7 +49,7 @@ test('the same request while the first waits is that one', async () => {
   const first = await metadata.tasks.request('collect', '{}', 1);
   assert.equal(await metadata.tasks.request('collect', '{}', 2), first);
   assert.notEqual(await metadata.tasks.request('collect', '{"other":1}', 3), first);
-  await metadata.tasks.begin(4);
+  await metadata.tasks.begin(TAKER, 4);
   assert.notEqual(await metadata.tasks.request('collect', '{}', 5), first);
   await metadata.close();
 });
@@ -95,7 +97,12 @@ test('a task that waits is canceled before it begins', async () => {
   const metadata = await openSqliteMetadata(path.join(directory.path, 'index.db'));
   const id = await metadata.tasks.request('count', '{}', 1);
   await metadata.tasks.cancel(id);
-  const runner = new TaskRunner(metadata, { count: async () => ({ calls: (calls += 1) }) }, new RecordingLog());
+  const runner = new TaskRunner({
+    metadata,
+    tasks: { count: async () => ({ calls: (calls += 1) }) },
+    taker: () => TAKER,
+    log: new RecordingLog(),
+  });
   assert.equal((await ended(metadata, id)).failure, 'canceled');
   assert.equal(calls, 0);
   await runner.stop();
@@ -114,8 +121,8 @@ test('a stop ends the task that runs, and one that was cut off is said to be', a
   await running.runner.stop();
   assert.equal((await tasks.find(id))?.failure, 'the server was stopped');
   const other = await tasks.request('endless', '{}', 2);
-  await tasks.begin(3);
-  await tasks.failAbandoned('the server ended', 4);
+  await tasks.begin(TAKER, 3);
+  await running.metadata.write('durable', (tx) => tasks.failAbandoned(tx, 'the server ended', 4));
   assert.deepEqual([(await tasks.find(other))?.failure, (await tasks.find(other))?.endedAt], ['the server ended', 4]);
 });
 
@@ -140,7 +147,7 @@ test('only the last hundred that ended are kept', async () => {
   const { tasks } = metadata;
   const first = await tasks.request('a', '{}', 1);
   for (let count = 0; count < 105; count++) {
-    const task = await tasks.begin(2);
+    const task = await tasks.begin(TAKER, 2);
     await tasks.end(task?.id ?? assert.fail(), { outcome: '{}' }, 3);
     await tasks.request('a', '{}', 4);
   }

@@ -1,0 +1,143 @@
+import { hostname } from 'node:os';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { LeaseKeeper } from '../registry/lease-keeper.ts';
+import type { StoreParts } from '../registry/store.ts';
+import { giveUpSilent, join, leave, makeReady, type Joined } from '../registry/term.ts';
+import { StorageError } from '../storage/blobs/driver.ts';
+import type { Log } from './observe/log.ts';
+
+/** How long a lease lasts unless it is renewed. */
+const LASTS_MS = 15_000;
+const RENEW_EVERY_MS = 3_000;
+// Requests that were sent at the last moment of a lease have come to their end by then.
+const MARGIN_MS = 5_000;
+const ASK_AGAIN_MS = 200;
+// Longer than a lease of somebody who died while making the store ready.
+const READY_WITHIN_MS = 120_000;
+
+export interface ReplicaParts extends StoreParts {
+  readonly keeper: LeaseKeeper;
+  /** Names this process among all: `<server>/<worker>`. */
+  readonly name: string;
+  readonly log: Log;
+}
+
+/** This process among those of several servers that work on one store: it keeps its lease, and gives up those of the dead. */
+export class Replica {
+  readonly #parts: ReplicaParts;
+  /** How many leases it has asked for. */
+  #count = 0;
+  #timer: NodeJS.Timeout | undefined;
+  #renewing: Promise<void> = Promise.resolve();
+  #hasLeft = false;
+
+  constructor(parts: ReplicaParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Takes a lease, and keeps it until `leave`.
+   *
+   * @throws StorageError `unavailable` also when another server does not get the store ready
+   */
+  async join(): Promise<void> {
+    const deadline = performance.now() + READY_WITHIN_MS;
+    while (!(await this.#tryToJoin())) {
+      if (performance.now() > deadline) {
+        throw new StorageError('unavailable', 'another server has begun to make the store ready and does not get done');
+      }
+      await delay(ASK_AGAIN_MS);
+    }
+    this.#renewLater();
+  }
+
+  async #tryToJoin(): Promise<boolean> {
+    const { metadata, keeper, name } = this.#parts;
+    await this.#giveUpSilent();
+    // Never twice the same: nobody knows what became of an attempt whose answer was lost.
+    const id = this.#count === 0 ? name : `${name}.${this.#count}`;
+    this.#count += 1;
+    const sentAt = performance.now();
+    const joined = await join(metadata, { id, host: hostname() }, LASTS_MS);
+    if (joined === undefined) return false;
+    const aheadMs = (await metadata.replicas.now()) - Date.now();
+    keeper.take({ id, run: joined.run, aheadMs, until: sentAt + LASTS_MS });
+    await this.#makeReady(joined, id);
+    return true;
+  }
+
+  async #makeReady({ run, isFirst }: Joined, id: string): Promise<void> {
+    if (!isFirst) return;
+    const { keeper, metadata } = this.#parts;
+    const timer = setInterval(() => void this.#renew().catch(() => undefined), RENEW_EVERY_MS);
+    try {
+      await makeReady(this.#parts, run);
+    } catch (error) {
+      keeper.lose();
+      await leave(metadata, id).catch(() => undefined);
+      throw error;
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  /** Gives everything back; nothing may be under way any more. */
+  async leave(): Promise<void> {
+    const { keeper, metadata, log } = this.#parts;
+    this.#hasLeft = true;
+    clearTimeout(this.#timer);
+    await this.#renewing;
+    const id = keeper.current;
+    if (id === undefined) return;
+    keeper.lose();
+    await leave(metadata, id).catch((error: unknown) =>
+      log.warn('the lease could not be given back: the others wait for its end', { err: error }),
+    );
+  }
+
+  #renewLater(): void {
+    if (this.#hasLeft) return;
+    this.#timer = setTimeout(() => {
+      this.#renewing = this.#renewOrJoin().finally(() => this.#renewLater());
+    }, RENEW_EVERY_MS).unref();
+  }
+
+  async #renewOrJoin(): Promise<void> {
+    const { keeper, log } = this.#parts;
+    try {
+      if (keeper.current === undefined || !(await this.#renew())) await this.#tryToJoin();
+      await this.#giveUpSilent();
+    } catch (error) {
+      log.warn('the lease on the store could not be renewed, it will be tried again', { err: error });
+    }
+  }
+
+  /** @returns false when the lease was lost */
+  async #renew(): Promise<boolean> {
+    const { keeper, metadata, log } = this.#parts;
+    const id = keeper.current;
+    if (id === undefined) return false;
+    const [sentAt, sent] = [performance.now(), Date.now()];
+    const now = await metadata.replicas.renew(id, LASTS_MS);
+    if (now === undefined) {
+      keeper.lose();
+      log.warn(
+        'the lease on the store was given up by another server, because this process was silent for too long: what it was changing has failed',
+        {
+          lease: id,
+        },
+      );
+      return false;
+    }
+    keeper.extend(sentAt + LASTS_MS, now - (sent + Date.now()) / 2);
+    return true;
+  }
+
+  async #giveUpSilent(): Promise<void> {
+    const { log } = this.#parts;
+    const givenUp = await giveUpSilent(this.#parts, MARGIN_MS);
+    if (givenUp.length > 0) {
+      log.warn('processes of servers are gone or frozen: what they left half-done was given up', { leases: givenUp });
+    }
+  }
+}

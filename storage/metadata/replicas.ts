@@ -1,0 +1,114 @@
+import { StorageError } from '../blobs/driver.ts';
+import type { Database, Dialect, Queries, Row, Transaction } from './database.ts';
+
+/** A process that works on a store together with others. */
+export interface ReplicaRecord {
+  /** What it calls itself in locks. */
+  readonly id: string;
+  readonly host: string;
+  /** Milliseconds since 1970, as is `expiresAt`, by the clock of the database. */
+  readonly beganAt: number;
+  readonly expiresAt: number;
+}
+
+/** A process that takes something for itself. */
+export interface Taker {
+  /** What it calls itself. */
+  readonly holder: string;
+  /** Its lease, which has to last; undefined where no other server works on the store. */
+  readonly lease: string | undefined;
+}
+
+function recordOf(row: Row): ReplicaRecord {
+  return {
+    id: String(row['id']),
+    host: String(row['host']),
+    beganAt: Number(row['began_at']),
+    expiresAt: Number(row['expires_at']),
+  };
+}
+
+/**
+ * The leases of processes. One that is not renewed in time is given up by the others, with everything that its process
+ * held; all times are those of the database, because the clocks of machines differ.
+ */
+export class ReplicaRecords {
+  readonly #database: Database;
+  readonly #now: string;
+
+  constructor(database: Database, { now }: Dialect) {
+    this.#database = database;
+    this.#now = now;
+  }
+
+  /** Milliseconds since 1970, by the clock of the database. */
+  async now(queries: Queries = this.#database): Promise<number> {
+    return Number((await queries.get(`SELECT ${this.#now} AS now`))?.['now']);
+  }
+
+  async add(tx: Transaction, { id, host }: Pick<ReplicaRecord, 'id' | 'host'>, lastsMs: number): Promise<void> {
+    await tx.run(
+      `INSERT INTO replica (id, host, began_at, expires_at) VALUES (?, ?, ${this.#now}, ${this.#now} + ?)`,
+      id,
+      host,
+      lastsMs,
+    );
+  }
+
+  /**
+   * Makes the lease last for `lastsMs` from now. It waits for no other writer, who may be frozen in the middle of its
+   * transaction.
+   *
+   * @returns the time by the clock of the database; undefined when the lease was given up
+   */
+  async renew(id: string, lastsMs: number): Promise<number | undefined> {
+    const row = await this.#database.get(
+      `UPDATE replica SET expires_at = ${this.#now} + ? WHERE id = ? RETURNING expires_at`,
+      lastsMs,
+      id,
+    );
+    return row && Number(row['expires_at']) - lastsMs;
+  }
+
+  /** Those that have a lease, whether it has run out or not. */
+  async all(queries: Queries = this.#database): Promise<readonly ReplicaRecord[]> {
+    return (await queries.all('SELECT * FROM replica ORDER BY began_at, id')).map(recordOf);
+  }
+
+  /** Those whose lease lasts. */
+  async living(queries: Queries = this.#database): Promise<readonly ReplicaRecord[]> {
+    const rows = await queries.all(`SELECT * FROM replica WHERE expires_at > ${this.#now} ORDER BY began_at, id`);
+    return rows.map(recordOf);
+  }
+
+  /** Those whose lease ran out at least `marginMs` ago. */
+  async ended(marginMs: number): Promise<readonly string[]> {
+    const rows = await this.#database.all(`SELECT id FROM replica WHERE expires_at <= ${this.#now} - ?`, marginMs);
+    return rows.map((row) => String(row['id']));
+  }
+
+  /** @returns false when it was renewed since, or somebody else has given it up */
+  async giveUp(tx: Transaction, id: string, marginMs: number): Promise<boolean> {
+    return (await tx.run(`DELETE FROM replica WHERE id = ? AND expires_at <= ${this.#now} - ?`, id, marginMs)) > 0;
+  }
+
+  async remove(tx: Transaction, id: string): Promise<void> {
+    await tx.run('DELETE FROM replica WHERE id = ?', id);
+  }
+}
+
+/**
+ * For the transaction in which a lock is taken: nobody would ever give up those of a process that has no lease.
+ *
+ * @throws StorageError `unavailable` when it was given up
+ */
+export async function requireLease(tx: Transaction, id: string): Promise<void> {
+  if ((await tx.get('SELECT 1 FROM replica WHERE id = ?', id)) === undefined) throw isGivenUp(id);
+}
+
+export function isGivenUp(id: string): StorageError {
+  return new StorageError(
+    'unavailable',
+    `the lease ${id} was given up by another process: this one was silent too long`,
+  );
+}

@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { LeaseKeeper } from '../../registry/lease-keeper.ts';
+import { StorageError } from '../../storage/blobs/driver.ts';
+
+const soon = () => performance.now() + 60_000;
+const isGivenUp = (error: unknown) => error instanceof StorageError && error.message.includes('was given up');
+
+test('a process without a lease changes nothing', async () => {
+  const keeper = new LeaseKeeper();
+  assert.equal(keeper.fence().leftMs(), 0);
+  let calls = 0;
+  await assert.rejects(
+    keeper.during(async () => (calls += 1)),
+    isGivenUp,
+  );
+  assert.equal(calls, 0);
+});
+
+test('what was begun under a lease keeps to that one, whatever lease the process has by then', async () => {
+  const keeper = new LeaseKeeper();
+  keeper.take({ id: 'first', run: 'a', aheadMs: 0, until: soon() });
+  const { promise: lost, resolve: lose } = Promise.withResolvers<void>();
+  const begun = keeper.during(async () => {
+    assert.equal(keeper.owner, 'first');
+    assert.ok(keeper.fence().leftMs() > 0);
+    await lost;
+    assert.equal(keeper.owner, 'first');
+    assert.ok(keeper.fence().leftMs() <= 0, 'its fence is over');
+    await assert.rejects(
+      keeper.during(async () => {}),
+      isGivenUp,
+      'nothing more begins under it',
+    );
+  });
+  keeper.lose();
+  keeper.take({ id: 'second', run: 'b', aheadMs: 0, until: soon() });
+  lose();
+  await begun;
+  assert.deepEqual([keeper.owner, keeper.run], ['second', 'b']);
+  assert.equal(await keeper.during(async () => keeper.owner), 'second');
+});
+
+test('a lease that ran out lasts again when it is renewed, unless somebody has given it up', async () => {
+  const keeper = new LeaseKeeper();
+  keeper.take({ id: 'first', run: 'a', aheadMs: 0, until: performance.now() - 1 });
+  await assert.rejects(
+    keeper.during(async () => {}),
+    isGivenUp,
+  );
+  keeper.extend(soon(), 0);
+  assert.equal(await keeper.during(async () => 'done'), 'done');
+  keeper.lose();
+  keeper.extend(soon(), 0);
+  await assert.rejects(
+    keeper.during(async () => {}),
+    isGivenUp,
+  );
+});
+
+test('the time is that of the database', () => {
+  const keeper = new LeaseKeeper();
+  keeper.take({ id: 'first', run: 'a', aheadMs: 3_600_000, until: soon() });
+  assert.ok(Math.abs(keeper.now() - Date.now() - 3_600_000) < 1000);
+});
