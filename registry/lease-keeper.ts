@@ -67,9 +67,9 @@ export class LeaseKeeper {
     return this.#current?.id;
   }
 
-  /** Milliseconds since 1970, by the clock of the database. */
+  /** Whole milliseconds since 1970, by the clock of the database. */
   now(): number {
-    return Date.now() + this.#last.aheadMs;
+    return Math.round(Date.now() + this.#last.aheadMs);
   }
 
   /** Until when the caller may change the store. */

@@ -63,3 +63,11 @@ test('the time is that of the database', () => {
   keeper.take({ id: 'first', run: 'a', aheadMs: 3_600_000, until: soon() });
   assert.ok(Math.abs(keeper.now() - Date.now() - 3_600_000) < 1000);
 });
+
+test('its time is whole milliseconds, however the clock of the database was found out', () => {
+  const keeper = new LeaseKeeper();
+  keeper.take({ id: 'first', run: 'a', aheadMs: 1000.5, until: soon() });
+  assert.ok(Number.isInteger(keeper.now()), String(keeper.now()));
+  keeper.extend(soon(), -0.5);
+  assert.ok(Number.isInteger(keeper.now()), String(keeper.now()));
+});
