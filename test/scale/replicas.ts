@@ -33,6 +33,7 @@ export class Replica implements AsyncDisposable {
   #server: RunningServer;
   #earlier = '';
   #isFrozen = false;
+  #isUp = true;
 
   private constructor(start: Start, server: RunningServer) {
     this.#start = start;
@@ -57,6 +58,11 @@ export class Replica implements AsyncDisposable {
     return this.#isFrozen;
   }
 
+  /** It runs, and is not frozen. */
+  get isUp(): boolean {
+    return this.#isUp && !this.#isFrozen;
+  }
+
   /** Everything that it printed, in all its lives. */
   output(): string {
     return this.#earlier + this.#server.output();
@@ -64,12 +70,14 @@ export class Replica implements AsyncDisposable {
 
   /** kill -9 to all its processes at once. */
   async kill(): Promise<void> {
+    this.#isUp = false;
     await this.#server.kill();
     this.#isFrozen = false;
   }
 
   /** Its exit status after it was asked to end. */
   stop(): Promise<number | null> {
+    this.#isUp = false;
     return this.#server.stop();
   }
 
@@ -77,6 +85,7 @@ export class Replica implements AsyncDisposable {
   async restart(): Promise<void> {
     this.#earlier += this.#server.output();
     this.#server = await this.#start(Number(new URL(this.url).port));
+    this.#isUp = true;
   }
 
   /** SIGSTOP to all its processes: they do nothing until `thaw`, and do not know it. */
@@ -95,7 +104,7 @@ export class Replica implements AsyncDisposable {
   }
 }
 
-type Parts = Pick<Replicas, 'members' | 'balancer' | 's3' | 'postgres' | 'database'>;
+type Parts = Pick<Replicas, 'members' | 'balancer' | 's3' | 'postgres' | 'database' | 'env'>;
 
 /** Several servers over one PostgreSQL and one bucket, behind a balancer that changes server with every request. */
 export class Replicas implements AsyncDisposable {
@@ -104,39 +113,47 @@ export class Replicas implements AsyncDisposable {
   readonly s3: S3Server;
   readonly postgres: PostgresServer;
   readonly database: PostgresOptions;
+  /** The variables that all of them have. */
+  readonly env: Readonly<Record<string, string>>;
   readonly #resources: AsyncDisposableStack;
 
-  private constructor({ members, balancer, s3, postgres, database }: Parts, resources: AsyncDisposableStack) {
+  private constructor({ members, balancer, s3, postgres, database, env }: Parts, resources: AsyncDisposableStack) {
     this.members = members;
     this.balancer = balancer;
     this.s3 = s3;
     this.postgres = postgres;
     this.database = database;
+    this.env = env;
     this.#resources = resources;
   }
 
   static async start(options: ReplicasOptions = {}): Promise<Replicas> {
-    const { count = COUNT, workers = 1, s3: program = versitygw, env = {}, envOf = () => ({}) } = options;
+    const { count = COUNT, workers = 1, s3: program = versitygw, envOf = () => ({}) } = options;
     await using starting = new AsyncDisposableStack();
     const postgres = starting.use(await PostgresServer.start());
     const s3 = starting.use(await program.start());
     const { path: directory } = starting.use(await temporaryDirectory('entrepot-replicas-'));
     const database = await postgres.database();
-    const shared = { ENTREPOT_LOG_FORMAT: 'json', ...postgresEnvironment(database), ...s3Environment(s3.options) };
+    const env = {
+      ENTREPOT_LOG_FORMAT: 'json',
+      ...postgresEnvironment(database),
+      ...s3Environment(s3.options),
+      ...options.env,
+    };
     const members: Replica[] = [];
     for (let index = 0; index < count; index++) {
       const root = path.join(directory, `replica-${index}`);
       const serverOptions = {
         root,
         args: ['--workers', String(workers)],
-        env: { ...shared, ...env, ...envOf(index, s3) },
+        env: { ...env, ...envOf(index, s3) },
         timeoutMs: 30_000,
       };
       const start: Start = (port) => startEntrepot({ ...serverOptions, ...(port !== undefined && { port }) });
       members.push(starting.use(await Replica.start(start)));
     }
     const balancer = starting.use(await startRoundRobin(members.map(({ url }) => url)));
-    return new Replicas({ members, balancer, s3, postgres, database }, starting.move());
+    return new Replicas({ members, balancer, s3, postgres, database, env }, starting.move());
   }
 
   /** Of the balancer: `http://127.0.0.1:PORT`. */
