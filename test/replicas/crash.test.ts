@@ -59,7 +59,7 @@ async function pushThroughMisfortune(t: TestContext, replicas: Replicas, ledger:
     (complaint) => !/ answered 50[23]: (?:\{"errors":|bad gateway)/.test(complaint),
   );
   assert.deepEqual(unclear, [], 'answers that no healthy server gives');
-  assert.ok(kills > SECONDS / 10 && longFreezes > 0, 'too little happened');
+  assert.ok(kills > SECONDS / 20 && longFreezes > 0, 'too little happened');
   assert.ok(ledger.acknowledged > SECONDS && ledger.uncertain > kills, 'too little was under way');
 }
 

@@ -30,7 +30,7 @@ export class Misfortune {
 
   async #killing(): Promise<void> {
     for (;;) {
-      if (!(await this.#waits(this.#random.integer(1500, 5000)))) return;
+      if (!(await this.#waits(this.#random.integer(1000, 4000)))) return;
       const victim = this.#random.pick(this.#members.filter((member) => !member.isFrozen));
       await victim.kill();
       this.kills += 1;

@@ -20,4 +20,4 @@ export async function untilQuiet({ postgres, database }: Pick<Replicas, 'postgre
 const LEFT = `SELECT
   (SELECT count(*) FROM replica WHERE expires_at < extract(epoch FROM clock_timestamp()) * 1000) AS leases,
   (SELECT count(*) FROM intent) AS locks,
-  (SELECT count(*) FROM repository WHERE verified LIKE 'doubt%') AS doubts`;
+  (SELECT count(*) FROM repository WHERE verified_run LIKE 'doubt%') AS doubts`;
