@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { S3Config } from '../config/config.ts';
 import type { BlobDriver } from '../storage/blobs/driver.ts';
-import type { Fence } from '../storage/blobs/fence.ts';
+import type { CurrentFence } from '../storage/blobs/fence.ts';
 import type { S3Options } from '../storage/blobs/s3/options.ts';
 import type { Probe } from '../storage/blobs/s3/probe.ts';
 
@@ -11,9 +11,9 @@ export class BucketUnfit extends Error {
 }
 
 /** The driver of a bucket; the SDK of AWS is loaded when somebody has one: it takes a while. */
-export async function openBucket(s3: S3Config, fence?: () => Fence): Promise<BlobDriver> {
+export async function openBucket(s3: S3Config, fence?: CurrentFence): Promise<BlobDriver> {
   const { openS3Driver } = await import('../storage/blobs/s3.ts');
-  return openS3Driver({ ...(await optionsOf(s3)), fence });
+  return openS3Driver(await optionsOf(s3), fence);
 }
 
 export async function probe(s3: S3Config): Promise<Probe> {

@@ -9,7 +9,7 @@ import { createQuotas } from '../registry/quota.ts';
 import { createRegistry, type Registry } from '../registry/registry.ts';
 import { beginRun } from '../registry/store.ts';
 import type { BlobDriver } from '../storage/blobs/driver.ts';
-import type { Fence } from '../storage/blobs/fence.ts';
+import type { CurrentFence } from '../storage/blobs/fence.ts';
 import { openFilesystemDriver } from '../storage/blobs/filesystem.ts';
 import { measured } from '../storage/blobs/measured.ts';
 import { createMemoryDriver } from '../storage/blobs/memory.ts';
@@ -114,7 +114,7 @@ export async function prepareStore(opened: OpenRegistry, { run, worker }: Identi
  *
  * @param fence until when who asks may change the store; unless given, that has no end
  */
-export async function openDriver({ storage: { driver, s3 }, root }: Config, fence?: () => Fence): Promise<BlobDriver> {
+export async function openDriver({ storage: { driver, s3 }, root }: Config, fence?: CurrentFence): Promise<BlobDriver> {
   if (driver === 'memory') return createMemoryDriver();
   return s3 === undefined ? openFilesystemDriver({ root, keepsReserve: true }) : openBucket(s3, fence);
 }

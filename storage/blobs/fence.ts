@@ -1,8 +1,14 @@
 /**
- * The right of a process to change the store, which ends by itself: a store that heeds it refuses what comes later, whoever
- * sends it.
+ * Says how long somebody may still change a store. The store itself refuses what arrives later, however long it was on
+ * its way: whoever was frozen meanwhile, or cut off, need not notice that others took over.
  */
 export interface Fence {
   /** How long its holder may still change the store, in milliseconds; 0 or less: no more, for good. */
   leftMs(): number;
 }
+
+/**
+ * The fence that holds for whoever calls, asked in the caller's own asynchronous context with each request; undefined
+ * where nothing has to be fenced.
+ */
+export type CurrentFence = () => Fence | undefined;

@@ -9,6 +9,7 @@ import {
   type SmallWrite,
   type StagedWrite,
 } from './driver.ts';
+import type { CurrentFence } from './fence.ts';
 import { abortAbandoned } from './s3/abandoned.ts';
 import { BucketUploads } from './s3/bucket-uploads.ts';
 import { Bucket } from './s3/bucket.ts';
@@ -23,10 +24,14 @@ import { PartMemory } from './s3/part-memory.ts';
 import { Requests } from './s3/requests.ts';
 import { resumeStage, S3Stage, type StageParts } from './s3/stage.ts';
 
-/** Keys are those of objects in a bucket, below a prefix. Any number of processes may hold drivers of the same. */
-export function openS3Driver(options: S3Options): BlobDriver {
+/**
+ * Keys are those of objects in a bucket, below a prefix. Any number of processes may hold drivers of the same.
+ *
+ * @param fence where it gives one, every change is refused with `unavailable` that the server gets after the fence's end
+ */
+export function openS3Driver(options: S3Options, fence?: CurrentFence): BlobDriver {
   return new S3Driver(
-    new Requests(createClient(options), options),
+    new Requests(createClient(options, fence), options),
     new PartMemory(options.partMemoryBytes, FIRST_PART_BYTES),
   );
 }

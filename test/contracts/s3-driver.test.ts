@@ -2,11 +2,18 @@ import { openS3Driver } from '../../storage/blobs/s3.ts';
 import { startFakeS3 } from '../harness/fake-s3/server.ts';
 import { describeBlobDriver } from './blob-driver.ts';
 
-describeBlobDriver('S3', async () => {
-  const fake = await startFakeS3();
-  return {
-    open: async () => openS3Driver({ ...fake.options, prefix: 'a/prefix/' }),
-    held: async () => [...fake.objects.uploads],
-    [Symbol.asyncDispose]: () => fake[Symbol.asyncDispose](),
-  };
-});
+const FENCES = [
+  ['S3', undefined],
+  ['S3 behind a fence', () => ({ leftMs: () => 60_000 })],
+] as const;
+
+for (const [name, fence] of FENCES) {
+  describeBlobDriver(name, async () => {
+    const fake = await startFakeS3();
+    return {
+      open: async () => openS3Driver({ ...fake.options, prefix: 'a/prefix/' }, fence),
+      held: async () => [...fake.objects.uploads],
+      [Symbol.asyncDispose]: () => fake[Symbol.asyncDispose](),
+    };
+  });
+}

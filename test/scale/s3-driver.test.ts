@@ -4,6 +4,11 @@ import { openS3Driver } from '../../storage/blobs/s3.ts';
 import { describeBlobDriver } from '../contracts/blob-driver.ts';
 import { seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
 
+const FENCES = [
+  ['without a fence', undefined],
+  ['behind a fence', () => ({ leftMs: () => 60_000 })],
+] as const;
+
 for (const program of [versitygw, seaweedfs]) {
   describe(`the S3 driver over ${program.name}`, { skip: program.missing }, () => {
     let server: S3Server;
@@ -13,14 +18,16 @@ for (const program of [versitygw, seaweedfs]) {
     });
     after(async () => server[Symbol.asyncDispose]());
 
-    describeBlobDriver(program.name, async () => {
-      const prefix = `store-${stores++}/`;
-      return {
-        open: async () => withoutEmptyPrefixes(openS3Driver({ ...server.options, prefix })),
-        held: async () => [],
-        [Symbol.asyncDispose]: async () => undefined,
-      };
-    });
+    for (const [name, fence] of FENCES) {
+      describeBlobDriver(`${program.name}, ${name}`, async () => {
+        const prefix = `store-${stores++}/`;
+        return {
+          open: async () => withoutEmptyPrefixes(openS3Driver({ ...server.options, prefix }, fence)),
+          held: async () => [],
+          [Symbol.asyncDispose]: async () => undefined,
+        };
+      });
+    }
   });
 }
 

@@ -16,7 +16,8 @@ function laneOver(
   config: Awaited<ReturnType<typeof configOf>>,
 ) {
   const log = new RecordingLog();
-  const registry = { integrity: { scrub } } as Parameters<typeof startScrubbing>[1];
+  const maintenance = { exclusively: async (_job: unknown, work: () => Promise<void>) => ({ value: await work() }) };
+  const registry = { integrity: { scrub }, maintenance } as unknown as Parameters<typeof startScrubbing>[1];
   return { log, lane: startScrubbing(config, registry, log, SOON) };
 }
 

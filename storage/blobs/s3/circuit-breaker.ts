@@ -40,8 +40,8 @@ export class CircuitBreaker {
       return result;
     } catch (error) {
       if (isOutage(error)) this.#failed();
-      // An answer is an answer, also one that refuses.
-      else this.#failures = 0;
+      // An answer is an answer, also one that refuses. What never left this process says nothing.
+      else if (!(error instanceof StorageError)) this.#failures = 0;
       throw error;
     }
   }

@@ -2,6 +2,8 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
 import { S3Client } from '@aws-sdk/client-s3';
+import type { CurrentFence } from '../fence.ts';
+import { Fencing } from './fencing.ts';
 import type { S3Options } from './options.ts';
 
 // A registry sends many small requests at once, and few servers like thousands of connections from one client.
@@ -12,11 +14,12 @@ const SILENCE_TIMEOUT_MS = 120_000;
 const ATTEMPTS = 4;
 
 /** An S3 client that every S3-compatible server understands. */
-export function createClient(options: S3Options): S3Client {
+export function createClient(options: S3Options, fence?: CurrentFence): S3Client {
+  const fencing = fence && new Fencing(fence);
   const { endpoint, region, credentials, authorities } = options;
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS };
   const ca = authorities === undefined ? {} : { ca: [...rootCertificates, authorities] };
-  return new S3Client({
+  const client = new S3Client({
     region,
     forcePathStyle: options.isPathStyle,
     ...(endpoint === undefined ? {} : { endpoint }),
@@ -26,6 +29,7 @@ export function createClient(options: S3Options): S3Client {
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     maxAttempts: ATTEMPTS,
+    ...(fencing && { signerConstructor: fencing.signerConstructor }),
     followRegionRedirects: endpoint === undefined,
     requestHandler: {
       connectionTimeout: CONNECT_TIMEOUT_MS,
@@ -34,4 +38,6 @@ export function createClient(options: S3Options): S3Client {
       httpsAgent: new HttpsAgent({ ...agent, ...ca }),
     },
   });
+  fencing?.attach(client, options.bucket);
+  return client;
 }

@@ -31,9 +31,18 @@ export function isBeyondEnd(error: unknown): boolean {
   return name === 'InvalidRange' || status === 416;
 }
 
+/**
+ * Whether a presigned request came after its end. The code is that of a missing permission, so only the text tells: AWS,
+ * versitygw and SeaweedFS say "Request has expired", radosgw "The pre-signed URL has expired".
+ */
+export function isExpired(error: unknown): boolean {
+  const { name, status } = toldBy(error);
+  return status === 403 && name === 'AccessDenied' && error instanceof Error && /\bhas expired\b/.test(error.message);
+}
+
 /** Whether the server, or the way to it, is in trouble: not this request, nor who sends it. */
 export function isOutage(error: unknown): boolean {
-  if (error instanceof StorageError) return false;
+  if (error instanceof StorageError) return error.cause !== undefined && isOutage(error.cause);
   const { status } = toldBy(error);
   return status === undefined || status === 429 || status >= 500;
 }
@@ -42,6 +51,9 @@ export function isOutage(error: unknown): boolean {
 export function storageErrorOf(what: string, error: unknown): StorageError {
   if (error instanceof StorageError) return error;
   const { name, status } = toldBy(error);
+  if (isExpired(error)) {
+    return new StorageError('unavailable', `${what}: it came after the lease of this process had ended`, error);
+  }
   const reason = error instanceof Error && error.message !== '' ? `${name}: ${error.message}` : name;
   return new StorageError(failureOf({ name, status }), `${what}: ${reason}`, error);
 }

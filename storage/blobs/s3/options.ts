@@ -1,5 +1,3 @@
-import type { Fence } from '../fence.ts';
-
 /** Where a bucket is, and how it is spoken to. */
 export interface S3Options {
   readonly bucket: string;
@@ -19,8 +17,6 @@ export interface S3Options {
   readonly storageClass?: string | undefined;
   /** Memory for the parts of all uploads of this process, in bytes. */
   readonly partMemoryBytes: number;
-  /** Until when who asks may change the bucket; undefined where that has no end. */
-  readonly fence?: (() => Fence) | undefined;
 }
 
 export interface S3Credentials {

@@ -3,6 +3,7 @@ import { Refusal, type FakeObject, type FakeObjects } from './objects.ts';
 
 /** The requests that the fake knows, by AWS's names. */
 export type Operation =
+  | 'HeadBucket'
   | 'HeadObject'
   | 'GetObject'
   | 'PutObject'
@@ -38,6 +39,7 @@ const LIST_MOST = 1000;
 /** @throws Refusal for what it does not know */
 export function operationOf(method: string, key: string, query: URLSearchParams, isCopy: boolean): Operation {
   if (key === '') {
+    if (method === 'HEAD') return 'HeadBucket';
     if (method === 'GET') return query.has('uploads') ? 'ListMultipartUploads' : 'ListObjectsV2';
     if (method === 'POST' && query.has('delete')) return 'DeleteObjects';
   } else if (query.has('uploadId')) {
@@ -59,6 +61,7 @@ export function answer(objects: FakeObjects, asked: Asked): Answered {
 }
 
 const ANSWERS: Readonly<Record<Operation, (objects: FakeObjects, asked: Asked) => Answered>> = {
+  HeadBucket: () => ({ status: 200 }),
   HeadObject: (objects, { key }) => {
     const object = objects.get(key);
     return { status: 200, headers: { ...headersOf(object), 'Content-Length': String(object.bytes.length) } };
@@ -128,8 +131,8 @@ const ANSWERS: Readonly<Record<Operation, (objects: FakeObjects, asked: Asked) =
   },
 };
 
-export function refused({ status, code }: Refusal): Answered {
-  return { ...xml(`<Error><Code>${code}</Code><Message>the fake says ${code}</Message></Error>`), status };
+export function refused({ status, code, message }: Refusal): Answered {
+  return { ...xml(`<Error><Code>${code}</Code><Message>${message}</Message></Error>`), status };
 }
 
 function part(object: FakeObject, range: string | undefined): Answered {

@@ -23,8 +23,8 @@ export class Refusal extends Error {
   readonly status: number;
   readonly code: string;
 
-  constructor(status: number, code: string) {
-    super(code);
+  constructor(status: number, code: string, message = `the fake says ${code}`) {
+    super(message);
     this.status = status;
     this.code = code;
   }

@@ -21,15 +21,25 @@ export type S3Fault = 'reset' | 'lost' | 'truncated' | 'slow-down' | 'internal' 
 /** Decides for each request, in their order. */
 export type PlanFaults = (operation: Operation, key: string) => S3Fault | undefined;
 
+export interface Received {
+  readonly operation: Operation;
+  readonly key: string;
+  /** When it ran out, in milliseconds since 1970 by the server's clock; undefined where it was not presigned. */
+  readonly expiresAt: number | undefined;
+}
+
 /**
- * An S3 server for faults: it keeps one bucket in memory, asks for no signature, and does what it is told wrong. The
+ * An S3 server for faults: it keeps one bucket in memory, asks for no signature but looks at the end of presigned requests,
+ * and does what it is told wrong. The
  * contracts of the driver hold for it as for the real servers in `test/scale`.
  */
 export interface FakeS3 extends AsyncDisposable {
   readonly options: S3Options;
   readonly objects: FakeObjects;
   /** Every request so far. */
-  readonly requests: readonly { readonly operation: Operation; readonly key: string }[];
+  readonly requests: readonly Received[];
+  /** How far its clock is before ours, in milliseconds. */
+  clockAheadMs: number;
   plan(faults: PlanFaults | undefined): void;
 }
 
@@ -37,15 +47,22 @@ const BUCKET = 'registry';
 
 export async function startFakeS3(): Promise<FakeS3> {
   const objects = new FakeObjects();
-  const requests: { operation: Operation; key: string }[] = [];
+  const requests: Received[] = [];
+  const clock = { aheadMs: 0 };
   let faults: PlanFaults | undefined;
   const server = createServer((request, response) => {
     void serve(request, response).catch(() => request.destroy());
   });
   const serve = async (request: IncomingMessage, response: ServerResponse) => {
+    const now = Date.now() + clock.aheadMs;
+    response.setHeader('Date', new Date(now).toUTCString());
     const asked = await readRequest(request);
     if (asked instanceof Refusal) return send(response, refused(asked));
-    requests.push({ operation: asked.operation, key: asked.key });
+    const expiresAt = endOf(asked.query);
+    requests.push({ operation: asked.operation, key: asked.key, expiresAt });
+    if (expiresAt !== undefined && expiresAt < now) {
+      return send(response, refused(new Refusal(403, 'AccessDenied', 'Request has expired')));
+    }
     const fault = faults?.(asked.operation, asked.key);
     respond(objects, asked, response, fault);
   };
@@ -55,6 +72,12 @@ export async function startFakeS3(): Promise<FakeS3> {
   return {
     objects,
     requests,
+    get clockAheadMs() {
+      return clock.aheadMs;
+    },
+    set clockAheadMs(ms) {
+      clock.aheadMs = ms;
+    },
     plan: (planned) => {
       faults = planned;
     },
@@ -73,6 +96,14 @@ export async function startFakeS3(): Promise<FakeS3> {
       await once(server, 'close');
     },
   };
+}
+
+function endOf(query: URLSearchParams): number | undefined {
+  const [, year, month, day, hour, minute, second] =
+    /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z$/.exec(query.get('X-Amz-Date') ?? '') ?? [];
+  if (year === undefined) return undefined;
+  const date = Date.UTC(Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second));
+  return date + Number(query.get('X-Amz-Expires')) * 1000;
 }
 
 async function readRequest(request: IncomingMessage): Promise<Asked | Refusal> {

@@ -1,0 +1,115 @@
+import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs, promisify } from 'node:util';
+import { tool } from '../test/clients/tools.ts';
+import { startEntrepot, temporaryDirectory, type RunningServer } from '../test/harness/process.ts';
+import { s3Environment } from '../test/harness/s3-environment.ts';
+import { versitygw, type S3Server } from '../test/scale/s3-servers.ts';
+import { cpuMicroseconds } from './process-tree.ts';
+import { Blobs, MIB } from './s3/content.ts';
+import { describeMachine, machineLine } from './machine.ts';
+import { median } from './statistics.ts';
+
+const run = promisify(execFile);
+const PUSHER = fileURLToPath(new URL('s3/pusher.ts', import.meta.url));
+const GIB_MIB = 1024;
+const AT_ONCE = 8;
+
+const USAGE = `usage: node bench/s3.ts [--rounds N] [--only push|memory]
+
+Pushes blobs of 1 GiB through Entrepot into versitygw, in alternation with versitygw's own client, which sends as many bytes
+in parts of the same size. Then eight such pushes at once, for the most memory that the server's one process has.`;
+
+/** What one way to store a gibibyte took in each round, in seconds. */
+interface Row {
+  readonly way: string;
+  readonly seconds: number[];
+  readonly cpuSeconds: number[];
+}
+
+const WAYS = ['own client', 'digest first', 'digest last'] as const;
+
+async function main(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: { rounds: { type: 'string', default: '5' }, only: { type: 'string' }, help: { type: 'boolean' } },
+  });
+  if (values.help === true) return console.log(USAGE);
+  if (versitygw.missing !== false) throw new Error(versitygw.missing);
+  console.log(machineLine(describeMachine()));
+  const blobs = new Blobs(GIB_MIB);
+  if (values.only !== 'memory') await measurePushes(blobs, Number(values.rounds));
+  if (values.only !== 'push') await measureMemory(blobs);
+}
+
+async function measurePushes(blobs: Blobs, rounds: number): Promise<void> {
+  await using s3 = await versitygw.start();
+  await using directory = await temporaryDirectory();
+  await using server = await startOver(s3, directory.path);
+  const rows: Row[] = WAYS.map((way) => ({ way, seconds: [], cpuSeconds: [] }));
+  // The first one of each pays for what is done once.
+  for (let round = -1; round < rounds; round += 1) {
+    for (const row of rows) {
+      const before = cpuMicroseconds(server.pid);
+      const seconds = row.way === 'own client' ? await ownClient(s3) : await push(server, blobs, row.way);
+      if (round < 0) continue;
+      row.seconds.push(seconds);
+      row.cpuSeconds.push((cpuMicroseconds(server.pid) - before) / 1e6);
+    }
+  }
+  const [own] = rows;
+  for (const { way, seconds, cpuSeconds } of rows) {
+    const ratio = median(seconds.map((value, round) => value / (own?.seconds[round] ?? Number.NaN)));
+    const all = seconds.map((value) => value.toFixed(2)).join(' ');
+    console.log(
+      `${way}: ${median(seconds).toFixed(2)} s, ${ratio.toFixed(2)} of the own client's; server CPU ${median(cpuSeconds).toFixed(2)} s (${all})`,
+    );
+  }
+}
+
+async function measureMemory(blobs: Blobs): Promise<void> {
+  for (const way of WAYS.slice(1)) {
+    await using s3 = await versitygw.start();
+    await using directory = await temporaryDirectory();
+    await using server = await startOver(s3, directory.path);
+    const start = performance.now();
+    await Promise.all(Array.from({ length: AT_ONCE }, () => push(server, blobs, way)));
+    const seconds = (performance.now() - start) / 1000;
+    console.log(
+      `${AT_ONCE} pushes at once, ${way}: at most ${peakMebibytes(server.pid).toFixed(0)} MiB, ${seconds.toFixed(1)} s`,
+    );
+  }
+}
+
+function startOver({ options }: S3Server, directory: string): Promise<RunningServer> {
+  const args = ['--workers', '1'];
+  return startEntrepot({ root: path.join(directory, 'root'), env: s3Environment(options), args });
+}
+
+async function push(server: RunningServer, blobs: Blobs, way: string): Promise<number> {
+  const { digest, tail } = blobs.next();
+  const args = [PUSHER, server.url, 'bench/app', digest, String(GIB_MIB), tail];
+  const { stdout } = await run(process.execPath, [...args, ...(way === 'digest last' ? ['docker'] : [])]);
+  return Number(stdout) / 1000;
+}
+
+/** With parts of our size, and as many at once. */
+async function ownClient({ options }: S3Server): Promise<number> {
+  const { accessKeyId = '', secretAccessKey = '' } = options.credentials ?? {};
+  const where = ['--access', accessKeyId, '--secret', secretAccessKey, '--endpoint', options.endpoint ?? ''];
+  const what = ['--upload', '--files', '1', '--objsize', String(GIB_MIB * MIB), '--bucket', options.bucket];
+  const how = ['--prefix', 'own', '--partSize', String(8 * MIB), '--concurrency', '3'];
+  const { AWS_CA_BUNDLE: _, ...env } = process.env;
+  const start = performance.now();
+  await run(tool('versitygw'), ['test', ...where, 'bench', ...what, ...how], { env });
+  return (performance.now() - start) / 1000;
+}
+
+/** VmHWM, proc(5). */
+function peakMebibytes(pid: number): number {
+  return Number(/^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024;
+}
+
+await main(process.argv.slice(2));

@@ -1,0 +1,100 @@
+import { HeadBucketCommand, type S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
+import { SignatureV4MultiRegion } from '@aws-sdk/signature-v4-multi-region';
+import { StorageError } from '../driver.ts';
+import type { CurrentFence, Fence } from '../fence.ts';
+import { isOutage } from './failure.ts';
+import { ServerClock } from './server-clock.ts';
+
+type Signer = SignatureV4MultiRegion;
+type Request = Parameters<Signer['sign']>[0];
+type Signing = Parameters<Signer['sign']>[1];
+
+const SECOND_MS = 1000;
+const READS = new Set(['GET', 'HEAD']);
+
+/**
+ * Lets no change of the bucket begin after the fence of whoever asked for it: it is sent as a presigned request that runs
+ * out with the fence, by the server's own clock. The server looks at that once, when it has the head of the request.
+ *
+ * Each attempt of the SDK is signed anew, in the context of the caller.
+ */
+export class Fencing {
+  readonly #current: CurrentFence;
+  readonly #clock: ServerClock;
+  #asking: Promise<void> | undefined;
+  #ask: () => Promise<unknown> = async () => undefined;
+
+  constructor(current: CurrentFence, clock: ServerClock = new ServerClock()) {
+    this.#current = current;
+    this.#clock = clock;
+  }
+
+  /** What the client has to be configured with. */
+  get signerConstructor(): NonNullable<S3ClientConfig['signerConstructor']> {
+    const fenceOf = (request: Request) => (READS.has(request.method) ? undefined : this.#current());
+    const presign = this.#presign.bind(this);
+    return class extends SignatureV4MultiRegion {
+      override async sign(request: Request, signing?: Signing) {
+        const fence = fenceOf(request);
+        return fence === undefined ? super.sign(request, signing) : presign(this, fence, request, signing);
+      }
+
+      /** For directory buckets. Their sessions cannot be made to end with the fence. */
+      override async signWithCredentials(...args: Parameters<Signer['signWithCredentials']>) {
+        if (fenceOf(args[0]) === undefined) return super.signWithCredentials(...args);
+        throw new StorageError('unavailable', 'replicas cannot share a directory bucket: use a general purpose one');
+      }
+    };
+  }
+
+  /** Learns the server's time from every answer that `client` gets. */
+  attach(client: S3Client, bucket: string): void {
+    this.#ask = () => client.send(new HeadBucketCommand({ Bucket: bucket }));
+    client.middlewareStack.add(
+      (next) => async (args) => {
+        const sentAt = this.#clock.moment();
+        const answered = await next(args);
+        const { headers = {} } = answered.response as { readonly headers?: Readonly<Record<string, string>> };
+        this.#clock.observe(headers['date'], sentAt);
+        return answered;
+      },
+      // Next to the wire: also what is no success passes here as an answer.
+      { step: 'deserialize', priority: 'low', name: 'serverClock' },
+    );
+  }
+
+  async #presign(signer: Signer, fence: Fence, request: Request, signing: Signing): Promise<Request> {
+    const time = this.#clock.time() ?? (await this.#askTime());
+    // After the time, so that a pause between the two takes from what is left.
+    const expiresIn = Math.floor(fence.leftMs() / SECOND_MS);
+    if (expiresIn < 1) throw new StorageError('unavailable', 'this process may change the bucket no more');
+    // The one header that goes into the query. Many servers take the hash of a presigned body for unknown whatever it says.
+    const headers = { ...request.headers, 'X-Amz-Content-Sha256': 'UNSIGNED-PAYLOAD' };
+    return signer.presign(
+      { ...request, headers },
+      {
+        ...signing,
+        signingDate: new Date(time),
+        expiresIn,
+        unhoistableHeaders: new Set(Object.keys(request.headers).map((name) => name.toLowerCase())),
+      },
+    );
+  }
+
+  /** By a request that changes nothing, whatever it is answered. */
+  async #askTime(): Promise<number> {
+    this.#asking ??= this.#asked().finally(() => (this.#asking = undefined));
+    await this.#asking;
+    const time = this.#clock.time();
+    if (time === undefined) throw new StorageError('unavailable', 'the S3 server does not say what time it is');
+    return time;
+  }
+
+  async #asked(): Promise<void> {
+    try {
+      await this.#ask();
+    } catch (error) {
+      if (isOutage(error)) throw new StorageError('unavailable', 'the S3 server was asked for the time', error);
+    }
+  }
+}
