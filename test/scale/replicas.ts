@@ -16,7 +16,9 @@ export interface ReplicasOptions {
   /** Further variables, the same for all. */
   readonly env?: Readonly<Record<string, string>>;
   /** What the n-th is to know besides, counted from 0. */
-  readonly envOf?: (index: number, s3: S3Server) => Readonly<Record<string, string>>;
+  readonly envOf?: (index: number) => Readonly<Record<string, string>>;
+  /** A bucket that is there already. */
+  readonly bucket?: S3Server;
 }
 
 const COUNT = Number(process.env['ENTREPOT_TEST_REPLICAS'] ?? 3);
@@ -131,7 +133,7 @@ export class Replicas implements AsyncDisposable {
     const { count = COUNT, workers = 1, s3: program = versitygw, envOf = () => ({}) } = options;
     await using starting = new AsyncDisposableStack();
     const postgres = starting.use(await PostgresServer.start());
-    const s3 = starting.use(await program.start());
+    const s3 = options.bucket ?? starting.use(await program.start());
     const { path: directory } = starting.use(await temporaryDirectory('entrepot-replicas-'));
     const database = await postgres.database();
     const env = {
@@ -146,7 +148,7 @@ export class Replicas implements AsyncDisposable {
       const serverOptions = {
         root,
         args: ['--workers', String(workers)],
-        env: { ...env, ...envOf(index, s3) },
+        env: { ...env, ...envOf(index) },
         timeoutMs: 30_000,
       };
       const start: Start = (port) => startEntrepot({ ...serverOptions, ...(port !== undefined && { port }) });
