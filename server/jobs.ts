@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
-import { removeLeftovers } from '../storage/blobs/temporary-files.ts';
 import { purgeTrash } from '../storage/blobs/trash.ts';
 import { COLLECTING } from '../registry/exclusive.ts';
 import type { Registry } from '../registry/registry.ts';
@@ -28,11 +27,6 @@ const SLOW_COMPARISON_MS = 10 * SECOND_MS;
 export interface Jobs {
   /** No job begins any more; one that runs is awaited. */
   stop(): Promise<void>;
-}
-
-/** Removes what a crash left lying about. Before anybody else works on the root. */
-export async function tidyRoot(config: Config): Promise<void> {
-  if (config.storage.driver === 'filesystem') await removeLeftovers(config.root);
 }
 
 const COMPARING = 'compare the tree with the index';

@@ -6,7 +6,7 @@ import type { Config } from '../config/config.ts';
 import { prepareKeys } from './auth/open-keys.ts';
 import { tidyAfterStart } from './after-start.ts';
 import { checkBucket } from './bucket.ts';
-import { startJobs, tidyRoot } from './jobs.ts';
+import { startJobs } from './jobs.ts';
 import { CannotListen } from './cannot-listen.ts';
 import type { Forked } from './fork.ts';
 import { isCounting, relayCounts } from './limits/shared-counts.ts';
@@ -15,8 +15,8 @@ import { createMetrics, type Metrics } from './observe/metrics.ts';
 import { createMetricsAggregator, type MetricsAggregator } from './observe/metrics-cluster.ts';
 import { openRegistry, prepareStore, type OpenRegistry } from './open-registry.ts';
 import { checkRootLevel } from './root-level.ts';
-import { lockRoot } from './root-lock.ts';
 import { refuseHalfRestored, servedAsItIs } from './root-marks.ts';
+import { isSharedRoot, takeRoot, tidyRoot } from './take-root.ts';
 import { tuneHeap } from './tune-heap.ts';
 import { Workers } from './workers.ts';
 
@@ -58,7 +58,7 @@ export async function startServer(asked: Config, early: readonly Forked[] = []):
     checkRootLevel(config.root);
     refuseHalfRestored(config.root);
   }
-  const lock = config.storage.driver === 'memory' ? undefined : lockRoot(config.root);
+  const lock = takeRoot(config);
   starting.defer(() => lock?.release());
   const run = randomUUID();
   const log = createLog({ ...config.log, worker: 0 });
@@ -68,7 +68,8 @@ export async function startServer(asked: Config, early: readonly Forked[] = []):
   const parts = { log, metrics, aggregator: createMetricsAggregator({ own: metrics, ...cluster_ }) };
   if (config.workers > 1 && isCounting(config.limits)) starting.defer(relayCounts(cluster));
   if (config.storage.s3 !== undefined) await checkBucket(config.storage.s3);
-  await tidyRoot(config);
+  // Where others may be at work in it, the first of them does.
+  if (!isSharedRoot(config)) await tidyRoot(config);
   // Before anything is served: its address may be taken.
   starting.defer(await startMetricsServer(config, parts));
   const { front, opened, close } =

@@ -3,7 +3,8 @@ import type { Config } from '../config/config.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { openRegistry, prepareStore, type OpenRegistry } from './open-registry.ts';
-import { lockRoot, RootIsTaken } from './root-lock.ts';
+import { RootIsTaken } from './root-lock.ts';
+import { takeRoot } from './take-root.ts';
 import { refuseBackup, refuseHalfRestored, refuseStranger } from './root-marks.ts';
 
 const STDERR = 2;
@@ -31,8 +32,8 @@ export async function withAnyStoreAlone<T>(
   use: (opened: OpenRegistry, log: Log) => Promise<T>,
 ): Promise<T> {
   await using opened = new AsyncDisposableStack();
-  const lock = lockRoot(config.root);
-  opened.defer(() => lock.release());
+  const lock = takeRoot(config);
+  opened.defer(() => lock?.release());
   const log = createLog({ level: 'warn', format: 'pretty', access: false, fd: STDERR });
   opened.defer(() => log.close());
   const identity = { run: randomUUID(), worker: 0 };

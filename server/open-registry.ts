@@ -24,6 +24,7 @@ import { indexFile, openIndex } from './open-index.ts';
 import type { Log } from './observe/log.ts';
 import type { Metrics } from './observe/metrics.ts';
 import { Replica } from './replica.ts';
+import { tidyRoot } from './take-root.ts';
 
 /** A process's view of the store, and what is made of it. */
 export interface OpenRegistry {
@@ -81,7 +82,8 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
   };
   const alone = { ...common, run: identity.run, owner: name, now: Date.now };
   const registry = createRegistry(keeper === undefined ? alone : amongOthers(common, keeper));
-  const replica = keeper && new Replica({ driver, metadata, keeper, name, log: parts.log });
+  const replica =
+    keeper && new Replica({ driver, metadata, keeper, name, log: parts.log, tidy: () => tidyRoot(config) });
   return { registry, driver, metadata, replica, close: () => registry.close(async () => replica?.leave()) };
 }
 

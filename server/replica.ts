@@ -20,6 +20,8 @@ export interface ReplicaParts extends StoreParts {
   /** Names this process among all: `<server>/<worker>`. */
   readonly name: string;
   readonly log: Log;
+  /** Done by the first of all, before anybody else works on the store. */
+  readonly tidy?: (() => Promise<void>) | undefined;
 }
 
 /** This process among those of several servers that work on one store: it keeps its lease, and gives up those of the dead. */
@@ -68,9 +70,10 @@ export class Replica {
 
   async #makeReady({ run, isFirst }: Joined, id: string): Promise<void> {
     if (!isFirst) return;
-    const { keeper, metadata } = this.#parts;
+    const { keeper, metadata, tidy } = this.#parts;
     const timer = setInterval(() => void this.#renew().catch(() => undefined), RENEW_EVERY_MS);
     try {
+      await tidy?.();
       await makeReady(this.#parts, run);
     } catch (error) {
       keeper.lose();

@@ -31,7 +31,10 @@ const LABEL = { name: 'accounts', ifDamaged: 'restore .meta/access.db from a bac
 const schemaIn = (versionTable: string): Schema => ({
   migrations: [startAccess, addAccounts, addSigningKeys],
   // Beside the index, where they share a database.
+  worksFrom: 3,
   versionTable,
+  // Whoever works on them has a lease on the index, which is migrated first.
+  living: async () => [],
   advice: 'use the program that wrote it',
 });
 

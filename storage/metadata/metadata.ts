@@ -18,7 +18,7 @@ import { migrate, type Schema } from './migrations/migrate.ts';
 import type { PostgresOptions } from './postgres/options.ts';
 import { QuotaRecords } from './quotas.ts';
 import { OrphanedRows } from './orphaned-rows.ts';
-import { ReplicaRecords } from './replicas.ts';
+import { livingPrograms, ReplicaRecords } from './replicas.ts';
 import { RepositoryRecords } from './repositories.ts';
 import { SpaceRecords } from './space.ts';
 import { RetentionRecords } from './retention.ts';
@@ -95,22 +95,27 @@ export async function openPostgresMetadata(options: PostgresOptions, observe?: O
   );
 }
 
-const INDEX: Schema = {
-  migrations: [start, addCollection, addSpace, addReplicas],
+const MIGRATIONS = [start, addCollection, addSpace, addReplicas];
+
+const schemaOf = (dialect: Dialect): Schema => ({
+  migrations: MIGRATIONS,
+  // Older ones do not know leases.
+  worksFrom: 4,
   versionTable: 'schema_version',
+  living: (tx, version) => livingPrograms(tx, version, dialect),
   advice: 'use the program that wrote it, or delete the index: it is rebuilt from the tree',
-};
+});
 
 async function openMetadata(database: Database, types: ColumnTypes, dialect: Dialect): Promise<Metadata> {
   try {
-    await migrate(database, types, INDEX);
+    await migrate(database, types, schemaOf(dialect));
   } catch (error) {
     await database.close();
     throw error;
   }
   return {
     state: new StateRecords(database),
-    replicas: new ReplicaRecords(database, dialect),
+    replicas: new ReplicaRecords(database, dialect, MIGRATIONS.length),
     jobs: new JobRecords(database, dialect),
     repositories: new RepositoryRecords(database),
     blobs: new BlobRecords(database),

@@ -1,5 +1,6 @@
 import { StorageError } from '../blobs/driver.ts';
 import type { Database, Dialect, Queries, Row, Transaction } from './database.ts';
+import type { LivingProgram } from './migrations/migrate.ts';
 
 /** A process that works on a store together with others. */
 export interface ReplicaRecord {
@@ -35,10 +36,13 @@ function recordOf(row: Row): ReplicaRecord {
 export class ReplicaRecords {
   readonly #database: Database;
   readonly #now: string;
+  readonly #knows: number;
 
-  constructor(database: Database, { now }: Dialect) {
+  /** @param knows how many migrations of the index this program knows */
+  constructor(database: Database, { now }: Dialect, knows: number) {
     this.#database = database;
     this.#now = now;
+    this.#knows = knows;
   }
 
   /** Milliseconds since 1970, by the clock of the database. */
@@ -48,9 +52,10 @@ export class ReplicaRecords {
 
   async add(tx: Transaction, { id, host }: Pick<ReplicaRecord, 'id' | 'host'>, lastsMs: number): Promise<void> {
     await tx.run(
-      `INSERT INTO replica (id, host, began_at, expires_at) VALUES (?, ?, ${this.#now}, ${this.#now} + ?)`,
+      `INSERT INTO replica (id, host, knows, began_at, expires_at) VALUES (?, ?, ?, ${this.#now}, ${this.#now} + ?)`,
       id,
       host,
+      this.#knows,
       lastsMs,
     );
   }
@@ -95,6 +100,20 @@ export class ReplicaRecords {
   async remove(tx: Transaction, id: string): Promise<void> {
     await tx.run('DELETE FROM replica WHERE id = ?', id);
   }
+}
+
+// The migration that makes the table.
+const MADE_BY = 4;
+
+/** Who has a lease on an index that went through `version` migrations. */
+export async function livingPrograms(
+  tx: Transaction,
+  version: number,
+  { now }: Dialect,
+): Promise<readonly LivingProgram[]> {
+  if (version < MADE_BY) return [];
+  const rows = await tx.all(`SELECT host, knows FROM replica WHERE expires_at > ${now} ORDER BY knows`);
+  return rows.map((row) => ({ host: String(row['host']), knows: Number(row['knows']) }));
 }
 
 /**

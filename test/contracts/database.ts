@@ -157,9 +157,47 @@ function inMigrations(kind: DatabaseKind): void {
     await using fresh = await kind.fresh();
     await (await fresh.openIndex()).close();
     const database = await fresh.open();
-    await database.write('durable', (tx) => tx.run('UPDATE schema_version SET version = 9999'));
+    await database.write('durable', async (tx) => {
+      await tx.run('UPDATE schema_version SET version = 9999');
+      await tx.run('UPDATE schema_version_works_from SET works_from = 9999');
+    });
     await database.close();
     await assert.rejects(fresh.openIndex(), /delete the index: it is rebuilt/);
+  });
+
+  test('an index that a newer program has only added to is worked with, and stays as it is', async () => {
+    await using fresh = await kind.fresh();
+    await (await fresh.openIndex()).close();
+    const database = await fresh.open();
+    await database.write('durable', (tx) => tx.run('UPDATE schema_version SET version = 9999'));
+    const metadata = await fresh.openIndex();
+    await metadata.state.set('read-only', 'on');
+    assert.equal(await metadata.state.get('read-only'), 'on');
+    await metadata.close();
+    assert.equal((await database.get('SELECT version FROM schema_version'))?.['version'], 9999);
+    await database.close();
+  });
+
+  test('an index is not moved further than the oldest server on it can follow', async () => {
+    await using fresh = await kind.fresh();
+    await (await fresh.openIndex()).close();
+    const database = await fresh.open();
+    const old = (expiresAt: number) =>
+      database.write('durable', async (tx) => {
+        await tx.run('DELETE FROM replica');
+        await tx.run(
+          "INSERT INTO replica (id, host, knows, began_at, expires_at) VALUES ('old/0', 'old-host', 3, 1, ?)",
+          expiresAt,
+        );
+      });
+    await old(Date.now() + 3_600_000);
+    await assert.rejects(
+      fresh.openIndex(),
+      /a server on old-host .* upgrade every server to the release before this one/,
+    );
+    await old(Date.now() - 3_600_000);
+    await (await fresh.openIndex()).close();
+    await database.close();
   });
 }
 

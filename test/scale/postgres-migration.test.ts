@@ -65,7 +65,8 @@ function lineOf(row: Readonly<Record<string, unknown>>): string {
 function tablesOf(file: string): readonly string[] {
   const database = new DatabaseSync(file);
   try {
-    const sql = `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> 'schema_version'`;
+    const sql = `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' 
+      AND name NOT LIKE 'schema_version%' AND name <> 'replica'`;
     return database
       .prepare(sql)
       .all()

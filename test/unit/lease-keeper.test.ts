@@ -62,6 +62,8 @@ test('the time is that of the database', () => {
   const keeper = new LeaseKeeper();
   keeper.take({ id: 'first', run: 'a', aheadMs: 3_600_000, until: soon() });
   assert.ok(Math.abs(keeper.now() - Date.now() - 3_600_000) < 1000);
+  keeper.extend(soon(), 0.5);
+  assert.ok(Number.isInteger(keeper.now()), 'databases take whole milliseconds');
 });
 
 test('its time is whole milliseconds, however the clock of the database was found out', () => {
