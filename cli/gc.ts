@@ -2,6 +2,7 @@ import type { Config } from '../config/config.ts';
 import { readConfig, type ConfigInput } from '../config/load.ts';
 import type { LastRound } from '../registry/collection.ts';
 import { refuseBackup } from '../server/root-marks.ts';
+import type { TaskReport } from '../server/tasks.ts';
 import type { Garbage } from '../storage/metadata/collection.ts';
 import { audited } from './audited.ts';
 import { durationOf, minuteOf } from './columns.ts';
@@ -30,16 +31,20 @@ export async function gcCommand(
   if (known === 'undo') return print(await recoverBlobs(config, rest, values));
   if (known === 'status') return print(await describeCollection(config, values));
   if (known === 'plan') return print(await planCollection(config, values));
-  if (known === 'run') return print(await runCollection(config, values));
+  if (known === 'run') return runCollection(config, values);
   const work = () => (known === 'hold' ? holdCollection(config, rest) : releaseCollection(config, rest));
   return print(await audited(config, { subject: ['gc', known, ...rest].join(' ') }, work));
 }
 
-/** A round of the collection now, by the server that runs or by this process. */
-async function runCollection(config: Config, { json = false }: Values): Promise<string> {
+/** A round of the collection now, by the server that runs or by this process. @returns 1 when something could not be removed */
+async function runCollection(config: Config, { json = false }: Values): Promise<number> {
   const outcome = await runTaskOf(config, 'collect', {}, createProgress('collecting'));
-  if (json) return JSON.stringify(outcome);
   const { removed, bytes, unlinked, failed } = outcome;
+  print(json ? JSON.stringify(outcome) : describeOutcome(config, { removed, bytes, unlinked, failed }));
+  return failed === 0 ? 0 : 1;
+}
+
+function describeOutcome(config: Config, { removed, bytes, unlinked, failed }: TaskReport): string {
   return [
     `${String(removed)} blobs removed, ${String(bytes)} bytes; ${String(unlinked)} links`,
     ...(removed === 0 || config.storage.driver === 's3'

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { StorageError } from '../storage/blobs/driver.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { ReplicaRecord } from '../storage/metadata/replicas.ts';
 import { giveUpEnded } from './give-up.ts';
@@ -41,27 +42,34 @@ export async function join(
 export async function makeReady(store: StoreParts, run: string): Promise<void> {
   await store.metadata.uploads.forgetDigests();
   await agreeOnEpoch(store);
-  await store.metadata.state.set('run-ready', run);
+  const { state } = store.metadata;
+  await store.metadata.write('durable', async (tx) => {
+    // Another one may have begun a run of its own by now, and would be taken for not ready.
+    if ((await state.get('run', tx)) !== run) throw new StorageError('unavailable', `the run ${run} is over already`);
+    await state.setIn(tx, 'run-ready', run);
+  });
 }
 
 /**
- * Gives up the leases that ran out `marginMs` ago, with everything that was held under them.
+ * Gives up leases, with everything that was held under them.
  *
- * @returns those that were given up by this call
+ * @returns those that were not renewed meanwhile, nor given up by somebody else
  */
-export async function giveUpSilent({ driver, metadata }: StoreParts, marginMs: number): Promise<readonly string[]> {
-  const silent = await metadata.replicas.ended(marginMs);
+export async function giveUpLeases(
+  { driver, metadata }: StoreParts,
+  silent: readonly ReplicaRecord[],
+): Promise<readonly string[]> {
   if (silent.length === 0) return [];
   // What they left in the tree will be believed from now on: see `changing`.
   await driver.flush();
   const givenUp: string[] = [];
-  for (const id of silent) {
+  for (const lease of silent) {
     const isGivenUp = await metadata.write('durable', async (tx) => {
-      if (!(await metadata.replicas.giveUp(tx, id, marginMs))) return false;
-      await giveUpEnded(metadata, tx, { owner: id }, await metadata.replicas.now(tx));
+      if (!(await metadata.replicas.giveUp(tx, lease))) return false;
+      await giveUpEnded(metadata, tx, { owner: lease.id }, await metadata.replicas.now(tx));
       return true;
     });
-    if (isGivenUp) givenUp.push(id);
+    if (isGivenUp) givenUp.push(lease.id);
   }
   return givenUp;
 }

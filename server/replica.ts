@@ -2,15 +2,21 @@ import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LeaseKeeper } from '../registry/lease-keeper.ts';
 import type { StoreParts } from '../registry/store.ts';
-import { giveUpSilent, join, leave, makeReady, type Joined } from '../registry/term.ts';
+import { Silence } from '../registry/silence.ts';
+import { giveUpLeases, join, leave, makeReady, type Joined } from '../registry/term.ts';
 import { StorageError } from '../storage/blobs/driver.ts';
+import type { ReplicaRecord } from '../storage/metadata/replicas.ts';
 import type { Log } from './observe/log.ts';
 
 /** How long a lease lasts unless it is renewed. */
 const LASTS_MS = 15_000;
 const RENEW_EVERY_MS = 3_000;
-// Requests that were sent at the last moment of a lease have come to their end by then.
+// Nothing is begun under a lease that is nearly over, and one is given up some time after it is. Between the two what was
+// sent last comes to its end.
+const LAST_BEGINS_MS = 5_000;
 const MARGIN_MS = 5_000;
+// Who could not ask for so long was cut off itself.
+const CUT_OFF_MS = 10_000;
 const ASK_AGAIN_MS = 200;
 // Longer than a lease of somebody who died while making the store ready.
 const READY_WITHIN_MS = 120_000;
@@ -29,6 +35,7 @@ export class Replica {
   readonly #parts: ReplicaParts;
   /** How many leases it has asked for. */
   #count = 0;
+  readonly #silence = new Silence(LASTS_MS + MARGIN_MS, CUT_OFF_MS);
   #timer: NodeJS.Timeout | undefined;
   #renewing: Promise<void> = Promise.resolve();
   #hasLeft = false;
@@ -55,7 +62,8 @@ export class Replica {
 
   async #tryToJoin(): Promise<boolean> {
     const { metadata, keeper, name } = this.#parts;
-    await this.#giveUpSilent();
+    if (this.#count === 0)
+      await this.#giveUp((await metadata.replicas.watch(MARGIN_MS)).filter(({ isOver }) => isOver));
     // Never twice the same: nobody knows what became of an attempt whose answer was lost.
     const id = this.#count === 0 ? name : `${name}.${this.#count}`;
     this.#count += 1;
@@ -63,7 +71,7 @@ export class Replica {
     const joined = await join(metadata, { id, host: hostname() }, LASTS_MS);
     if (joined === undefined) return false;
     const aheadMs = (await metadata.replicas.now()) - Date.now();
-    keeper.take({ id, run: joined.run, aheadMs, until: sentAt + LASTS_MS });
+    keeper.take({ id, run: joined.run, aheadMs, until: sentAt + LASTS_MS - LAST_BEGINS_MS });
     await this.#makeReady(joined, id);
     return true;
   }
@@ -106,10 +114,10 @@ export class Replica {
   }
 
   async #renewOrJoin(): Promise<void> {
-    const { keeper, log } = this.#parts;
+    const { keeper, metadata, log } = this.#parts;
     try {
       if (keeper.current === undefined || !(await this.#renew())) await this.#tryToJoin();
-      await this.#giveUpSilent();
+      await this.#giveUp(this.#silence.look(await metadata.replicas.watch(MARGIN_MS)));
     } catch (error) {
       log.warn('the lease on the store could not be renewed, it will be tried again', { err: error });
     }
@@ -132,13 +140,13 @@ export class Replica {
       );
       return false;
     }
-    keeper.extend(sentAt + LASTS_MS, now - (sent + Date.now()) / 2);
+    keeper.extend(sentAt + LASTS_MS - LAST_BEGINS_MS, now - (sent + Date.now()) / 2);
     return true;
   }
 
-  async #giveUpSilent(): Promise<void> {
+  async #giveUp(silent: readonly ReplicaRecord[]): Promise<void> {
     const { log } = this.#parts;
-    const givenUp = await giveUpSilent(this.#parts, MARGIN_MS);
+    const givenUp = await giveUpLeases(this.#parts, silent);
     if (givenUp.length > 0) {
       log.warn('processes of servers are gone or frozen: what they left half-done was given up', { leases: givenUp });
     }

@@ -12,6 +12,11 @@ export interface ReplicaRecord {
   readonly expiresAt: number;
 }
 
+/** With what the clock of the database says of it. */
+export interface WatchedReplica extends ReplicaRecord {
+  readonly isOver: boolean;
+}
+
 /** A process that takes something for itself. */
 export interface Taker {
   /** What it calls itself. */
@@ -86,15 +91,16 @@ export class ReplicaRecords {
     return rows.map(recordOf);
   }
 
-  /** Those whose lease ran out at least `marginMs` ago. */
-  async ended(marginMs: number): Promise<readonly string[]> {
-    const rows = await this.#database.all(`SELECT id FROM replica WHERE expires_at <= ${this.#now} - ?`, marginMs);
-    return rows.map((row) => String(row['id']));
+  /** All, and of each whether its lease ran out at least `marginMs` ago. */
+  async watch(marginMs: number): Promise<readonly WatchedReplica[]> {
+    const sql = `SELECT r.*, CASE WHEN expires_at <= ${this.#now} - ? THEN 1 ELSE 0 END AS is_over FROM replica r`;
+    const rows = await this.#database.all(sql, marginMs);
+    return rows.map((row) => ({ ...recordOf(row), isOver: Number(row['is_over']) === 1 }));
   }
 
   /** @returns false when it was renewed since, or somebody else has given it up */
-  async giveUp(tx: Transaction, id: string, marginMs: number): Promise<boolean> {
-    return (await tx.run(`DELETE FROM replica WHERE id = ? AND expires_at <= ${this.#now} - ?`, id, marginMs)) > 0;
+  async giveUp(tx: Transaction, { id, expiresAt }: Pick<ReplicaRecord, 'id' | 'expiresAt'>): Promise<boolean> {
+    return (await tx.run('DELETE FROM replica WHERE id = ? AND expires_at = ?', id, expiresAt)) > 0;
   }
 
   async remove(tx: Transaction, id: string): Promise<void> {

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { exclusively, COLLECTING } from '../../registry/exclusive.ts';
 import { changing } from '../../registry/intents.ts';
-import { giveUpSilent } from '../../registry/term.ts';
+import { giveUpLeases } from '../../registry/term.ts';
 import { parseTag } from '../../oci/names.ts';
 import type { PostgresOptions } from '../../storage/metadata/postgres/options.ts';
 import { bodyOf, digestOfText, name, NO_CLAIM, pushBlob } from '../harness/registry.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { until } from '../http/until.ts';
 import { missingPostgres, PostgresServer } from './postgres-server.ts';
-import { letRunOut, openReplica } from './replica-registry.ts';
+import { letRunOut, openReplica, type OpenedReplica } from './replica-registry.ts';
 
 const MARGIN_MS = 5_000;
 const repository = name('team/app');
@@ -102,7 +102,7 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     });
     await until('the change to begin', () => isBegun);
     await letRunOut(database, 'one/0');
-    assert.deepEqual(await giveUpSilent(two.store, MARGIN_MS), ['one/0']);
+    assert.deepEqual(await giveUpSilent(two), ['one/0']);
     await changing(two.context, { name: repository, subjects }, (held) => held.finish('durable', async () => {}));
     await until('a new lease', () => one.keeper.current === 'one/0.1');
     goOn();
@@ -116,7 +116,7 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     await using both = await openTwo();
     const { one, two } = both;
     await letRunOut(database, 'one/0');
-    await giveUpSilent(two.store, MARGIN_MS);
+    await giveUpSilent(two);
     await assert.rejects(pushBlob(one.registry, repository, 'some bytes'), isGivenUp);
     await assert.rejects(
       exclusively(one.context, { name: 'a job' }, async () => {}),
@@ -141,7 +141,7 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     const late = one.registry.uploads.append(repository, id, NO_CLAIM, slow());
     await until('the upload to be held', async () => (await one.metadata.uploads.find(id))?.holder === 'one/0');
     await letRunOut(database, 'one/0');
-    await giveUpSilent(two.store, MARGIN_MS);
+    await giveUpSilent(two);
     const { size } = await two.registry.uploads.status(repository, id);
     assert.ok(size === 6 || size === 12, `${size}`);
     const taken = await two.metadata.uploads.hold(repository, id, { holder: 'two/0', lease: 'two/0' });
@@ -163,7 +163,7 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     await until('the job to begin', () => isBegun);
     assert.equal(await two.registry.collection.runUnlessDone(0, async () => true), undefined);
     await letRunOut(database, 'one/0');
-    await giveUpSilent(two.store, MARGIN_MS);
+    await giveUpSilent(two);
     assert.notEqual(await two.registry.collection.runUnlessDone(0, async () => true), undefined);
     goOn();
     await first;
@@ -188,7 +188,7 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     const round = one.registry.collection.run(async () => true);
     await until('the deletion', () => isDeleting);
     await letRunOut(database, 'one/0');
-    await giveUpSilent(two.store, MARGIN_MS);
+    await giveUpSilent(two);
     assert.equal(await pushBlob(two.registry, repository, 'nobody needs this'), digest);
     goOn();
     const collected = await round;
@@ -197,6 +197,15 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     one.context.driver.delete = wrapped;
   });
 });
+
+/** What a process does with those that were silent for long enough. */
+async function giveUpSilent({ metadata, store }: OpenedReplica): Promise<readonly string[]> {
+  const watched = await metadata.replicas.watch(MARGIN_MS);
+  return giveUpLeases(
+    store,
+    watched.filter(({ isOver }) => isOver),
+  );
+}
 
 async function openReplicaRows(options: PostgresOptions) {
   const { openPostgres } = await import('../../storage/metadata/postgres.ts');

@@ -42,6 +42,16 @@ test('gc run removes what is due where no server runs', async () => {
   assert.equal((JSON.parse((await gc('status', '--json')).stdout) as { queued: number }).queued, 0);
 });
 
+test('gc run ends with 1 when something could not be removed', async () => {
+  await using directory = await temporaryDirectory();
+  await storeWithGarbage(directory.path);
+  // Where what is removed would go.
+  await writeFile(path.join(directory.path, '.meta', 'trash'), '');
+  const { stdout, code } = await runEntrepot(['gc', 'run', '--root', directory.path]);
+  assert.equal(code, 1, stdout);
+  assert.match(stdout, /^0 blobs removed, .*\n1 could not be removed: the log says why$/m);
+});
+
 for (const workers of ['1', '2']) {
   test(`gc run lets a server with ${workers} workers do it`, async () => {
     await using directory = await temporaryDirectory();
