@@ -57,7 +57,7 @@ async function backUp(config: Config, directory: string, values: Values): Promis
         from,
         directory: opened,
         keep,
-        copyCompanions: (target) => copyCompanions(config.root, target),
+        copyCompanions: (target) => copyCompanions(config, target),
         log: WARNINGS,
         signal,
         report: shownAs(progress),

@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { algorithmOf, digestOf, isDigestAlgorithm, type Digest, type DigestAlgorithm } from '../oci/digest.ts';
+import { algorithmOf, digestOf, isDigestAlgorithm, type Digest } from '../oci/digest.ts';
 import { isRepositoryName, isTag, isUploadId, type RepositoryName, type Tag, type UploadId } from '../oci/names.ts';
 import { StorageError, type BlobDriver, type Key } from '../storage/blobs/driver.ts';
 import {
   blobKey,
-  blobsPrefix,
   digestFromNames,
   layerLinkKey,
   layersPrefix,
@@ -136,16 +135,6 @@ export class Tree {
   /** Whether the tree has anything of the repository. */
   async hasRepository(name: RepositoryName): Promise<boolean> {
     return hasParts(await this.#names(repositoryKey(name)));
-  }
-
-  /** What lies among the blobs under these two first digits of their hex forms, in the order of the digests. */
-  async blobs(algorithm: DigestAlgorithm, two: string): Promise<readonly Digest[]> {
-    const digests: Digest[] = [];
-    for (const hex of await this.#names(blobsPrefix(algorithm, two))) {
-      const digest = hex.startsWith(two) ? digestFromNames(algorithm, hex) : undefined;
-      if (digest !== undefined) digests.push(digest);
-    }
-    return digests;
   }
 
   /** The size of content, whoever links it. */

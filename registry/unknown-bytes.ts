@@ -1,12 +1,11 @@
-import { DIGEST_ALGORITHMS, type Digest, type DigestAlgorithm } from '../oci/digest.ts';
+import { DIGEST_ALGORITHMS, type Digest } from '../oci/digest.ts';
 import type { SizedContent } from '../storage/metadata/unknown-bytes.ts';
+import { blobPages, DIRECTORIES, type BlobPage, type ListedBlob } from './blob-pages.ts';
 import type { Context } from './context.ts';
 import type { Tree } from './tree.ts';
 
 const PAGE = 1_000;
 const WRITTEN_TOGETHER = 100;
-/** The directories right below `blobs/<algorithm>`. */
-const PREFIXES = Array.from({ length: 256 }, (_, number) => number.toString(16).padStart(2, '0'));
 
 /** How far a search is. */
 export interface Searched {
@@ -44,46 +43,41 @@ export class UnknownBytes {
    */
   async search(isThorough: boolean, pause: (done: Searched) => Promise<void>): Promise<Searched> {
     let [looked, found, bytes] = [0, 0, 0];
-    let directoriesLeft = PREFIXES.length * DIGEST_ALGORITHMS.length;
-    for (const algorithm of DIGEST_ALGORITHMS) {
-      for (const two of PREFIXES) {
-        directoriesLeft -= 1;
-        for await (const page of this.#pages(algorithm, two, isThorough)) {
-          looked += page.looked;
-          found += page.found.length;
-          bytes += page.found.reduce((sum, { size }) => sum + size, 0);
-          await pause({ looked, found, bytes, directoriesLeft });
-        }
+    for (const [index, algorithm] of DIGEST_ALGORITHMS.entries()) {
+      const behind = (DIGEST_ALGORITHMS.length - index - 1) * DIRECTORIES;
+      let after = `${algorithm}:`;
+      for await (const page of blobPages(this.#context.driver, algorithm)) {
+        const unknown = await this.#compare(page, after, isThorough);
+        looked += page.listed.length;
+        found += unknown.length;
+        bytes += unknown.reduce((sum, { size }) => sum + size, 0);
+        await pause({ looked, found, bytes, directoriesLeft: behind + page.directoriesLeft });
+        after = page.last;
       }
     }
-    return { looked, found, bytes, directoriesLeft };
+    return { looked, found, bytes, directoriesLeft: 0 };
   }
 
-  async *#pages(algorithm: DigestAlgorithm, two: string, isThorough: boolean) {
-    const listed = await this.#tree.blobs(algorithm, two);
-    let after = `${algorithm}:${two}`;
-    // Behind every digest that begins so: letters behind `f` are in none.
-    const end = `${algorithm}:${two}g`;
-    for (let start = 0; after !== end; start += PAGE) {
-      const page = listed.slice(start, start + PAGE);
-      const last = start + PAGE < listed.length ? (page.at(-1) ?? end) : end;
-      const known = await this.#known(after, last);
-      const found = await this.#record(page.filter((digest) => !known.has(digest)));
-      if (isThorough) await this.#correct(page, known, [after, last]);
-      yield { looked: page.length, found };
-      after = last;
-    }
+  /** @returns what had no row */
+  async #compare({ listed, last }: BlobPage, after: string, isThorough: boolean): Promise<readonly SizedContent[]> {
+    // After the list: what was placed before it and has a row by now is known.
+    const known = await this.#known(new Set(listed.map(({ digest }) => digest)), after, last);
+    const found = await this.#record(listed.filter(({ digest }) => !known.has(digest)).map(({ digest }) => digest));
+    if (isThorough) await this.#correct(listed, known, [after, last]);
+    return found;
   }
 
-  async #known(after: string, last: string): Promise<ReadonlyMap<Digest, number>> {
+  /** Those of the list that have a row, with what it says. There may be far more rows, where the store has lost much. */
+  async #known(listed: ReadonlySet<Digest>, after: string, last: string): Promise<ReadonlyMap<Digest, number>> {
     const { unknownBytes } = this.#context.metadata;
     const known = new Map<Digest, number>();
-    for (let from = after; ;) {
+    for (let from = after; known.size < listed.size;) {
       const rows = await unknownBytes.page(from, last, PAGE);
-      for (const { digest, size } of rows) known.set(digest, size);
+      for (const { digest, size } of rows) if (listed.has(digest)) known.set(digest, size);
       if (rows.length < PAGE) return known;
       from = rows.at(-1)?.digest ?? last;
     }
+    return known;
   }
 
   async #record(unknown: readonly Digest[]): Promise<readonly SizedContent[]> {
@@ -113,12 +107,15 @@ export class UnknownBytes {
   }
 
   async #correct(
-    listed: readonly Digest[],
+    listed: readonly ListedBlob[],
     known: ReadonlyMap<Digest, number>,
     [after, last]: readonly [string, string],
   ): Promise<void> {
     const { metadata, now } = this.#context;
-    const wrong = (await this.#sized(listed)).filter(({ digest, size }) => (known.get(digest) ?? size) !== size);
+    const isWrong = ({ digest, size }: ListedBlob) => (known.get(digest) ?? size) !== size;
+    // Asked again where the list says one: it may have been replaced since.
+    const asked = listed.filter((blob) => blob.size === undefined || isWrong(blob)).map(({ digest }) => digest);
+    const wrong = (await this.#sized(asked)).filter(isWrong);
     const forgotten = await metadata.unknownBytes.forgotten(after, last);
     if (wrong.length + forgotten.length === 0) return;
     await metadata.write('relaxed', async (tx) => {

@@ -1,6 +1,5 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import type { Config } from '../config/config.ts';
 import { placeFile, type Companion } from '../registry/backup/backup-directory.ts';
@@ -8,6 +7,7 @@ import { BackupFault } from '../registry/backup/backup-fault.ts';
 import type { BlobDriver } from '../storage/blobs/driver.ts';
 import { copySqlite } from '../storage/metadata/copy-sqlite.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
+import { accessFilesOf, copyAccessOutOf } from './copy-access.ts';
 import { openIndex } from './open-index.ts';
 import { openDriver } from './open-registry.ts';
 import { withStoreAlone } from './offline.ts';
@@ -80,8 +80,14 @@ async function untilCompared(metadata: Metadata, signal: AbortSignal, waiting: (
 }
 
 /** Copies what a store has beside its tree and its index: accounts and keys, for their owner alone. */
-export async function copyCompanions(root: string, target: (name: Companion) => string): Promise<void> {
-  const [accounts, keys] = [path.join(root, '.meta', 'access.db'), path.join(root, '.meta', 'keys.json')];
+export async function copyCompanions(
+  { root, index: { postgres } }: Pick<Config, 'root' | 'index'>,
+  target: (name: Companion) => string,
+): Promise<void> {
+  if (postgres !== undefined) {
+    return copyAccessOutOf(postgres, { accounts: target('access.db'), keys: target('keys.json') });
+  }
+  const { accounts, keys } = accessFilesOf(root);
   if (existsSync(accounts)) copySqlite(accounts, target('access.db'));
   if (existsSync(keys)) await placeFile(target('keys.json'), await readFile(keys), 0o600);
 }

@@ -44,7 +44,7 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   const compare = async () => {
     // A disk that could not be read for a moment must not keep the collection and the backups waiting for the next start.
     if (await maintenance.isTreeVerified()) return;
-    await maintenance.exclusively({ name: COMPARING }, () => compareTree(config, opened, runner, log));
+    await maintenance.exclusively({ name: COMPARING }, () => compareTree(opened, runner, log));
   };
   runner.once(COMPARING, compare);
   runner.every(COMPARE_AGAIN_MS, COMPARING, compare);
@@ -93,7 +93,7 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   return { stop: async () => void (await Promise.all([scrubbing.stop(), tasks.stop(), runner.stop()])) };
 }
 
-async function compareTree(config: Config, { registry }: OpenRegistry, runner: JobRunner, log: Log): Promise<void> {
+async function compareTree({ registry }: OpenRegistry, runner: JobRunner, log: Log): Promise<void> {
   const { maintenance } = registry;
   const startedAt = performance.now();
   const { repositories, failed } = await maintenance.verifyTree(() => runner.breathe());
@@ -102,7 +102,7 @@ async function compareTree(config: Config, { registry }: OpenRegistry, runner: J
   if (failed === 0) log[isNews ? 'info' : 'debug']('the index agrees with the tree', { repositories });
   await removed(log, 'staged uploads without a session were removed', maintenance.expireOrphanedStages());
   // Somebody else may have been here; and what a crash left behind, no link leads to.
-  if (config.storage.driver === 'filesystem') await findUnknownBytes(registry, runner, log);
+  await findUnknownBytes(registry, runner, log);
 }
 
 async function retain(

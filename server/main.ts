@@ -9,6 +9,7 @@ import { checkBucket } from './bucket.ts';
 import { startJobs } from './jobs.ts';
 import { CannotListen } from './cannot-listen.ts';
 import type { Forked } from './fork.ts';
+import { relayReplicas, shareWithReplicas } from './limits/replica-channel.ts';
 import { isCounting, relayCounts } from './limits/shared-counts.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics, type Metrics } from './observe/metrics.ts';
@@ -124,11 +125,18 @@ async function startMany(config: Config, run: string, parts: Parts, early: reado
   const opened = await openRegistry(config, { run, worker: 0 }, parts);
   starting.defer(() => opened.close());
   await prepareStore(opened, { run, worker: 0 }, parts.log);
+  const sharing = shareWithReplicas(config, opened.metadata.counts, parts.log);
+  const endSharing = sharing && relayReplicas(cluster, sharing);
+  starting.defer(async () => endSharing?.());
   // They share it.
   prepareKeys(config);
   const port = await workers.start(config);
   starting.move();
-  return { front: { port, drain: () => workers.drain() }, opened, close: () => opened.close() };
+  const close = async () => {
+    await endSharing?.();
+    await opened.close();
+  };
+  return { front: { port, drain: () => workers.drain() }, opened, close };
 }
 
 async function startMetricsServer(config: Config, { aggregator, log }: Parts): Promise<() => Promise<void>> {

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Config } from '../config/config.ts';
+import { openPostgresMetadata } from '../storage/metadata/metadata.ts';
+import type { PostgresOptions } from '../storage/metadata/postgres/options.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { createMetrics } from './observe/metrics.ts';
 import { openRegistry, prepareStore, type OpenRegistry } from './open-registry.ts';
@@ -53,4 +55,22 @@ async function refuseBesideServers({ replica, metadata }: OpenRegistry): Promise
   throw new RootIsTaken(
     `a server on ${other.host} works on this store: stop every one of them, and wait a few seconds where one was killed`,
   );
+}
+
+/**
+ * For who writes to a database that is empty, or to become so; brings its index to the newest shape.
+ *
+ * @throws RootIsTaken where servers work on it
+ */
+export async function refuseServed(options: PostgresOptions): Promise<void> {
+  const metadata = await openPostgresMetadata(options);
+  try {
+    const [server] = await metadata.replicas.living();
+    if (server === undefined) return;
+    throw new RootIsTaken(
+      `a server on ${server.host} works on the database already: stop it, or name another database`,
+    );
+  } finally {
+    await metadata.close();
+  }
 }

@@ -2,8 +2,14 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Config } from '../config/config.ts';
-import { COMPANIONS, placeFile, refuseNested, type BackupDirectory } from '../registry/backup/backup-directory.ts';
+import type { Config, IndexConfig } from '../config/config.ts';
+import {
+  COMPANIONS,
+  placeFile,
+  refuseNested,
+  type BackupDirectory,
+  type Companion,
+} from '../registry/backup/backup-directory.ts';
 import { inWords } from '../registry/backup/backup.ts';
 import { BackupFault } from '../registry/backup/backup-fault.ts';
 import { restoreRecords, restoreTree, type RestoredTree, type RestoreParts } from '../registry/backup/restore.ts';
@@ -12,7 +18,9 @@ import { syncDirectory } from '../storage/blobs/directories.ts';
 import { openFilesystemDriver } from '../storage/blobs/filesystem.ts';
 import { removeLeftovers } from '../storage/blobs/temporary-files.ts';
 import type { SnapshotTotals } from '../storage/metadata/snapshot.ts';
-import { withAnyStoreAlone } from './offline.ts';
+import { replaceAccessIn, tableWithAccess } from './copy-access.ts';
+import { refuseServed, withAnyStoreAlone } from './offline.ts';
+import { postgresOptions } from './open-index.ts';
 import { lockRoot } from './root-lock.ts';
 import { restoringIn, restoringMark } from './root-marks.ts';
 
@@ -40,8 +48,11 @@ export async function restoreRoot(
   refuseNested(root, backup.path, 'the restored store');
   const begun = restoringIn(root);
   const snapshot = await backup.find(wanted ?? begun?.snapshot);
-  if (begun === undefined) await refuseOccupied(root);
-  else if (begun.snapshot !== snapshot) {
+  if (config.index.postgres !== undefined) await refuseServed(await postgresOptions(config.index.postgres));
+  if (begun === undefined) {
+    await refuseOccupied(root);
+    await refuseAccounts(config);
+  } else if (begun.snapshot !== snapshot) {
     throw new BackupFault(`${root} holds a half of ${begun.snapshot}: restore that one to its end, or empty the root`);
   }
   const list = backup.listOf(snapshot);
@@ -82,19 +93,36 @@ async function withLock<T>(root: string, work: () => Promise<T>): Promise<T> {
 }
 
 async function copyTree(
-  { root }: Config,
+  { root, index }: Config,
   backup: BackupDirectory,
   snapshot: string,
   parts: Pick<RestoreParts, 'log' | 'signal' | 'report'>,
 ): Promise<RestoredTree> {
   await removeLeftovers(root);
   const [from, to] = [await openFilesystemDriver({ root: backup.path }), await openFilesystemDriver({ root })];
-  for (const name of COMPANIONS) {
-    const file = backup.companionOf(snapshot, name);
-    if (existsSync(file)) await placeFile(path.join(root, '.meta', name), await readFile(file), 0o600);
-  }
+  await restoreAccess(index, root, (name) => backup.companionOf(snapshot, name));
   const space = { path: root, freeBytes: async () => freeBytes(root) };
   return restoreTree({ ...parts, list: backup.listOf(snapshot), from, to, space });
+}
+
+/** To where a server with this configuration looks for them. What an interrupted restore put there is replaced. */
+async function restoreAccess({ postgres }: IndexConfig, root: string, from: (name: Companion) => string) {
+  if (postgres !== undefined) {
+    return replaceAccessIn(postgres, { accounts: from('access.db'), keys: from('keys.json') });
+  }
+  for (const name of COMPANIONS) {
+    if (existsSync(from(name))) await placeFile(path.join(root, '.meta', name), await readFile(from(name)), 0o600);
+  }
+}
+
+/** @throws BackupFault for a database that has accounts or keys: they may be newer than those of the snapshot */
+async function refuseAccounts({ index: { postgres } }: Config): Promise<void> {
+  const table = postgres && (await tableWithAccess(postgres));
+  if (postgres === undefined || table === undefined) return;
+  throw new BackupFault(
+    `the database ${postgres.database} has accounts or keys already (table ${table}), and a restore brings its own: name a ` +
+      'new and empty one, or restore with index.driver: sqlite',
+  );
 }
 
 async function freeBytes(root: string): Promise<number> {

@@ -12,10 +12,16 @@ export interface Lane {
   stop(): Promise<void>;
 }
 
+/** What the lane uses of a registry. */
+export interface ScrubParts {
+  readonly integrity: Pick<Registry['integrity'], 'scrub'>;
+  readonly maintenance: Pick<Registry['maintenance'], 'exclusively'>;
+}
+
 /** Reads the blobs of the store again, all the time and slowly: beside the other jobs, which would wait for it for days. */
 export function startScrubbing(
   { integrity: { scrubEveryMs, scrubBytesPerSecond }, storage }: Config,
-  { integrity, maintenance }: Pick<Registry, 'integrity' | 'maintenance'>,
+  { integrity, maintenance }: ScrubParts,
   log: Log,
   { firstMs, againMs } = { firstMs: FIRST_MS, againMs: AGAIN_MS },
 ): Lane {

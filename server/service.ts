@@ -23,6 +23,7 @@ import { lazySendfile } from './http/sendfile.ts';
 import { TransferBudget } from './http/transfer-budget.ts';
 import { Watchdog } from './http/watchdog.ts';
 import { createLimits, type LimitsParts } from './limits/limits.ts';
+import { shareWithReplicas } from './limits/replica-channel.ts';
 import { startHousekeeping } from './housekeeping.ts';
 import { Listener, type ListenerParts, type RequestObserver } from './listener.ts';
 import { createHealth, type Health } from './observe/health.ts';
@@ -81,7 +82,9 @@ export async function createService(config: Config, identity: Identity, parts: S
   const origin = createOrigin(config.http.host, config.http.trustedProxies);
   const certificates = await openCertificates(config, parts);
   const certificateUser = ({ socket }: IncomingMessage) => certificates?.userOf(socket);
-  const limits = createLimits(config.limits, { ...parts.limits, metrics, clientAddress });
+  // Of workers the primary tells.
+  const sharing = identity.worker === 0 ? shareWithReplicas(config, opened.metadata.counts, log) : undefined;
+  const limits = createLimits(config.limits, { channel: sharing, ...parts.limits, metrics, clientAddress });
   const listener = new Listener({
     router: new Router(
       endpoints({
@@ -146,6 +149,7 @@ export async function createService(config: Config, identity: Identity, parts: S
       watchdog.close();
       await more.close();
       await until;
+      await sharing?.close();
       await opened.close();
     },
   };

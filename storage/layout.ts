@@ -31,6 +31,15 @@ export function blobKey(digest: Digest): Key {
   return key(`${ROOT}/blobs/${algorithmOf(digest)}/${hex.slice(0, 2)}/${hex}/data`);
 }
 
+/** The digest of the blob whose key it is; undefined for what is the key of none. */
+export function digestOfBlobKey(text: string): Digest | undefined {
+  const [, algorithm = '', hex = ''] = BLOB_KEY.exec(text) ?? [];
+  const digest = digestFromNames(algorithm, hex);
+  return digest !== undefined && blobKey(digest) === text ? digest : undefined;
+}
+
+const BLOB_KEY = /\/blobs\/([^/]+)\/[^/]+\/([^/]+)\/data$/;
+
 /** What lies below it is the blob, and nothing else. */
 export function blobDirectoryKey(digest: Digest): Key {
   return key(blobKey(digest).slice(0, -'/data'.length));

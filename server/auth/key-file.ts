@@ -67,18 +67,27 @@ export class KeyFile implements Keys {
 
   /** As they lie there. */
   stored(): readonly StoredKey[] {
-    return (JSON.parse(readFileSync(this.#file, 'utf8')) as { keys: readonly StoredKey[] }).keys;
+    return storedKeysIn(this.#file);
   }
 
   #write(keys: readonly StoredKey[]): void {
     const temporary = `${this.#file}.${randomUUID()}`;
     const file = openSync(temporary, 'wx', OWNER_ONLY);
     try {
-      writeSync(file, JSON.stringify({ keys }, null, 2));
+      writeSync(file, keyFileText(keys));
       fsyncSync(file);
     } finally {
       closeSync(file);
     }
     renameSync(temporary, this.#file);
   }
+}
+
+/** What a file of keys holds. */
+export function storedKeysIn(file: string): readonly StoredKey[] {
+  return (JSON.parse(readFileSync(file, 'utf8')) as { keys: readonly StoredKey[] }).keys;
+}
+
+export function keyFileText(keys: readonly StoredKey[]): string {
+  return JSON.stringify({ keys }, null, 2);
 }

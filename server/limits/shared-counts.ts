@@ -14,19 +14,19 @@ import type { LimitsConfig } from '../../config/config.ts';
 export type SharedLimit = 'address' | 'account';
 
 /** How many requests of each key were let pass. */
-type Counts = Partial<Record<SharedLimit, readonly (readonly [key: string, count: number])[]>>;
+export type Counts = Partial<Record<SharedLimit, readonly (readonly [key: string, count: number])[]>>;
 
-interface Message {
+export interface CountedMessage {
   readonly entrepot: 'counted';
   readonly counts: Counts;
 }
 
-function isMessage(message: unknown): message is Message {
+export function isCounted(message: unknown): message is CountedMessage {
   return typeof message === 'object' && message !== null && 'entrepot' in message && message.entrepot === 'counted';
 }
 
 /** Sends with a callback that takes the error of an end that is just going, which would be thrown otherwise. */
-type Send = (message: Message, handle: undefined, options: object, callback: () => void) => boolean;
+export type Send = (message: CountedMessage, handle: undefined, options: object, callback: () => void) => boolean;
 
 /** What a worker uses of `process`. */
 export interface WorkerChannel {
@@ -65,7 +65,7 @@ export class SharedCounts {
   constructor(channel: WorkerChannel, spend: (limit: SharedLimit, key: string, count: number) => void) {
     this.#channel = channel;
     channel.on('message', (message: unknown) => {
-      if (!isMessage(message)) return;
+      if (!isCounted(message)) return;
       for (const limit of ['address', 'account'] as const) {
         for (const [key, count] of message.counts[limit] ?? []) spend(limit, key, count);
       }
@@ -82,7 +82,7 @@ export class SharedCounts {
   #tell(): void {
     this.#timer = undefined;
     const { address, account } = this.#counted;
-    const message: Message = { entrepot: 'counted', counts: { address: [...address], account: [...account] } };
+    const message: CountedMessage = { entrepot: 'counted', counts: { address: [...address], account: [...account] } };
     address.clear();
     account.clear();
     const channel = this.#channel;
@@ -97,7 +97,7 @@ export class SharedCounts {
  */
 export function relayCounts(cluster: RelayCluster): () => void {
   const relay = (from: RelayWorker, message: unknown) => {
-    if (!isMessage(message)) return;
+    if (!isCounted(message)) return;
     for (const worker of Object.values(cluster.workers ?? {})) {
       if (worker !== undefined && worker !== from && worker.isConnected())
         worker.send(message, undefined, {}, () => {});

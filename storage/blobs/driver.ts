@@ -66,6 +66,13 @@ export interface ListEntry {
   readonly isPrefix: boolean;
 }
 
+/** What `scan` yields. */
+export interface ScannedObject {
+  readonly key: string;
+  /** In bytes. */
+  readonly size: number;
+}
+
 /**
  * Bytes on their way in. Lives until `commit` or `abort`; `detach` lets another process take it up by `resume`.
  *
@@ -159,6 +166,12 @@ export interface BlobDriver {
    * deleted may be named for a while.
    */
   list(prefix: Key): AsyncIterable<ListEntry>;
+
+  /**
+   * Everything below `prefix`, however deep, sorted by the bytes of the keys, in pages as the store gives them; an absent
+   * prefix is empty. Undefined where the store does not know all that at the cost of the names: `list` says those.
+   */
+  readonly scan?: ((prefix: Key) => AsyncIterable<readonly ScannedObject[]>) | undefined;
 
   /** Opens a new stage at `key`, a prefix of its own. Nothing need exist in the store before the first `append`. */
   stage(key: Key): Promise<StagedWrite>;

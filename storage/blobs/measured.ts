@@ -20,6 +20,7 @@ export type MeasuredOperation =
   | 'delete'
   | 'setAside'
   | 'list'
+  | 'scan'
   | 'stage'
   | 'resume'
   | 'append'
@@ -119,6 +120,11 @@ class MeasuredDriver implements BlobDriver {
 
   list(prefix: Key): AsyncIterable<ListEntry> {
     return this.#watch.iterate('list', this.#driver.list(prefix));
+  }
+
+  get scan(): BlobDriver['scan'] {
+    const scan = this.#driver.scan?.bind(this.#driver);
+    return scan && ((prefix) => this.#watch.iterate('scan', scan(prefix)));
   }
 
   async stage(key: Key) {

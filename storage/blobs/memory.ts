@@ -8,9 +8,13 @@ import {
   type Key,
   type ListEntry,
   type ObjectReader,
+  type ScannedObject,
   type SmallWrite,
   type StagedWrite,
 } from './driver.ts';
+
+/** As a bucket gives them. */
+const SCANNED_TOGETHER = 1_000;
 
 interface StoredObject {
   readonly bytes: Uint8Array;
@@ -78,6 +82,15 @@ class MemoryDriver implements BlobDriver {
     const entries = new Map(paths.map(([name = '', ...rest]) => [name, rest.length > 0]));
     const bytewise = [...entries].sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
     for (const [name, isPrefix] of bytewise) yield { name, isPrefix };
+  }
+
+  async *scan(prefix: Key): AsyncGenerator<readonly ScannedObject[]> {
+    const below = [...this.#objects].filter(([key]) => key.startsWith(`${prefix}/`));
+    const sorted = below.sort(([a], [b]) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    const objects = sorted.map(([key, { bytes }]) => ({ key, size: bytes.length }));
+    for (let start = 0; start < objects.length; start += SCANNED_TOGETHER) {
+      yield objects.slice(start, start + SCANNED_TOGETHER);
+    }
   }
 
   async stage(key: Key): Promise<StagedWrite> {

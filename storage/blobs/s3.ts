@@ -6,6 +6,7 @@ import {
   type Key,
   type ListEntry,
   type ObjectReader,
+  type ScannedObject,
   type SmallWrite,
   type StagedWrite,
 } from './driver.ts';
@@ -16,7 +17,7 @@ import { Bucket } from './s3/bucket.ts';
 import { createClient } from './s3/client.ts';
 import { copyObject } from './s3/copy.ts';
 import { removeBelow } from './s3/deletion.ts';
-import { listBelow } from './s3/listing.ts';
+import { listBelow, scanBelow } from './s3/listing.ts';
 import { FIRST_PART_BYTES } from './s3/multipart.ts';
 import { ObjectStream } from './s3/object-stream.ts';
 import type { S3Options } from './s3/options.ts';
@@ -93,6 +94,10 @@ class S3Driver implements BlobDriver {
 
   list(prefix: Key): AsyncIterable<ListEntry> {
     return listBelow(this.#bucket, prefix);
+  }
+
+  scan(prefix: Key): AsyncIterable<readonly ScannedObject[]> {
+    return scanBelow(this.#bucket, prefix);
   }
 
   async stage(key: Key): Promise<StagedWrite> {

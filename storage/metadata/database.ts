@@ -38,6 +38,13 @@ export interface Database extends Queries {
    * @throws StorageError `unavailable` or `full` when the database cannot do it
    */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /**
+   * Runs one statement by itself, in no order with writers at the same time: for rows that nothing else rests on. A
+   * crash of the database may take it back. It may run twice when the answer to the first was lost.
+   *
+   * @throws StorageError as `write`
+   */
+  runBeside(sql: string, ...values: readonly Value[]): Promise<void>;
   /** Runs `work` with queries that all see the database as it is at the first of them; writers go on meanwhile. */
   readTogether<T>(work: (queries: Queries) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -60,6 +67,8 @@ export interface ColumnTypes {
   readonly bytes: string;
   /** 64 bits. */
   readonly integer: string;
+  /** Before `TABLE`: its rows need not survive a crash of the database. Empty where there is no such thing. */
+  readonly fleeting: string;
   /** Behind a table: its rows lie in the order of its primary key. Empty where there is no such thing. */
   readonly clustered: string;
 }

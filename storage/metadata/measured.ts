@@ -33,6 +33,10 @@ class MeasuredDatabase implements Database {
     return this.#time(operation, () => this.#database.write(durability, work));
   }
 
+  runBeside(sql: string, ...values: readonly Value[]): Promise<void> {
+    return this.#time('write', () => this.#database.runBeside(sql, ...values));
+  }
+
   // Of long work, and not of requests: nothing to be measured.
   readTogether<T>(work: (queries: Queries) => Promise<T>): Promise<T> {
     return this.#database.readTogether(work);

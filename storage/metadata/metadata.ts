@@ -2,6 +2,7 @@ import { BlobRecords } from './blobs.ts';
 import { CollectionHoldRecords } from './collection-holds.ts';
 import { CollectionPauseRecords } from './collection-pause.ts';
 import { CheckRecords } from './check.ts';
+import { CountRecords } from './counts.ts';
 import { CollectionRecords } from './collection.ts';
 import type { ColumnTypes, Database, Dialect, Durability, Transaction } from './database.ts';
 import { DeletionRecords } from './deletions.ts';
@@ -14,6 +15,7 @@ import { start } from './migrations/0001-start.ts';
 import { addCollection } from './migrations/0002-collection.ts';
 import { addSpace } from './migrations/0003-space.ts';
 import { addReplicas } from './migrations/0004-replicas.ts';
+import { addCounts } from './migrations/0005-counts.ts';
 import { migrate, type Schema } from './migrations/migrate.ts';
 import type { PostgresOptions } from './postgres/options.ts';
 import { QuotaRecords } from './quotas.ts';
@@ -44,6 +46,7 @@ export interface Metadata {
   readonly intents: IntentRecords;
   readonly integrity: IntegrityRecords;
   readonly check: CheckRecords;
+  readonly counts: CountRecords;
   readonly collection: CollectionRecords;
   readonly quotas: QuotaRecords;
   readonly space: SpaceRecords;
@@ -95,7 +98,7 @@ export async function openPostgresMetadata(options: PostgresOptions, observe?: O
   );
 }
 
-const MIGRATIONS = [start, addCollection, addSpace, addReplicas];
+const MIGRATIONS = [start, addCollection, addSpace, addReplicas, addCounts];
 
 const schemaOf = (dialect: Dialect): Schema => ({
   migrations: MIGRATIONS,
@@ -125,6 +128,7 @@ async function openMetadata(database: Database, types: ColumnTypes, dialect: Dia
     intents: new IntentRecords(database),
     integrity: new IntegrityRecords(database),
     check: new CheckRecords(database),
+    counts: new CountRecords(database),
     collection: new CollectionRecords(database),
     quotas: new QuotaRecords(database),
     space: new SpaceRecords(database),

@@ -13,6 +13,7 @@ export const POSTGRES_TYPES: ColumnTypes = {
   bytes: 'BYTEA',
   integer: 'BIGINT',
   clustered: '',
+  fleeting: 'UNLOGGED',
 };
 
 export const POSTGRES_DIALECT: Dialect = {
@@ -90,6 +91,10 @@ class PostgresDatabase implements Database {
 
   async all(sql: string, ...values: readonly Value[]): Promise<readonly Row[]> {
     return (await this.#connections.query(sql, values)).rows;
+  }
+
+  async runBeside(sql: string, ...values: readonly Value[]): Promise<void> {
+    await this.#connections.query(sql, values);
   }
 
   async readTogether<T>(work: (queries: Queries) => Promise<T>): Promise<T> {

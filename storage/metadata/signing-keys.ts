@@ -1,4 +1,4 @@
-import type { Database, Transaction } from './database.ts';
+import type { Database, Queries, Transaction } from './database.ts';
 
 /** A key that signs tokens. */
 export interface SigningKeyRecord {
@@ -18,12 +18,7 @@ export class SigningKeyRecords {
 
   /** The oldest first. */
   async list(): Promise<readonly SigningKeyRecord[]> {
-    return this.#list(this.#database);
-  }
-
-  async #list(queries: Pick<Transaction, 'all'>): Promise<readonly SigningKeyRecord[]> {
-    const rows = await queries.all('SELECT created_at, private_key FROM signing_key ORDER BY created_at, id');
-    return rows.map((row) => ({ createdAt: Number(row['created_at']), privateKey: String(row['private_key']) }));
+    return listSigningKeys(this.#database);
   }
 
   /** Puts others in their place, while nobody else does. @returns those that are there now */
@@ -31,14 +26,24 @@ export class SigningKeyRecords {
     work: (keys: readonly SigningKeyRecord[]) => readonly SigningKeyRecord[],
   ): Promise<readonly SigningKeyRecord[]> {
     return this.#database.write('durable', async (tx) => {
-      const before = await this.#list(tx);
+      const before = await listSigningKeys(tx);
       const after = work(before);
       if (after === before) return before;
       await tx.run('DELETE FROM signing_key');
-      for (const { createdAt, privateKey } of after) {
-        await tx.run('INSERT INTO signing_key (created_at, private_key) VALUES (?, ?)', createdAt, privateKey);
-      }
+      await addSigningKeys(tx, after);
       return after;
     });
+  }
+}
+
+/** The oldest first. */
+export async function listSigningKeys(queries: Queries): Promise<readonly SigningKeyRecord[]> {
+  const rows = await queries.all('SELECT created_at, private_key FROM signing_key ORDER BY created_at, id');
+  return rows.map((row) => ({ createdAt: Number(row['created_at']), privateKey: String(row['private_key']) }));
+}
+
+export async function addSigningKeys(tx: Transaction, keys: readonly SigningKeyRecord[]): Promise<void> {
+  for (const { createdAt, privateKey } of keys) {
+    await tx.run('INSERT INTO signing_key (created_at, private_key) VALUES (?, ?)', createdAt, privateKey);
   }
 }

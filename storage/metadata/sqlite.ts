@@ -12,6 +12,7 @@ export const SQLITE_TYPES: ColumnTypes = {
   bytes: 'BLOB',
   integer: 'INTEGER',
   clustered: 'WITHOUT ROWID',
+  fleeting: '',
 };
 
 export const SQLITE_DIALECT: Dialect = {
@@ -109,6 +110,10 @@ class SqliteDatabase implements Database {
       // Later in this turn of the loop, so that requests that arrived together share a commit.
       setImmediate(() => void this.#drain());
     });
+  }
+
+  async runBeside(sql: string, ...values: readonly Value[]): Promise<void> {
+    await this.write('relaxed', (tx) => tx.run(sql, ...values));
   }
 
   async #drain(): Promise<void> {

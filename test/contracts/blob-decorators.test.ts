@@ -15,6 +15,12 @@ const EVERY_CALL: readonly (readonly [FaultyOperation, (driver: BlobDriver) => P
   ['readSmall', (driver) => driver.readSmall(keyOf('p/a'), 10)],
   ['setAside', (driver) => driver.setAside(keyOf('p/b'), keyOf('p/c'))],
   ['list', (driver) => namesBelow(driver, 'p')],
+  [
+    'scan',
+    async (driver) => {
+      for await (const page of driver.scan?.(keyOf('p')) ?? []) assert.deepEqual(page, [{ key: 'p/a', size: 1 }]);
+    },
+  ],
   ['stage', (driver) => driver.stage(keyOf('s'))],
   ['append', async (driver) => (await driver.stage(keyOf('s'))).append([Buffer.from('x')])],
   ['resume', (driver) => driver.resume(keyOf('s'))],

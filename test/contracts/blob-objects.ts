@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { assertSameBytes, bytesAt, keyOf, namesBelow, smallWrite, textAt } from './blob-bytes.ts';
+import type { BlobDriver, ScannedObject } from '../../storage/blobs/driver.ts';
 import type { DriverUnderTest } from './blob-driver.ts';
 
 /** Small objects: `stat`, `writeAll`, `delete`, `list`, `flush`. */
@@ -186,6 +187,31 @@ export function describeObjects({ driver, another }: DriverUnderTest): void {
     });
   });
 
+  describe('scan, where there is one', () => {
+    it('gives everything below with its size, sorted by bytes, and nothing beside it', async () => {
+      if (driver().scan === undefined) return;
+      const paths = ['b/data', 'a/x/data', 'a/x/data2', 'a/x.y', 'a/x-y/z', 'A/1', '~', 'a/10/data', 'a/2/deep/er'];
+      await driver().writeAll(paths.map((path, index) => smallWrite(`p/${path}`, 'x'.repeat(index))));
+      await driver().writeAll([smallWrite('pq/data', ''), smallWrite('p.q', ''), smallWrite('o/data', '')]);
+      const expected = paths
+        .map((path, size) => ({ key: `p/${path}`, size }))
+        .toSorted((one, other) => Buffer.compare(Buffer.from(one.key), Buffer.from(other.key)));
+      assert.deepEqual(await scanned(driver(), 'p'), expected);
+      assert.deepEqual(await scanned(driver(), 'nothing/here'), []);
+    });
+
+    it('gives more than one page', async () => {
+      if (driver().scan === undefined) return;
+      const numbers = Array.from({ length: 1100 }, (_, index) => `${index}`.padStart(6, '0'));
+      await driver().writeAll(numbers.map((number) => smallWrite(`p/${number.slice(-2)}/${number}/data`, number)));
+      const keys = (await scanned(driver(), 'p')).map(({ key }) => key);
+      const byBytes = numbers
+        .map((number) => `p/${number.slice(-2)}/${number}/data`)
+        .toSorted((a, b) => (a < b ? -1 : 1));
+      assert.deepEqual(keys, byBytes);
+    });
+  });
+
   describe('flush', () => {
     it('leaves everything as it is', async () => {
       await driver().writeAll([smallWrite('a/b', 'text')]);
@@ -193,4 +219,10 @@ export function describeObjects({ driver, another }: DriverUnderTest): void {
       assertSameBytes(await bytesAt(driver(), 'a/b'), Buffer.from('text'));
     });
   });
+}
+
+async function scanned(driver: BlobDriver, prefix: string): Promise<readonly ScannedObject[]> {
+  const objects: ScannedObject[] = [];
+  for await (const page of driver.scan?.(keyOf(prefix)) ?? []) objects.push(...page);
+  return objects.map(({ key, size }) => ({ key, size }));
 }

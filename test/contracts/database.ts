@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseTag } from '../../oci/names.ts';
+import { StorageError } from '../../storage/blobs/driver.ts';
 import type { Database } from '../../storage/metadata/database.ts';
 import type { Metadata } from '../../storage/metadata/metadata.ts';
 import { digestOfText, name } from '../harness/registry.ts';
@@ -74,6 +75,20 @@ function inDatabase(kind: DatabaseKind): void {
       return [before.length, (await queries.all('SELECT x FROM t')).length];
     });
     assert.deepEqual([...seen, (await database.all('SELECT x FROM t')).length], [0, 0, 1]);
+    await database.close();
+  });
+
+  test('a statement beside writers is there when it has ended, and fails as they do', async () => {
+    await using fresh = await kind.fresh();
+    const database = await fresh.open();
+    await database.write('durable', (tx) => tx.run('CREATE TABLE t (x TEXT)'));
+    await Promise.all(['a', 'b'].map((x) => database.runBeside('INSERT INTO t VALUES (?)', x)));
+    await database.runBeside('DELETE FROM t WHERE x = ?', 'a');
+    assert.deepEqual(
+      (await database.all('SELECT x FROM t')).map((row) => row['x']),
+      ['b'],
+    );
+    await assert.rejects(database.runBeside('INSERT INTO nothing VALUES (1)'), StorageError);
     await database.close();
   });
 

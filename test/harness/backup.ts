@@ -29,7 +29,7 @@ export async function backUp(root: string, directory: string, options: BackupOpt
     from: options.wrap?.(driver) ?? driver,
     directory: await BackupDirectory.openFor(directory, { root, epoch }),
     keep: options.keep ?? 7,
-    copyCompanions: (target) => copyCompanions(root, target),
+    copyCompanions: (target) => copyCompanions({ root, index: { driver: 'sqlite' } }, target),
     log: { info: () => {}, warn: () => {} },
     signal: options.signal ?? signal,
     report: () => {},

@@ -130,6 +130,11 @@ class FaultyDriver implements BlobDriver, FaultLog {
     return this.#saboteur.iterate('list', () => this.#driver.list(prefix));
   }
 
+  get scan(): BlobDriver['scan'] {
+    const scan = this.#driver.scan?.bind(this.#driver);
+    return scan && ((prefix) => this.#saboteur.iterate('scan', () => scan(prefix)));
+  }
+
   async stage(key: Key) {
     const stage = await this.#saboteur.run(
       'stage',

@@ -6,6 +6,8 @@ import type { AddressInfo } from 'node:net';
 export interface HoldingProxy extends AsyncDisposable {
   /** `http://127.0.0.1:PORT`, in place of the server's own. */
   readonly endpoint: string;
+  /** From now on one bit of each body of some bytes that is to be stored is another one. */
+  damage(): void;
   /** From now on requests that change something are kept. */
   hold(): void;
   /** Resolves when `count` are kept. */
@@ -26,12 +28,15 @@ export async function startHoldingProxy(server: string): Promise<HoldingProxy> {
   const agent = new http.Agent({ keepAlive: true });
   const held: Held[] = [];
   let isHolding = false;
+  let isDamaging = false;
   const waiting = new Set<() => void>();
   const pass = async (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
     for await (const chunk of request as AsyncIterable<Buffer>) chunks.push(chunk);
     const url = new URL(request.url ?? '/', server);
-    const send = () => forward(agent, url, request, Buffer.concat(chunks), response);
+    const body = Buffer.concat(chunks);
+    if (isDamaging && request.method === 'PUT' && body.length > 0) body[0] = (body[0] ?? 0) ^ 1;
+    const send = () => forward(agent, url, request, body, response);
     if (!isHolding || request.method === 'GET' || request.method === 'HEAD') return send();
     held.push({ url, send });
     for (const look of waiting) look();
@@ -41,6 +46,9 @@ export async function startHoldingProxy(server: string): Promise<HoldingProxy> {
   await once(proxy, 'listening');
   return {
     endpoint: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+    damage: () => {
+      isDamaging = true;
+    },
     hold: () => {
       isHolding = true;
     },

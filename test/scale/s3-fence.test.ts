@@ -6,11 +6,13 @@ import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { StorageError } from '../../storage/blobs/driver.ts';
+import { openS3Driver } from '../../storage/blobs/s3.ts';
 import { BucketUploads, type UploadName } from '../../storage/blobs/s3/bucket-uploads.ts';
 import { Bucket } from '../../storage/blobs/s3/bucket.ts';
 import { createClient } from '../../storage/blobs/s3/client.ts';
 import type { S3Options } from '../../storage/blobs/s3/options.ts';
 import { Requests } from '../../storage/blobs/s3/requests.ts';
+import { assertFails, keyOf } from '../contracts/blob-bytes.ts';
 import { startFakeS3 } from '../harness/fake-s3/server.ts';
 import { startHoldingProxy } from './holding-proxy.ts';
 import { seaweedfs, versitygw, type S3Program } from './s3-servers.ts';
@@ -86,6 +88,30 @@ for (const program of [fakeS3, versitygw, seaweedfs]) {
         assert.match(end.message, /lease of this process had ended/, String(name));
       }
       assert.deepEqual(await contentOf(ready), before);
+    });
+
+    it('do no harm when only their head came in time: what was saved is not taken for what replaced it', async () => {
+      await using server = await program.start();
+      const driver = openS3Driver(server.options);
+      const { bucket } = sideOf(server.options, 60_000);
+      for (const isTakenUp of [false, true]) {
+        const first = await driver.stage(keyOf('r/_uploads/1'));
+        await first.append([Buffer.alloc(1000, 1)]);
+        await first.save();
+        const stage = isTakenUp ? await driver.resume(keyOf('r/_uploads/1')) : first;
+        // Of one that had the upload before, and was frozen while it saved.
+        await bucket.put('r/_uploads/1/tail.0', Buffer.alloc(900, 1));
+        await assertFails(stage?.commit(keyOf('blobs/b/data'), []) ?? Promise.resolve(), 'unavailable');
+        assert.equal(await driver.stat(keyOf('blobs/b/data')), undefined);
+        await stage?.abort();
+        const second = await driver.stage(keyOf('r/_uploads/1'));
+        await second.append([Buffer.alloc(1000, 1)]);
+        await second.save();
+        await bucket.put('r/_uploads/1/tail.0', Buffer.alloc(900, 1));
+        await assertFails(second.append([BYTES]), 'unavailable');
+        await second.abort();
+      }
+      await driver.close();
     });
 
     it('are done when they come in time', async () => {

@@ -16,8 +16,8 @@ function laneOver(
   config: Awaited<ReturnType<typeof configOf>>,
 ) {
   const log = new RecordingLog();
-  const maintenance = { exclusively: async (_job: unknown, work: () => Promise<void>) => ({ value: await work() }) };
-  const registry = { integrity: { scrub }, maintenance } as unknown as Parameters<typeof startScrubbing>[1];
+  const exclusively = async <T>(_job: unknown, work: () => Promise<T>) => ({ value: await work() });
+  const registry = { integrity: { scrub }, maintenance: { exclusively } };
   return { log, lane: startScrubbing(config, registry, log, SOON) };
 }
 

@@ -6,6 +6,7 @@ import {
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
+  type _Object,
 } from '@aws-sdk/client-s3';
 import { StorageError, type BlobStat, type ByteRange } from '../driver.ts';
 import { isBeyondEnd } from './failure.ts';
@@ -34,9 +35,17 @@ export interface ListQuery {
   readonly from?: string | undefined;
 }
 
+export interface ListedObject {
+  readonly key: string;
+  /** In bytes. */
+  readonly size: number;
+  /** Quotes and all. */
+  readonly etag: string | undefined;
+}
+
 /** One page of a listing. */
 export interface Page {
-  readonly objects: readonly { readonly key: string; /** In bytes. */ readonly size: number }[];
+  readonly objects: readonly ListedObject[];
   /** What lies below them was not listed; with the delimiter at their ends. */
   readonly prefixes: readonly string[];
   /** Where the next page goes on; undefined at the end. */
@@ -58,10 +67,14 @@ export class Bucket {
     return { size: lengthOf(key, head), modifiedAt: head.LastModified ?? new Date(0), etag: head.ETag };
   }
 
-  /** What of `range` lies within the object: perhaps nothing, and then the object was asked for once more. */
-  async get(key: string, range?: ByteRange): Promise<Fetched | undefined> {
+  /**
+   * What of `range` lies within the object: perhaps nothing, and then the object was asked for once more.
+   *
+   * @param etag another object than that is `unavailable`
+   */
+  async get(key: string, range?: ByteRange, etag?: string): Promise<Fetched | undefined> {
     try {
-      return await this.#get(key, range);
+      return await this.#get(key, range, etag);
     } catch (error) {
       if (!(error instanceof StorageError) || !isBeyondEnd(error.cause)) throw error;
       const object = await this.stat(key);
@@ -69,9 +82,9 @@ export class Bucket {
     }
   }
 
-  async #get(key: string, range: ByteRange | undefined): Promise<Fetched | undefined> {
+  async #get(key: string, range: ByteRange | undefined, etag: string | undefined): Promise<Fetched | undefined> {
     const ranged = range === undefined ? {} : { Range: `bytes=${range.start}-${range.end}` };
-    const command = new GetObjectCommand({ ...this.#requests.at(key), ...ranged });
+    const command = new GetObjectCommand({ ...this.#requests.at(key), ...ranged, ...(etag && { IfMatch: etag }) });
     const got = await this.#requests.unlessAbsent(`GET ${key}`, (client, options) => client.send(command, options));
     if (got === undefined) return undefined;
     const size = lengthOf(key, got);
@@ -80,18 +93,24 @@ export class Bucket {
     return { body: got.Body as Readable, size, object };
   }
 
-  async put(key: string, bytes: Uint8Array): Promise<void> {
+  /** @returns the ETag, quotes and all, where the server says it */
+  async put(key: string, bytes: Uint8Array): Promise<string | undefined> {
     const content = { Body: bytes, ContentLength: bytes.length, ContentType: CONTENT_TYPE };
     const command = new PutObjectCommand({ ...this.#requests.at(key), ...this.#requests.stored, ...content });
-    await this.#requests.ask(`PUT ${key}`, (client, options) => client.send(command, options), LIMITS.bytes);
+    const what = `PUT ${key}`;
+    return (await this.#requests.ask(what, (client, options) => client.send(command, options), LIMITS.bytes)).ETag;
   }
 
-  /** @throws StorageError `not-found` when nothing lies at `from` */
-  async copy(from: string, to: string): Promise<void> {
+  /**
+   * @param etag another object than that is `unavailable`
+   * @throws StorageError `not-found` when nothing lies at `from`
+   */
+  async copy(from: string, to: string, etag?: string): Promise<void> {
     const command = new CopyObjectCommand({
       ...this.#requests.at(to),
       ...this.#requests.stored,
       CopySource: this.#requests.sourceOf(from),
+      ...(etag && { CopySourceIfMatch: etag }),
       ContentType: CONTENT_TYPE,
       MetadataDirective: 'REPLACE',
     });
@@ -118,10 +137,15 @@ export class Bucket {
     const command = new ListObjectsV2Command(query);
     const page = await this.#requests.ask(`LIST ${prefix}`, (client, options) => client.send(command, options));
     return {
-      objects: (page.Contents ?? []).map(({ Key = '', Size = 0 }) => ({ key: this.#requests.own(Key), size: Size })),
+      objects: (page.Contents ?? []).map((object) => this.#listed(object)),
       prefixes: (page.CommonPrefixes ?? []).map(({ Prefix = '' }) => this.#requests.own(Prefix)),
       next: page.IsTruncated === true ? page.NextContinuationToken : undefined,
     };
+  }
+
+  #listed({ Key = '', Size = 0, ETag }: _Object): ListedObject {
+    // Some servers leave the quotes out of lists.
+    return { key: this.#requests.own(Key), size: Size, etag: ETag && `"${ETag.replaceAll('"', '')}"` };
   }
 }
 

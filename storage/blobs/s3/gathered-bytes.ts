@@ -2,7 +2,7 @@ const FIRST_BYTES = 64 * 1024;
 
 /** Copies of chunks, one behind the other, until there are enough for a part. */
 export class GatheredBytes {
-  #buffer = Buffer.alloc(0);
+  #buffer: Buffer = Buffer.alloc(0);
   #length = 0;
 
   /** In bytes. */
@@ -10,10 +10,13 @@ export class GatheredBytes {
     return this.#length;
   }
 
-  /** @param mostBytes how long it will get: no more is set aside for it */
-  add(chunk: Uint8Array, mostBytes: number): void {
+  /**
+   * @param mostBytes how long it will get
+   * @param room where more than a few bytes go, as long as they fit
+   */
+  add(chunk: Uint8Array, mostBytes: number, room: () => Buffer): void {
     const length = this.#length + chunk.length;
-    if (length > this.#buffer.length) this.#grow(length, mostBytes);
+    if (length > this.#buffer.length) this.#grow(length, mostBytes, room);
     this.#buffer.set(chunk, this.#length);
     this.#length = length;
   }
@@ -31,10 +34,14 @@ export class GatheredBytes {
     return bytes;
   }
 
-  #grow(length: number, mostBytes: number): void {
-    const doubled = Math.max(length, this.#buffer.length * 2, FIRST_BYTES);
-    const larger = Buffer.allocUnsafeSlow(Math.max(length, Math.min(doubled, mostBytes)));
+  #grow(length: number, mostBytes: number, room: () => Buffer): void {
+    const larger =
+      length <= FIRST_BYTES ? Buffer.allocUnsafeSlow(FIRST_BYTES) : this.#roomFor(length, mostBytes, room());
     larger.set(this.bytes);
     this.#buffer = larger;
+  }
+
+  #roomFor(length: number, mostBytes: number, room: Buffer): Buffer {
+    return length <= room.length ? room : Buffer.allocUnsafeSlow(Math.max(length, mostBytes));
   }
 }

@@ -1,4 +1,4 @@
-import type { ListEntry } from '../driver.ts';
+import type { ListEntry, ScannedObject } from '../driver.ts';
 import type { Bucket } from './bucket.ts';
 
 /**
@@ -21,6 +21,16 @@ export async function* listBelow(bucket: Bucket, prefix: string): AsyncGenerator
     else waiting.push(entry);
   }
   yield* sorted(waiting);
+}
+
+/** All objects below a prefix in the order of the server, which is that of their bytes: a request for each thousand. */
+export async function* scanBelow(bucket: Bucket, prefix: string): AsyncGenerator<readonly ScannedObject[]> {
+  let from: string | undefined;
+  do {
+    const { objects, next } = await bucket.list({ prefix: `${prefix}/`, from });
+    yield objects;
+    from = next;
+  } while (from !== undefined);
 }
 
 /** In the order of the server, prefixes with the slash at their end. */

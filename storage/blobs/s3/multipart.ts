@@ -45,22 +45,29 @@ export class Multipart {
   /**
    * Begins to send the next part, once not too many are on their way. What goes wrong with it is thrown by `settle`.
    *
-   * @param done called when the bytes are needed no more
+   * @param done called when the bytes are needed no more, with whether the server has them
    */
-  async send(bytes: Uint8Array, done: () => void): Promise<void> {
+  async send(bytes: Uint8Array, done: (isSent: boolean) => void): Promise<void> {
     if (this.#inFlight.size >= IN_FLIGHT) await Promise.race(this.#inFlight).catch(() => undefined);
     const number = ++this.#begun;
     this.#size += bytes.length;
-    const sending = this.#uploads
-      .putPart(this.name, number, bytes)
-      .then((part) => void this.#parts.push(part))
-      .finally(done);
+    const sending = this.#put(number, bytes, done);
     // A failed one stays, for `settle`.
     sending.then(
       () => this.#inFlight.delete(sending),
       () => undefined,
     );
     this.#inFlight.add(sending);
+  }
+
+  async #put(number: number, bytes: Uint8Array, done: (isSent: boolean) => void): Promise<void> {
+    let isSent = false;
+    try {
+      this.#parts.push(await this.#uploads.putPart(this.name, number, bytes));
+      isSent = true;
+    } finally {
+      done(isSent);
+    }
   }
 
   /**

@@ -26,25 +26,33 @@ export function tailKey(stage: string, offset: number): string {
   return `${stage}/tail.${offset}`;
 }
 
+/** Bytes behind the parts. */
+export interface Tail {
+  /** In bytes. */
+  readonly size: number;
+  /** Of its object: who worked on this stage before may still replace it. */
+  readonly etag: string | undefined;
+}
+
 /** What the objects of a stage say. */
 export interface StageListing {
   readonly upload: string | undefined;
-  /** Size by offset, both in bytes. */
-  readonly tails: ReadonlyMap<number, number>;
+  /** By offset, in bytes. */
+  readonly tails: ReadonlyMap<number, Tail>;
   /** In bytes; undefined when it is not complete. */
   readonly dataSize: number | undefined;
 }
 
-export function readListing(stage: string, objects: readonly { key: string; size: number }[]): StageListing {
-  const tails = new Map<number, number>();
+export function readListing(stage: string, objects: readonly (Tail & { readonly key: string })[]): StageListing {
+  const tails = new Map<number, Tail>();
   let upload: string | undefined;
   let dataSize: number | undefined;
-  for (const { key, size } of objects) {
+  for (const { key, size, etag } of objects) {
     const name = key.slice(stage.length + 1);
     const [kind, value = ''] = name.split('.', 2);
     if (name === 'data') dataSize = size;
     else if (kind === 'multipart') upload = Buffer.from(value, 'base64url').toString();
-    else if (kind === 'tail') tails.set(Number(value), size);
+    else if (kind === 'tail') tails.set(Number(value), { size, etag });
   }
   return { upload, tails, dataSize };
 }

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { BytesReader } from '../bytes-reader.ts';
 import { StorageError, type BlobReader, type Key, type SmallWrite, type StagedWrite } from '../driver.ts';
 import type { BucketUploads } from './bucket-uploads.ts';
@@ -7,7 +8,7 @@ import { GatheredBytes } from './gathered-bytes.ts';
 import { FIRST_PART_BYTES, Multipart, SMALLEST_PART_BYTES } from './multipart.ts';
 import { ObjectStream } from './object-stream.ts';
 import type { PartMemory, Share } from './part-memory.ts';
-import { markerKey, readListing, stagedDataKey, tailKey } from './stage-keys.ts';
+import { markerKey, readListing, stagedDataKey, tailKey, type Tail } from './stage-keys.ts';
 
 export interface StageParts {
   readonly bucket: Bucket;
@@ -28,9 +29,9 @@ export async function resumeStage(parts: StageParts): Promise<S3Stage | undefine
   // The server forgot the parts: what is left is no beginning of anything.
   if (found === undefined) return undefined;
   const multipart = name && new Multipart(uploads, name, found);
-  const tailBytes = tails.get(multipart?.size ?? 0);
-  if (multipart === undefined && tailBytes === undefined) return undefined;
-  return new S3Stage(state, { multipart, tailBytes });
+  const tail = tails.get(multipart?.size ?? 0);
+  if (multipart === undefined && tail === undefined) return undefined;
+  return new S3Stage(state, { multipart, tail });
 }
 
 /**
@@ -44,8 +45,8 @@ export class S3Stage implements StagedWrite {
   /** Where everything goes at once, so that nothing has to be copied. */
   #target: string | undefined;
   #multipart: Multipart | undefined;
-  /** Saved behind the parts, in bytes; 0 when the tail has been taken into memory, or there is none. */
-  #tailBytes: number;
+  /** Saved behind the parts; undefined when it has been taken into memory, or there is none. */
+  #tail: Tail | undefined;
   /** All in one object, in bytes: no more can come. */
   #sealedBytes: number | undefined;
   readonly #pending = new GatheredBytes();
@@ -56,17 +57,17 @@ export class S3Stage implements StagedWrite {
 
   constructor(
     { objects = [], ...parts }: StageParts & { readonly objects?: readonly string[] },
-    found: { multipart?: Multipart | undefined; tailBytes?: number | undefined; sealedBytes?: number } = {},
+    found: { multipart?: Multipart | undefined; tail?: Tail | undefined; sealedBytes?: number } = {},
   ) {
     this.#parts = parts;
     this.#objects = new Set(objects);
     this.#multipart = found.multipart;
-    this.#tailBytes = found.tailBytes ?? 0;
+    this.#tail = found.tail;
     this.#sealedBytes = found.sealedBytes;
   }
 
   get size(): number {
-    return this.#sealedBytes ?? this.#partsBytes + this.#tailBytes + this.#pending.length;
+    return this.#sealedBytes ?? this.#partsBytes + (this.#tail?.size ?? 0) + this.#pending.length;
   }
 
   aim(target: Key): void {
@@ -85,11 +86,7 @@ export class S3Stage implements StagedWrite {
       if (this.#pending.length >= SMALLEST_PART_BYTES && this.#multipart !== undefined) await this.#sendPart();
       await this.#multipart?.settle();
       if (this.#pending.length === 0) return;
-      const key = tailKey(this.#parts.stage, this.#partsBytes);
-      this.#objects.add(key);
-      await this.#parts.bucket.put(key, this.#pending.bytes);
-      this.#tailBytes = this.#pending.length;
-      this.#dropPending();
+      await this.#putTail();
     });
   }
 
@@ -105,9 +102,12 @@ export class S3Stage implements StagedWrite {
         if (target !== undefined) throw new StorageError('unavailable', `${target}: parts cannot be read`);
         await this.#seal(this.#multipart);
       }
-      if (this.#sealedBytes === undefined && this.#tailBytes === 0) return new BytesReader(this.#pending.bytes);
+      // A copy: the memory may be somebody else's before everything is read.
+      if (this.#sealedBytes === undefined && this.#tail === undefined) {
+        return new BytesReader(Buffer.from(this.#pending.bytes));
+      }
       const key = this.#sealedBytes === undefined ? this.#tailKey : stagedDataKey(stage);
-      const found = await bucket.get(key);
+      const found = await bucket.get(key, undefined, this.#sealedBytes === undefined ? this.#tail?.etag : undefined);
       if (found === undefined) throw new StorageError('not-found', `${key}: gone`);
       return new ObjectStream(`GET ${key}`, found.body, found.object, this.size);
     });
@@ -126,7 +126,7 @@ export class S3Stage implements StagedWrite {
         throw error;
       }
       this.#end(new StorageError('not-found', `${this.#parts.stage}: committed to ${key}`));
-      this.#dropPending();
+      this.#dropPending(true);
       // What is left is found as an abandoned upload some day.
       await this.#removeObjects().catch(() => undefined);
       this.#removed = true;
@@ -164,11 +164,12 @@ export class S3Stage implements StagedWrite {
     await this.#loadTail();
     let rest = chunk;
     while (rest.length > 0) {
-      this.#share ??= await this.#parts.memory.take();
+      const share = (this.#share ??= await this.#takeShare());
+      share.use();
       const partBytes = this.#multipart?.partBytes ?? FIRST_PART_BYTES;
       const room = partBytes - this.#pending.length;
       const piece = rest.subarray(0, room);
-      this.#pending.add(piece, partBytes);
+      this.#pending.add(piece, partBytes, () => share.buffer);
       rest = rest.subarray(piece.length);
       if (piece.length === room) await this.#sendPart();
     }
@@ -177,23 +178,25 @@ export class S3Stage implements StagedWrite {
   /** Nobody could find parts on their way to somebody else's key. */
   async #forget(): Promise<void> {
     this.#dropPending();
+    this.#tail = undefined;
     await this.#multipart?.abort();
     this.#multipart = undefined;
   }
 
   /** Back into memory: a part has to be sent as a whole. */
   async #loadTail(): Promise<void> {
-    if (this.#tailBytes === 0) return;
-    this.#share ??= await this.#parts.memory.take();
+    const tail = this.#tail;
+    if (tail === undefined) return;
+    const share = (this.#share ??= await this.#takeShare());
     const key = this.#tailKey;
-    const found = await this.#parts.bucket.get(key);
+    const found = await this.#parts.bucket.get(key, undefined, tail.etag);
     if (found === undefined) throw new StorageError('not-found', `${key}: gone`);
-    const bytes = Buffer.alloc(this.#tailBytes);
+    const bytes = Buffer.alloc(tail.size);
     const reader = new ObjectStream(`GET ${key}`, found.body, found.object, bytes.length);
     for (let at = 0; at < bytes.length;) at += await reader.fill(bytes.subarray(at));
     await reader.close();
-    this.#pending.add(bytes, bytes.length);
-    this.#tailBytes = 0;
+    this.#pending.add(bytes, bytes.length, () => share.buffer);
+    this.#tail = undefined;
   }
 
   async #sendPart(): Promise<void> {
@@ -201,7 +204,33 @@ export class S3Stage implements StagedWrite {
     const bytes = this.#pending.take();
     const share = this.#share;
     this.#share = undefined;
-    await multipart.send(bytes, () => share?.giveBack());
+    share?.onAsked(undefined);
+    await multipart.send(bytes, (isSent) => share?.giveBack(isSent));
+  }
+
+  async #takeShare(): Promise<Share> {
+    const share = await this.#parts.memory.take();
+    // It is asked for in a context of somebody else, who may change less, or other things.
+    share.onAsked(AsyncLocalStorage.bind(() => void this.#makeRoom().catch(() => undefined)));
+    return share;
+  }
+
+  /** Lets go of memory that others wait for, while the client sends nothing or little. */
+  #makeRoom(): Promise<void> {
+    return this.#exclusive(async () => {
+      if (this.#share === undefined || this.#pending.length === 0) return;
+      if (this.#pending.length >= SMALLEST_PART_BYTES && this.#multipart !== undefined) return this.#sendPart();
+      // Nothing is lost when it fails: the bytes stay where they are.
+      await this.#putTail().catch(() => undefined);
+    });
+  }
+
+  async #putTail(): Promise<void> {
+    const key = this.#tailKey;
+    this.#objects.add(key);
+    const etag = await this.#parts.bucket.put(key, this.#pending.bytes);
+    this.#tail = { size: this.#pending.length, etag };
+    this.#dropPending(true);
   }
 
   async #create(): Promise<Multipart> {
@@ -252,7 +281,7 @@ export class S3Stage implements StagedWrite {
     if (this.#multipart !== undefined) await this.#seal(this.#multipart);
     if (this.#sealedBytes !== undefined) {
       if (target === undefined) await copyObject(this.#parts, stagedDataKey(stage), key, this.#sealedBytes);
-    } else if (this.#tailBytes > 0) await bucket.copy(this.#tailKey, key);
+    } else if (this.#tail !== undefined) await bucket.copy(this.#tailKey, key, this.#tail.etag);
     else await bucket.put(key, this.#pending.bytes);
   }
 
@@ -280,9 +309,10 @@ export class S3Stage implements StagedWrite {
     this.#ended ??= reason;
   }
 
-  #dropPending(): void {
+  /** @param isStored the server has answered that it has the bytes: no connection needs them any more */
+  #dropPending(isStored = false): void {
     this.#pending.take();
-    this.#share?.giveBack();
+    this.#share?.giveBack(isStored);
     this.#share = undefined;
   }
 

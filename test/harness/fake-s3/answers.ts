@@ -66,7 +66,7 @@ const ANSWERS: Readonly<Record<Operation, (objects: FakeObjects, asked: Asked) =
     const object = objects.get(key);
     return { status: 200, headers: { ...headersOf(object), 'Content-Length': String(object.bytes.length) } };
   },
-  GetObject: (objects, { key, headers }) => part(objects.get(key), headers.range),
+  GetObject: (objects, { key, headers }) => part(matching(objects.get(key), headers['if-match']), headers.range),
   PutObject: (objects, { key, body }) => ({ status: 200, headers: { ETag: objects.put(key, body).etag } }),
   CopyObject: (objects, asked) => {
     const { etag } = objects.put(asked.key, source(objects, asked));
@@ -145,9 +145,14 @@ function part(object: FakeObject, range: string | undefined): Answered {
   return { status: 206, headers, body: object.bytes.subarray(Number(start), last + 1) };
 }
 
+function matching(object: FakeObject, etag: string | string[] | undefined): FakeObject {
+  if (etag !== undefined && etag !== object.etag) throw new Refusal(412, 'PreconditionFailed');
+  return object;
+}
+
 function source(objects: FakeObjects, { bucket, headers }: Asked): Buffer {
   const from = decodeURIComponent(String(headers['x-amz-copy-source'])).replace(/^\//, '');
-  const { bytes } = objects.get(from.slice(bucket.length + 1));
+  const { bytes } = matching(objects.get(from.slice(bucket.length + 1)), headers['x-amz-copy-source-if-match']);
   const [, start, end] = /^bytes=(\d+)-(\d+)$/.exec(String(headers['x-amz-copy-source-range'] ?? '')) ?? [];
   return start === undefined ? bytes : bytes.subarray(Number(start), Number(end) + 1);
 }
@@ -160,7 +165,7 @@ function listing(objects: FakeObjects, { query }: Asked): Answered {
   const told = entries.map(({ key, object }) =>
     object === undefined
       ? `<CommonPrefixes><Prefix>${escaped(key)}</Prefix></CommonPrefixes>`
-      : `<Contents><Key>${escaped(key)}</Key><Size>${object.bytes.length}</Size></Contents>`,
+      : `<Contents><Key>${escaped(key)}</Key><Size>${object.bytes.length}</Size><ETag>${escaped(object.etag)}</ETag></Contents>`,
   );
   const token = isMore ? `<NextContinuationToken>${escaped(next ?? '')}</NextContinuationToken>` : '';
   return xml(`<ListBucketResult><IsTruncated>${isMore}</IsTruncated>${token}${told.join('')}</ListBucketResult>`);
