@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Random } from '../faults/random.ts';
 import type { Replica } from '../scale/replicas.ts';
 
-/** A lease lasts for 15 s, and is given up by others after 5 more. */
-export const LEASE_IS_GIVEN_UP_MS = 20_000;
+/** A lease lasts for 15 s, and is given up by others when they have seen it silent for 20. */
+export const LEASE_IS_GIVEN_UP_MS = 24_000;
 
 /** Kills servers and starts them again, and stops others for a while, until it is ended. One is always left in peace. */
 export class Misfortune {
