@@ -21,7 +21,7 @@ describe('the compose file of several servers', () => {
         deploy: z.object({ replicas: z.number() }),
         environment: VARIABLES,
         tmpfs: z.array(z.string()),
-        volumes: z.undefined(),
+        volumes: z.undefined().optional(),
         read_only: z.literal(true),
         stop_grace_period: z.string(),
         ulimits: z.object({ nofile: z.number() }),
