@@ -128,7 +128,7 @@ export class Directory {
   }
 
   /** The same after the last look was long enough ago: nobody is refused who comes in between. */
-  async #lookInTurn(): Promise<void> {
+  async lookInTurn(): Promise<void> {
     const wait = this.#lookedAt + LOOK_AGAIN_MS - performance.now();
     if (this.#looking === undefined && wait > 0) await delay(wait);
     await this.#look();
@@ -152,7 +152,7 @@ export class Directory {
    */
   async findToken(text: string): Promise<AccessToken | undefined> {
     const hash = secretHash(text);
-    if (!this.#watched.value.byHash.has(hash)) await this.#lookInTurn();
+    if (!this.#watched.value.byHash.has(hash)) await this.lookInTurn();
     const token = this.#watched.value.byHash.get(hash);
     if (token === undefined) this.requireAsked();
     if (token === undefined || !this.#isGood(token)) return undefined;

@@ -78,6 +78,11 @@ export class PostgresServer implements AsyncDisposable {
     return path.join(this.#directory, 'data');
   }
 
+  /** Of the first of its processes; 0 while it is down. */
+  get pid(): number {
+    return this.#process?.pid ?? 0;
+  }
+
   /** Starts it again, where it was stopped or killed. */
   async up(): Promise<void> {
     this.#process = start(path.join(PROGRAMS, 'postgres'), ['-D', this.#data]);
@@ -225,6 +230,7 @@ export class PgBouncer implements AsyncDisposable {
 }
 
 interface RunningProcess {
+  readonly pid: number;
   /** Waits until `probe` resolves. */
   until(probe: () => Promise<void>): Promise<void>;
   end(signal: NodeJS.Signals): Promise<void>;
@@ -242,6 +248,7 @@ function start(program: string, args: readonly string[]): RunningProcess {
   const ended = once(child, 'exit');
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
   return {
+    pid: child.pid ?? 0,
     until: async (probe) => {
       const deadline = performance.now() + START_MS;
       for (;;) {
