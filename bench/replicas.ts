@@ -71,11 +71,14 @@ async function seed({ members }: Replicas, directory: string): Promise<readonly 
   const client = createClient(new URL(members[0]?.url ?? '').host);
   const imageOf = await pushImage(client, createBlobSource(directory), IMAGE_REPOSITORY);
   const digest = await client.putManifest(IMAGE_REPOSITORY, IMAGE_TAG, imageOf('seed'));
-  const targetOf = (reference: string) => `/v2/${IMAGE_REPOSITORY}/manifests/${reference}`;
   return [
     ['by tag', targetOf(IMAGE_TAG)],
     ['by digest', targetOf(digest)],
   ];
+}
+
+function targetOf(reference: string): string {
+  return `/v2/${IMAGE_REPOSITORY}/manifests/${reference}`;
 }
 
 interface Measuring {

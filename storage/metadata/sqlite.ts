@@ -5,22 +5,7 @@ import { StorageError } from '../blobs/driver.ts';
 import { markAsDamaged, removeDamageMark } from './damage-mark.ts';
 import { IndexError } from './index-error.ts';
 import { SharedRun } from '../shared-run.ts';
-import type { ColumnTypes, Database, Dialect, Durability, Queries, Row, Transaction, Value } from './database.ts';
-
-export const SQLITE_TYPES: ColumnTypes = {
-  id: 'INTEGER PRIMARY KEY AUTOINCREMENT',
-  text: 'TEXT',
-  bytes: 'BLOB',
-  integer: 'INTEGER',
-  clustered: 'WITHOUT ROWID',
-  fleeting: '',
-};
-
-export const SQLITE_DIALECT: Dialect = {
-  now: `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
-  // Nobody else writes.
-  skipLocked: '',
-};
+import type { Database, Durability, Queries, Row, Transaction, Value } from './database.ts';
 
 const BUSY_RETRY_MS = 1;
 // Turns of the event loop to ask again in, before waiting by the clock.

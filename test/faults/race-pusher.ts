@@ -63,8 +63,7 @@ export function ofThisProcess({ registry, context }: Pick<OpenedRegistry, 'regis
     // It took longer than the grace from the blobs to here: the client pushes them again.
     putManifest: (repository, tag, bytes) =>
       unlessRefused('MANIFEST_BLOB_UNKNOWN', registry.manifests.put(manifestPush(repository, tag, bytes))),
-    deleteManifest: async (repository, digest) =>
-      void (await registry.manifests.delete(repository, digest, EVERYTHING)),
+    deleteManifest: (repository, digest) => registry.manifests.delete(repository, digest, EVERYTHING),
     // Its time is over: that is said, and never that some of it is missing.
     restore: ({ repository, tag, digest }) =>
       unlessRefused('MANIFEST_UNKNOWN', registry.undo.restore({ name: repository, tag, digest, rights: EVERYTHING })),

@@ -119,13 +119,13 @@ class Balancer {
     let isBodyWanted = request.headers.expect === undefined;
     const abort = () => onward.destroy();
     response.on('close', abort);
+    const send = () => {
+      isSent = true;
+      target.served += 1;
+      if (isBodyWanted) request.pipe(onward);
+      else onward.flushHeaders();
+    };
     onward.on('socket', (socket) => {
-      const send = () => {
-        isSent = true;
-        target.served += 1;
-        if (isBodyWanted) request.pipe(onward);
-        else onward.flushHeaders();
-      };
       if (socket.connecting) socket.once('connect', send);
       else send();
     });

@@ -9,18 +9,20 @@ import { freePort } from '../harness/process.ts';
 import { postgresEnvironment } from './postgres-environment.ts';
 import { missingPgBouncer, PgBouncer, PostgresServer } from './postgres-server.ts';
 
+async function findingsOf(options: PostgresOptions): Promise<readonly Finding[]> {
+  const config = await readConfig({ env: postgresEnvironment(options), flags: { workers: '1' } });
+  return checkDatabase({ config, now: () => new Date(), isServing: false });
+}
+
+function textOf(findings: readonly Finding[]): string {
+  return findings.map((each) => Object.values(each).join('; ')).join('\n');
+}
+
 describe('entrepot doctor, of a database', { skip: missingPgBouncer }, () => {
   const opened = new AsyncDisposableStack();
   let server: PostgresServer;
   before(async () => (server = opened.use(await PostgresServer.start())));
   after(() => opened.disposeAsync());
-
-  async function findingsOf(options: PostgresOptions): Promise<readonly Finding[]> {
-    const config = await readConfig({ env: postgresEnvironment(options), flags: { workers: '1' } });
-    return checkDatabase({ config, now: () => new Date(), isServing: false });
-  }
-
-  const textOf = (findings: readonly Finding[]) => findings.map((each) => Object.values(each).join('; ')).join('\n');
 
   it('finds nothing wrong with one that is empty, and with one that has an index', async () => {
     const options = await server.database();

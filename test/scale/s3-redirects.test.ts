@@ -17,6 +17,12 @@ import { seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
 const MIB = 1024 * 1024;
 const random = new Random('fetched from a bucket');
 
+async function statusOf(address: string, method = 'GET'): Promise<number> {
+  const response = await fetch(address, { method });
+  await response.bytes();
+  return response.status;
+}
+
 for (const program of [versitygw, seaweedfs]) {
   describe(`blobs that clients fetch from ${program.name}`, { skip: program.missing }, () => {
     const opened = new AsyncDisposableStack();
@@ -68,11 +74,6 @@ for (const program of [versitygw, seaweedfs]) {
       const url = await pushed('single', random.bytes(100_000));
       const redirect = await fetch(url, { redirect: 'manual' });
       const location = redirect.headers.get('Location') ?? assert.fail();
-      const statusOf = async (address: string, method = 'GET') => {
-        const response = await fetch(address, { method });
-        await response.bytes();
-        return response.status;
-      };
       assert.equal(await statusOf(location), 200);
       assert.equal(await statusOf(location, 'DELETE'), 403);
       assert.equal(await statusOf(location.replace('127.0.0.1', 'localhost')), 403);

@@ -33,6 +33,10 @@ async function findingsOf(found: Partial<Inspection>, postgres: Partial<Postgres
   return databaseFindings(config, { ...POSTGRES, ...postgres }, { ...GOOD, ...found });
 }
 
+async function sawOf(found: Partial<Inspection>): Promise<string> {
+  return (await findingsOf(found)).map((each) => each.saw).join('\n');
+}
+
 describe('what an inspection of a database means', () => {
   it('nothing, when all is well', async () => {
     for (const [found, postgres] of [
@@ -77,7 +81,6 @@ describe('what an inspection of a database means', () => {
   }
 
   it('says that an older index is brought further, and a newer one works', async () => {
-    const sawOf = async (found: Partial<Inspection>) => (await findingsOf(found)).map((each) => each.saw).join('\n');
     assert.match(await sawOf({ migrations: 1 }), /of version 1, .*the next start brings it there/);
     const newer = { migrations: KNOWN_MIGRATIONS + 1, worksFrom: KNOWN_MIGRATIONS };
     assert.match(await sawOf(newer), /, and works with it/);

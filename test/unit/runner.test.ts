@@ -54,6 +54,10 @@ function namesOf(...args: readonly string[]): readonly string[] {
   return selectSuites(args).map(({ name }) => name);
 }
 
+function filesOfSuite(name: string): readonly string[] {
+  return selectSuites([name]).flatMap((suite) => filesOf(suite, PROJECT_ROOT));
+}
+
 describe('the choice of suites', () => {
   it('is what needs no tools when nothing is named', () => {
     assert.deepEqual(namesOf(), ['architecture', 'unit', 'model', 'contracts', 'http', 'properties']);
@@ -70,8 +74,7 @@ describe('the choice of suites', () => {
 
   it('has files for each, also where several suites share them', () => {
     for (const suite of selectSuites(['all'])) assert.notEqual(filesOf(suite, PROJECT_ROOT).length, 0, suite.name);
-    const files = (name: string) => selectSuites([name]).flatMap((suite) => filesOf(suite, PROJECT_ROOT));
-    const [clients, throughReplicas] = [files('clients'), files('replicas-clients')];
+    const [clients, throughReplicas] = [filesOfSuite('clients'), filesOfSuite('replicas-clients')];
     assert.equal(throughReplicas.length, 9);
     assert.ok(throughReplicas.every((file) => clients.includes(file)));
   });

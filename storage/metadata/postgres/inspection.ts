@@ -63,7 +63,7 @@ export async function inspectPostgres({ tls, ...where }: Omit<PostgresOptions, '
         about['has_floor'] === true ? await numberOf(client, 'works_from', 'schema_version_works_from') : undefined,
       clockAheadMs: await clockAhead(client),
       // A pooler tells each client a number of its own for its process.
-      isPooled: (client as unknown as { readonly processID: number }).processID !== Number(about['pid']),
+      isPooled: processOf(client) !== Number(about['pid']),
       unsafe: UNSAFE.filter((name) => about[name] === 'off'),
       connections: Number(about['connections']),
     };
@@ -72,6 +72,11 @@ export async function inspectPostgres({ tls, ...where }: Omit<PostgresOptions, '
   } finally {
     await client.end().catch(() => undefined);
   }
+}
+
+/** What the server calls the process of the connection; the types of `pg` do not have it. */
+function processOf(client: Client): unknown {
+  return Reflect.get(client, 'processID');
 }
 
 async function rowOf(client: Client, sql: string): Promise<Readonly<Record<string, unknown>>> {
