@@ -9,6 +9,7 @@ import type { Adoption } from './adoption.ts';
 import { CACHED_CONTENT_MAX_BYTES } from './content-cache.ts';
 import type { Context } from './context.ts';
 import { changing } from './intents.ts';
+import type { Asked } from './last-known.ts';
 import { reserveBytes } from './quota.ts';
 import { hasDigest, type Handled } from './quarantine.ts';
 import type { Rights } from './rights.ts';
@@ -32,6 +33,12 @@ export interface Blob {
 /** With what the index says of it. */
 export type KnownBlob = Blob & BlobRecord;
 
+interface Answer {
+  readonly asked: Asked;
+  /** Undefined when the repository has no row. */
+  readonly found: BlobLookup | undefined;
+}
+
 /** The blobs of repositories: reading, mounting and deleting them. Pushing is in `uploads.ts`. */
 export class Blobs {
   readonly #context: Context;
@@ -45,12 +52,12 @@ export class Blobs {
   }
 
   /**
-   * end-2, HEAD.
+   * end-2. As it was known last, where the index cannot be asked.
    *
    * @throws RegistryError `BLOB_UNKNOWN`
    */
   async get(name: RepositoryName, digest: Digest): Promise<KnownBlob> {
-    return this.#known(name, digest, await this.#lookup(name, digest));
+    return this.#known(name, digest, await this.#lookupOrRecall(name, digest));
   }
 
   #known(name: RepositoryName, digest: Digest, found: BlobLookup | undefined): KnownBlob {
@@ -65,7 +72,10 @@ export class Blobs {
    */
   async promise(name: RepositoryName, digest: Digest): Promise<KnownBlob> {
     const { now, settings } = this.#context;
-    const blob = this.#known(name, digest, await this.#lookup(name, digest));
+    const found = await this.#lookupOrRecall(name, digest);
+    const blob = this.#known(name, digest, found);
+    // Nothing can be written down then either, and a push is told what is missing.
+    if (found?.isRemembered === true) return blob;
     // Half of the grace is left without a write; most of what is asked for was used a moment ago.
     if (blob.lastUsed > now() - settings.collectionGraceMs / 2) return blob;
     if (!(await this.#touched(name, digest))) throw blobUnknown(name, digest);
@@ -90,15 +100,41 @@ export class Blobs {
   }
 
   async #lookup(name: RepositoryName, digest: Digest): Promise<BlobLookup | undefined> {
-    const { blobs } = this.#context.metadata;
-    let found = await blobs.lookup(name, digest);
+    return this.#settle(name, digest, await this.#ask(name, digest));
+  }
+
+  /** As it was known last, where the index cannot be asked. */
+  async #lookupOrRecall(
+    name: RepositoryName,
+    digest: Digest,
+  ): Promise<(BlobLookup & { readonly isRemembered?: boolean }) | undefined> {
+    let answer: Answer;
+    try {
+      answer = await this.#ask(name, digest);
+    } catch (error) {
+      const blob = this.#context.lastKnown.blobInsteadOf(error, name, digest);
+      return { verifiedRun: undefined, blob, isDamaged: false, isRemembered: true };
+    }
+    return this.#settle(name, digest, answer);
+  }
+
+  async #settle(name: RepositoryName, digest: Digest, first: Answer): Promise<BlobLookup | undefined> {
+    const { found } = first;
     const isKnown =
       found === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(found.verifiedRun);
+    let answer = first;
     if (!isKnown) {
       await this.#adoption.layer(name, digest);
-      found = await blobs.lookup(name, digest);
+      answer = await this.#ask(name, digest);
     }
-    return found;
+    this.#context.lastKnown.heardOfBlob(answer.asked, name, digest, answer.found?.blob);
+    return answer.found;
+  }
+
+  async #ask(name: RepositoryName, digest: Digest): Promise<Answer> {
+    const { metadata, lastKnown } = this.#context;
+    const asked = lastKnown.asking();
+    return { asked, found: await metadata.blobs.lookup(name, digest) };
   }
 
   /** The whole of a small blob, from memory where possible; undefined when it is large. */

@@ -276,11 +276,12 @@ export class Collection {
 
   /** Its row says `deleting`: nobody relies on it, and nobody else deletes it. */
   async #delete(digest: Digest): Promise<Partial<Collected>> {
-    const { driver, metadata, cache, now } = this.#context;
+    const { driver, metadata, cache, lastKnown, now } = this.#context;
     try {
       const bytes = (await driver.stat(blobKey(digest)))?.size ?? 0;
       await driver.delete([blobDirectoryKey(digest)]);
       cache.delete(digest);
+      lastKnown.forgetContent(digest);
       await this.#write((tx) => metadata.collection.endDeletion(tx, digest));
       return { removed: 1, bytes };
     } catch (error) {

@@ -3,6 +3,7 @@ import type { AbandonedIntents } from '../storage/metadata/intents.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { Taker } from '../storage/metadata/replicas.ts';
 import type { ContentCache } from './content-cache.ts';
+import type { LastKnown } from './last-known.ts';
 import type { LeaseKeeper } from './lease-keeper.ts';
 import type { Quota } from './quota.ts';
 import type { RetentionRules } from './retention/rules.ts';
@@ -45,6 +46,7 @@ export interface Context {
   readonly driver: BlobDriver;
   readonly metadata: Metadata;
   readonly cache: ContentCache;
+  readonly lastKnown: LastKnown;
   readonly settings: RegistrySettings;
   readonly log: RegistryLog;
   /**

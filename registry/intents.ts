@@ -45,6 +45,8 @@ export interface Change<A> {
   readonly know?: () => Promise<void>;
   /** Whether something else than a lock is in the way: it is waited for as for a lock. In the first transaction. */
   readonly isBlocked?: (tx: Transaction) => Promise<boolean>;
+  /** Nothing of what is locked becomes another: what is known of it stays known. */
+  readonly isPromise?: boolean;
   /** Runs in the first transaction once the locks are held; what it throws undoes them. */
   readonly prepare?: (tx: Transaction) => Promise<A>;
 }
@@ -72,6 +74,9 @@ async function changingUnderLease<A, T>(
   work: (held: Held, prepared: A) => Promise<T>,
 ): Promise<T> {
   const { intents, prepared } = await acquire(context, change);
+  const forget = () => change.isPromise !== true && context.lastKnown.forget(intents.keys);
+  // Before and after: what is half done may be gone as well.
+  forget();
   let finished = false;
   const held: Held = {
     finish: async (durability, last) => {
@@ -88,6 +93,7 @@ async function changingUnderLease<A, T>(
   try {
     return await work(held, prepared);
   } finally {
+    forget();
     if (!finished) await giveUp(context, intents);
   }
 }

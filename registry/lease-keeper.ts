@@ -67,7 +67,7 @@ export class LeaseKeeper {
     return this.#current?.id;
   }
 
-  /** Milliseconds since 1970, by the clock of the database. */
+  /** Whole milliseconds since 1970, by the clock of the database. */
   now(): number {
     return Math.round(Date.now() + this.#last.aheadMs);
   }

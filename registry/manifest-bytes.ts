@@ -1,6 +1,7 @@
 import type { RepositoryName } from '../oci/names.ts';
 import { StorageError } from '../storage/blobs/driver.ts';
 import { blobKey } from '../storage/layout.ts';
+import { IndexError } from '../storage/metadata/index-error.ts';
 import type { ManifestRecord } from '../storage/metadata/manifests.ts';
 import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
@@ -20,7 +21,7 @@ export async function manifestBytes(
   name: RepositoryName,
   { digest }: ManifestRecord,
 ): Promise<Uint8Array> {
-  const kept = await context.metadata.manifests.bytes(name, digest);
+  const kept = await inIndex(context, name, digest);
   if (kept !== undefined && hasDigest(digest, kept)) return kept;
   if (kept !== undefined) context.log.warn('the index has other bytes of a manifest', { repository: name, digest });
   const stored = await inTree(context, digest);
@@ -33,6 +34,20 @@ export async function manifestBytes(
   }
   const isDamaged = (await context.metadata.manifests.lookupByDigest(name, digest))?.damaged !== undefined;
   throw isDamaged ? manifestDamaged(name, digest, digest) : manifestUnknown(name, digest);
+}
+
+/** Undefined as well where the index cannot be asked: the tree has them all. */
+async function inIndex(
+  { metadata }: Context,
+  name: RepositoryName,
+  digest: ManifestRecord['digest'],
+): Promise<Uint8Array | undefined> {
+  try {
+    return await metadata.manifests.bytes(name, digest);
+  } catch (error) {
+    if (!(error instanceof IndexError)) throw error;
+    return undefined;
+  }
 }
 
 async function inTree({ driver }: Context, digest: ManifestRecord['digest']): Promise<Uint8Array | undefined> {

@@ -6,12 +6,12 @@ import type { Reference, RepositoryName, Tag } from '../oci/names.ts';
 import { StorageError } from '../storage/blobs/driver.ts';
 import { revisionKey, tagKey } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
-import type { ManifestLookup, ManifestRecord } from '../storage/metadata/manifests.ts';
 import type { TagChangeCause } from '../storage/metadata/tag-history.ts';
 import type { Adoption } from './adoption.ts';
 import { checkPrecondition, NO_PRECONDITION, type Precondition } from './precondition.ts';
 import type { Context } from './context.ts';
 import { changing, type Subject } from './intents.ts';
+import { ManifestLookups, type StoredManifest } from './manifest-lookups.ts';
 import { hasWrongSize, mayNotAttach, mayNotDelete, mayNotMove, missesBlobs } from './manifest-refusals.ts';
 import { manifestBytes } from './manifest-bytes.ts';
 import { tagWrites, writesBeforeTags } from './manifest-writes.ts';
@@ -19,8 +19,6 @@ import { reserveManifest } from './quota.ts';
 import type { Rights } from './rights.ts';
 import { requiredBlobs, rowOf } from './stored-manifest.ts';
 import { manifestDamaged, manifestUnknown } from './unknown.ts';
-
-export type StoredManifest = ManifestRecord;
 
 export interface ManifestPush {
   readonly name: RepositoryName;
@@ -73,19 +71,21 @@ interface Prepared {
 export class Manifests {
   readonly #context: Context;
   readonly #adoption: Adoption;
+  readonly #lookups: ManifestLookups;
 
   constructor(context: Context, adoption: Adoption) {
     this.#context = context;
     this.#adoption = adoption;
+    this.#lookups = new ManifestLookups(context, adoption);
   }
 
   /**
-   * end-3, HEAD.
+   * end-3, HEAD. As it was known last, where the index cannot be asked.
    *
    * @throws RegistryError `MANIFEST_UNKNOWN`
    */
   async get(name: RepositoryName, reference: Reference): Promise<StoredManifest> {
-    const found = await this.#known(name, reference);
+    const found = await this.#lookups.findOrRecall(name, reference);
     if (found?.manifest !== undefined) return found.manifest;
     const asked = reference.tag ?? reference.digest;
     throw found?.damaged === undefined
@@ -94,27 +94,7 @@ export class Manifests {
   }
 
   async find(name: RepositoryName, reference: Reference): Promise<StoredManifest | undefined> {
-    return (await this.#known(name, reference))?.manifest;
-  }
-
-  async #known(name: RepositoryName, reference: Reference): Promise<ManifestLookup | undefined> {
-    let found = await this.#lookup(name, reference);
-    const isKnown =
-      found === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(found.verifiedRun);
-    if (!isKnown) {
-      await (reference.tag === undefined
-        ? this.#adoption.manifest(name, reference.digest)
-        : this.#adoption.tag(name, reference.tag));
-      found = await this.#lookup(name, reference);
-    }
-    return found;
-  }
-
-  #lookup(name: RepositoryName, reference: Reference) {
-    const { manifests } = this.#context.metadata;
-    return reference.tag === undefined
-      ? manifests.lookupByDigest(name, reference.digest)
-      : manifests.lookupByTag(name, reference.tag);
+    return (await this.#lookups.find(name, reference))?.manifest;
   }
 
   /** The bytes of a manifest that was found, exactly as they were pushed. */
@@ -136,12 +116,15 @@ export class Manifests {
   async promise(name: RepositoryName, digest: Digest): Promise<StoredManifest> {
     const { metadata, now, settings, log } = this.#context;
     const manifest = await this.get(name, { digest });
+    // Nothing can be written down then either, and a push is told what is missing.
+    if (manifest.isRemembered === true) return manifest;
     const promisedAt = await metadata.manifests.promisedAt(name, digest);
     // Half of the grace is left without a write.
     if (promisedAt !== undefined && promisedAt > now() - settings.collectionGraceMs / 2) return manifest;
     try {
       // Under its lock: what is on its way out is not there.
-      const isThere = await changing(this.#context, { name, subjects: [{ manifest: digest }] }, (held) =>
+      const change = { name, subjects: [{ manifest: digest }], isPromise: true };
+      const isThere = await changing(this.#context, change, (held) =>
         held.finish('relaxed', (tx) => metadata.manifests.promise(tx, name, digest, now())),
       );
       if (isThere) return manifest;
@@ -293,7 +276,7 @@ export class Manifests {
     const know = async () => {
       // Every tag must be known: a tag that stays behind would point to nothing.
       await this.#adoption.repository(name);
-      const known = await this.#known(name, { digest });
+      const known = await this.#lookups.find(name, { digest });
       // What is damaged can be deleted as well.
       if (known?.manifest === undefined && known?.damaged === undefined) throw manifestUnknown(name, digest);
       checkPrecondition(precondition, digest);

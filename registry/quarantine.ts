@@ -87,7 +87,7 @@ async function giveBack({ metadata, log, unsettled }: Context, lock: AbandonedIn
 }
 
 async function handle(context: Context, digest: Digest, seen: BlobStat | undefined): Promise<Handled> {
-  const { driver, metadata, now, cache } = context;
+  const { driver, metadata, now, cache, lastKnown } = context;
   const key = blobKey(digest);
   if (!isSame(await driver.stat(key), seen)) return 'changed';
   const aside = quarantineKey(digest, now());
@@ -102,6 +102,7 @@ async function handle(context: Context, digest: Digest, seen: BlobStat | undefin
   if (seen === undefined && (await metadata.integrity.find(digest)) === undefined) return 'changed';
   await metadata.write('durable', (tx) => metadata.integrity.quarantine(tx, digest));
   cache.delete(digest);
+  lastKnown.forgetContent(digest);
   // Also where no file was seen: a directory in its place would be in the way of the push that heals.
   await driver.setAside(key, aside);
   return 'quarantined';

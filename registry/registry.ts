@@ -3,6 +3,7 @@ import { Blobs } from './blobs.ts';
 import { Collection } from './collection.ts';
 import type { Context } from './context.ts';
 import { Integrity } from './integrity.ts';
+import type { LastKnown } from './last-known.ts';
 import { Maintenance } from './maintenance.ts';
 import { Manifests } from './manifests.ts';
 import { Pulls } from './pulls.ts';
@@ -34,6 +35,8 @@ export interface Registry {
   readonly pulls: Pulls;
   readonly retention: Retention;
   readonly undo: Undo;
+  /** What pulls are served from while the index cannot be asked. */
+  readonly lastKnown: Pick<LastKnown, 'isEmpty'>;
   /** Lets go of open upload sessions, then of the index and the store; `last` is awaited when only these two are open. */
   close(last?: () => Promise<void>): Promise<void>;
 }
@@ -63,6 +66,7 @@ export function createRegistry(context: Context): Registry {
     integrity: new Integrity({ context, adoption, maintenance }, reads),
     recovery: new Recovery(context, blobs),
     undo: new Undo(context, adoption),
+    lastKnown: context.lastKnown,
     close: async (last) => {
       await uploads.close();
       await pulls.flush();

@@ -1,9 +1,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { RepositoryName } from '../oci/names.ts';
 import { repositoryPartKeys } from '../storage/layout.ts';
+import { IndexError } from '../storage/metadata/index-error.ts';
 import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
 import { changing } from './intents.ts';
+import { KNOWN_FOR_MS } from './last-known.ts';
 import type { Rights } from './rights.ts';
 import { repositoryUnknown } from './unknown.ts';
 
@@ -12,7 +14,8 @@ const LOOKED_AT_ONCE = 1_000;
 const SEARCHED_MAX = 10_000;
 
 const GENERATION_KNOWN_MS = 100;
-const GENERATIONS_KNOWN_MAX = 1_000;
+// Some 200 bytes each.
+const GENERATIONS_KNOWN_MAX = 20_000;
 
 /** One of the repositories that had a name, one after the other. */
 export interface Generation {
@@ -85,14 +88,29 @@ export class Repositories {
     return known !== undefined && performance.now() - known.readAt < GENERATION_KNOWN_MS ? known : undefined;
   }
 
-  /** As the index has it now; undefined where there is none. */
+  /** As the index has it now, or as it had it last where it cannot be asked; undefined where there is none. */
   async readGeneration(name: RepositoryName): Promise<Generation | undefined> {
     const readAt = performance.now();
-    const found = await this.#context.metadata.repositories.find(name);
+    let found: Generation | undefined;
+    try {
+      found = await this.#context.metadata.repositories.find(name);
+    } catch (error) {
+      return this.#lastGeneration(name, error);
+    }
     const generation = found && { id: found.id, createdAt: found.createdAt };
-    if (this.#generations.size >= GENERATIONS_KNOWN_MAX) this.#generations.clear();
+    // The one that was not asked for the longest is the first.
+    this.#generations.delete(name);
     this.#generations.set(name, { generation, readAt });
+    const [oldest] = this.#generations.keys();
+    if (this.#generations.size > GENERATIONS_KNOWN_MAX && oldest !== undefined) this.#generations.delete(oldest);
     return generation;
+  }
+
+  #lastGeneration(name: RepositoryName, error: unknown): Generation | undefined {
+    const known = this.#generations.get(name);
+    const isRecent = known !== undefined && performance.now() - known.readAt <= KNOWN_FOR_MS;
+    if (!(error instanceof IndexError) || !isRecent) throw error;
+    return known.generation;
   }
 
   async exists(name: RepositoryName): Promise<boolean> {

@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { ContentCache } from '../registry/content-cache.ts';
 import type { Context } from '../registry/context.ts';
+import { LastKnown } from '../registry/last-known.ts';
 import { LeaseKeeper } from '../registry/lease-keeper.ts';
 import { createQuotas } from '../registry/quota.ts';
 import { createRegistry, type Registry } from '../registry/registry.ts';
@@ -64,6 +65,7 @@ export async function openRegistry(config: Config, identity: Identity, parts: Op
     driver,
     metadata,
     cache: new ContentCache(config.storage.cacheBytes, parts.metrics.cache('content')),
+    lastKnown: new LastKnown({ now: Date.now, log: parts.log, onAnswer: parts.metrics.lastKnown() }),
     settings: {
       allowSparseImages: config.manifests.allowSparseImages,
       maxUploadSessions: config.uploads.maxSessions,

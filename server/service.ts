@@ -65,6 +65,7 @@ export async function createService(config: Config, identity: Identity, parts: S
   const readOnly = createReadOnly(opened.metadata.state, config.readOnly);
   const health = createHealth({
     checks: { index: async () => void (await opened.metadata.state.get('epoch')) },
+    canServeWithout: { index: () => !opened.registry.lastKnown.isEmpty },
     isDraining: () => isDraining,
     onFailure: (check, reason) => log.warn('a readiness check failed', { check, err: reason }),
   });

@@ -21,7 +21,7 @@ export class Watched<T> {
   readonly #timer: NodeJS.Timeout;
   #value: T;
   #identity: string;
-  #lastFault: string | undefined;
+  #fault: { readonly error: unknown } | undefined;
   #running: Promise<void> | undefined;
 
   /** @throws what `load` throws */
@@ -41,6 +41,11 @@ export class Watched<T> {
   /** As it is now. */
   get value(): T {
     return this.#value;
+  }
+
+  /** Why the last look failed: what is there now is not known. Undefined where it did not. */
+  get fault(): { readonly error: unknown } | undefined {
+    return this.#fault;
   }
 
   /** Looks now, as the timer does. */
@@ -63,15 +68,15 @@ export class Watched<T> {
     const { identity, load, onChange, onFault } = this.#options;
     try {
       const current = await identity();
-      if (current === this.#identity) return;
-      this.#value = await load();
-      this.#identity = current;
-      this.#lastFault = undefined;
-      onChange?.(this.#value);
+      if (current !== this.#identity) {
+        this.#value = await load();
+        this.#identity = current;
+        onChange?.(this.#value);
+      }
+      this.#fault = undefined;
     } catch (error) {
-      const fault = String(error);
-      if (fault !== this.#lastFault) onFault(error);
-      this.#lastFault = fault;
+      if (String(error) !== String(this.#fault?.error)) onFault(error);
+      this.#fault = { error };
     }
   }
 }

@@ -15,7 +15,7 @@ const LAYERS: Readonly<Record<string, readonly string[]>> = {
   cli: ['oci', 'storage', 'registry', 'config', 'server'],
   deploy: [],
   // What is too large to be pushed is written as the storage has it.
-  bench: ['oci', 'storage', 'test/harness'],
+  bench: ['oci', 'storage', 'test/harness', 'test/scale', 'test/clients'],
 };
 
 // Packages and modules of Node that only some places may know, as prefixes of paths.

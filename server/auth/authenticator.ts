@@ -40,6 +40,7 @@ export class Authenticator {
    * Undefined for whatever is wrong, in whichever way. A token says itself whose it is: the user beside it may be any.
    *
    * @param address of the client: wrong passwords from there are slowed down
+   * @throws StorageError for whatever is not known to be right, while the accounts cannot be asked
    */
   async login({ user, password }: BasicCredentials, address: string): Promise<Login | undefined> {
     const { passwords, directory, trusts } = this.#parts;
@@ -47,7 +48,9 @@ export class Authenticator {
     if (trusts.areAny && looksLikeJwt(password)) return trusts.login(password);
     if (!directory.accounts.has(user)) await directory.look();
     const isRight = await passwords.check(user, password, address);
-    return isRight ? this.ofAccount(user, 'password') : undefined;
+    if (isRight) return this.ofAccount(user, 'password');
+    directory.requireAsked();
+    return undefined;
   }
 
   /** Somebody who has shown to be the owner of an account; what is made from it ends with the password. */
@@ -76,7 +79,11 @@ export class Authenticator {
     return trusts.areAny ? trusts.login(token) : undefined;
   }
 
-  /** Of what a token was made from; undefined when that is good no more. */
+  /**
+   * Of what a token was made from; undefined when that is good no more.
+   *
+   * @throws StorageError when that is not known, because the accounts cannot be asked
+   */
   standing(via: string, user: string | undefined): Standing | undefined {
     const { directory, trusts, takesCertificates, callerOf } = this.#parts;
     if (via === VIA_CERTIFICATE) {
@@ -85,11 +92,14 @@ export class Authenticator {
     }
     if (via.startsWith(VIA_PASSWORD)) {
       const isSame = user !== undefined && via === `${VIA_PASSWORD}${directory.markOf(user)}`;
-      return isSame ? { caller: callerOf(user) } : undefined;
+      if (isSame) return { caller: callerOf(user) };
+      directory.requireAsked();
+      return undefined;
     }
     const [kind, name = ''] = via.split(':', 2);
     if (kind === 'access-token') {
       const token = directory.tokenById(Number(name));
+      if (token === undefined) directory.requireAsked();
       return token && { caller: this.#ownerOf(token), limit: token.limit };
     }
     const caller = kind === 'trust' ? trusts.find(name) : undefined;

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { StorageError } from '../../storage/blobs/driver.ts';
 import type { AccessRecords } from '../../storage/metadata/access.ts';
 import type { AccessTokenRecord } from '../../storage/metadata/access-tokens.ts';
 import type { Log } from '../observe/log.ts';
@@ -55,7 +56,7 @@ const TOUCH_EVERY_MS = 60_000;
 /**
  * Who may log in: the accounts and access tokens of the records and the accounts of the htpasswd file. In memory, because
  * each request asks. What another process changes is here a tenth of a second later; an access token that it has just made
- * is found at once.
+ * is found at once. While the records cannot be asked, everybody stays who was known last.
  */
 export class Directory {
   readonly #parts: DirectoryParts;
@@ -127,17 +128,33 @@ export class Directory {
   }
 
   /** The same after the last look was long enough ago: nobody is refused who comes in between. */
-  async #lookInTurn(): Promise<void> {
+  async lookInTurn(): Promise<void> {
     const wait = this.#lookedAt + LOOK_AGAIN_MS - performance.now();
     if (this.#looking === undefined && wait > 0) await delay(wait);
     await this.#look();
   }
 
-  /** Undefined for one that is not there, is revoked or expired, or whose owner may not log in any more. */
+  /**
+   * Called before somebody is refused who is not known here.
+   *
+   * @throws StorageError when the records could not be asked last: they may know them
+   */
+  requireAsked(): void {
+    const { fault } = this.#watched;
+    if (fault === undefined) return;
+    throw new StorageError('unavailable', 'who may log in cannot be asked: it is not known here', fault.error);
+  }
+
+  /**
+   * Undefined for one that is not there, is revoked or expired, or whose owner may not log in any more.
+   *
+   * @throws StorageError for one that is not known, when the records cannot be asked
+   */
   async findToken(text: string): Promise<AccessToken | undefined> {
     const hash = secretHash(text);
-    if (!this.#watched.value.byHash.has(hash)) await this.#lookInTurn();
+    if (!this.#watched.value.byHash.has(hash)) await this.lookInTurn();
     const token = this.#watched.value.byHash.get(hash);
+    if (token === undefined) this.requireAsked();
     if (token === undefined || !this.#isGood(token)) return undefined;
     // Nobody waits for it.
     void this.#touch(token);

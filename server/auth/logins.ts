@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import type { LoginRecords } from '../../storage/metadata/logins.ts';
+import { IndexError } from '../../storage/metadata/index-error.ts';
+import type { LoginRecord, LoginRecords } from '../../storage/metadata/logins.ts';
 import { secretHash } from './access-token.ts';
 import type { Accounts } from './htpasswd.ts';
 
@@ -7,6 +8,17 @@ export interface LoginsParts {
   readonly records: LoginRecords;
   readonly accounts: () => Accounts;
   readonly now: () => number;
+}
+
+interface KnownLogin {
+  readonly account: string;
+  readonly accountMark: string;
+  /** Milliseconds since 1970. */
+  readonly foundAt: number;
+}
+
+interface RememberedLogin extends KnownLogin {
+  readonly isRemembered: true;
 }
 
 /** Recognisable, so that scanners for leaked secrets find it. */
@@ -18,6 +30,8 @@ const UNUSED_DAYS_MAX = 90;
 const DAY_MS = 24 * 60 * 60_000;
 const KEPT_PER_ACCOUNT = 100;
 const CLIENT_MAX_LENGTH = 100;
+// Some 300 bytes each.
+const KNOWN_MAX = 10_000;
 
 /**
  * Refresh tokens: what `docker login` keeps instead of the password. Each is good until it was not used for 90 days, and
@@ -25,6 +39,8 @@ const CLIENT_MAX_LENGTH = 100;
  */
 export class Logins {
   readonly #parts: LoginsParts;
+  /** By the hash of their secret, as they were found last: for the time in which the records cannot be asked. */
+  readonly #known = new Map<string, KnownLogin>();
 
   constructor(parts: LoginsParts) {
     this.#parts = parts;
@@ -41,12 +57,18 @@ export class Logins {
     return token;
   }
 
-  /** Whose refresh token it is; undefined when it is nobody's, or not good any more. */
+  /**
+   * Whose refresh token it is; undefined when it is nobody's, or not good any more.
+   *
+   * @throws StorageError when it cannot be asked and was not asked within a day
+   */
   async accountOf(token: string): Promise<string | undefined> {
     if (!REFRESH_TOKEN.test(token)) return undefined;
+    const hash = secretHash(token);
     const { records, now } = this.#parts;
-    const login = await records.find(secretHash(token));
+    const login = await this.#find(hash);
     if (login === undefined) return undefined;
+    if ('isRemembered' in login) return login.accountMark === this.#markOf(login.account) ? login.account : undefined;
     const isStale = now() - login.lastUsed > UNUSED_DAYS_MAX * DAY_MS;
     if (isStale) await records.remove(login.id);
     // Stays: the file of the accounts may be half written at this moment, or lack one by mistake.
@@ -54,6 +76,24 @@ export class Logins {
     // The day is enough, and a pull should not write each time.
     if (now() - login.lastUsed > DAY_MS) await records.touch(login.id, now());
     return login.account;
+  }
+
+  async #find(hash: string): Promise<LoginRecord | RememberedLogin | undefined> {
+    const { records, now } = this.#parts;
+    const known = this.#known.get(hash);
+    let login: LoginRecord | undefined;
+    try {
+      login = await records.find(hash);
+    } catch (error) {
+      if (!(error instanceof IndexError) || known === undefined || now() - known.foundAt > DAY_MS) throw error;
+      return { ...known, isRemembered: true };
+    }
+    this.#known.delete(hash);
+    if (login === undefined) return undefined;
+    this.#known.set(hash, { account: login.account, accountMark: login.accountMark, foundAt: now() });
+    const [oldest] = this.#known.keys();
+    if (this.#known.size > KNOWN_MAX && oldest !== undefined) this.#known.delete(oldest);
+    return login;
   }
 
   #markOf(account: string): string | undefined {

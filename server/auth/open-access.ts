@@ -98,7 +98,7 @@ function compose(config: AccessConfig, opened: Opened): Pick<OpenedAccess, 'acce
   const authenticator = createAuthenticator(config, opened);
   const tokens = new Tokens({ keys, service: SERVICE, lifetimeMs: config.tokenLifetimeMs, now });
   const standing = (via: string, user: string | undefined) => authenticator.standing(via, user);
-  const reader = new TokenReader({ tokens, standing, generations, now });
+  const reader = new TokenReader({ tokens, standing, look: () => directory.lookInTurn(), generations, now });
   const logins = new Logins({ records: records.logins, accounts: () => directory.accounts, now });
   const common = { policy: new Policy(config.rules), authenticator, now };
   return {

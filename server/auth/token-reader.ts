@@ -25,6 +25,8 @@ export interface TokenReaderParts {
   readonly tokens: Tokens;
   /** What a token was made from; undefined when that is good no more. */
   readonly standing: (via: string, user: string | undefined) => Standing | undefined;
+  /** Looks for what another process has just made: a token may be made from that, in a third one. */
+  readonly look: () => Promise<void>;
   readonly generations: Generations;
   readonly now: () => number;
 }
@@ -68,7 +70,7 @@ export class TokenReader {
   async read(text: string): Promise<ReadToken | undefined> {
     const { generations } = this.#parts;
     const checked = await this.#checked.read(text, (unknown) => this.#check(unknown));
-    const standing = checked && this.#standingOf(checked.token);
+    const standing = checked && (await this.#standingAfterALook(checked.token));
     if (checked === undefined || standing === undefined) return undefined;
     const current = checked.token.access.map(async (entry) => {
       if (entry.type !== 'repository') return undefined;
@@ -81,6 +83,13 @@ export class TokenReader {
   async #check(text: string): Promise<CheckedToken | undefined> {
     const token = await this.#parts.tokens.verify(text);
     return token && { token, grants: grantsOf(token.access), expiresAt: token.expiresAt };
+  }
+
+  async #standingAfterALook(token: Token): Promise<Standing | undefined> {
+    const standing = this.#standingOf(token);
+    if (standing !== undefined) return standing;
+    await this.#parts.look();
+    return this.#standingOf(token);
   }
 
   #standingOf({ user, via }: Token): Standing | undefined {

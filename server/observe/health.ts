@@ -4,6 +4,11 @@ export type HealthCheck = () => Promise<void> | void;
 export interface HealthOptions {
   /** By name; the names are what a client gets to see of a failure. */
   readonly checks: Readonly<Record<string, HealthCheck>>;
+  /**
+   * Checks without which requests can still be served, as long as this says so: when all that stand beside this one lack
+   * the same, none of them is to be taken away.
+   */
+  readonly canServeWithout?: Readonly<Record<string, () => boolean>>;
   readonly isDraining: () => boolean;
   /** Told about every check that fails, for the log. */
   readonly onFailure?: (check: string, reason: unknown) => void;
@@ -26,7 +31,8 @@ export interface Health {
   /** `GET /livez`: that it answers is all it says. */
   live(): HealthReply;
   /**
-   * `GET /readyz`: whether requests should be sent here. 503 names what fails, and nothing about why.
+   * `GET /readyz`: whether requests should be sent here. Names what fails, and nothing about why: 503 `unavailable`, or 200
+   * `degraded` where some can be served all the same.
    *
    * However often it is called the checks run once in `cacheMs`; draining shows at once.
    */
@@ -52,7 +58,11 @@ export function createHealth(options: HealthOptions): Health {
     ready: async () => {
       if (isDraining()) return reply(503, { status: 'draining' });
       const names = await checked();
-      return names.length === 0 ? reply(200, { status: 'ok' }) : reply(503, { status: 'unavailable', failing: names });
+      if (names.length === 0) return reply(200, { status: 'ok' });
+      const canServe = names.every((name) => options.canServeWithout?.[name]?.() === true);
+      return canServe
+        ? reply(200, { status: 'degraded', failing: names })
+        : reply(503, { status: 'unavailable', failing: names });
     },
   };
 }

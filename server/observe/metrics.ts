@@ -26,6 +26,8 @@ export interface Metrics {
   driverOperation(operation: string, ok: boolean, seconds: number): void;
   /** The hits and misses of one cache. Keep it: counting on it costs nothing. */
   cache(name: string): CacheMetrics;
+  /** Counts an answer to a pull that was given from memory. */
+  lastKnown(): () => void;
   /** Counts what the checks of stored bytes come to. */
   integrity(): IntegrityMetrics;
   /** Tells how many upload sessions are open; asked at every scrape. Set it in one process only: values are added. */
@@ -119,6 +121,10 @@ class ProcessMetrics implements Metrics {
     help: 'Reads that a cache could not answer.',
     labels: ['cache'],
   });
+  readonly #remembered = new Counter({
+    name: 'entrepot_answers_from_memory_total',
+    help: 'Questions of pulls that were answered as they were last, because the index could not be asked.',
+  });
   readonly #scrubbed = new Counter({
     name: 'entrepot_scrubbed_bytes_total',
     help: 'Bytes that were read and hashed to see whether they are still right.',
@@ -148,6 +154,7 @@ class ProcessMetrics implements Metrics {
       this.#driver,
       this.#cacheHits,
       this.#cacheMisses,
+      this.#remembered,
       this.#scrubbed,
       this.#damaged,
       this.#eventLoopDelay,
@@ -185,6 +192,11 @@ class ProcessMetrics implements Metrics {
     const hits = this.#cacheHits.of(name);
     const misses = this.#cacheMisses.of(name);
     return { hit: () => void hits.value++, miss: () => void misses.value++ };
+  }
+
+  lastKnown(): () => void {
+    const remembered = this.#remembered.of();
+    return () => void remembered.value++;
   }
 
   integrity(): IntegrityMetrics {

@@ -12,6 +12,9 @@ interface ManifestParams {
 // Far above what anybody pushes, and what a request line can carry anyway.
 const MAX_TAGS = 256;
 
+// distribution-spec, "Warnings".
+const MAY_BE_OLD = '299 - "the index cannot be asked: this is what the tag pointed to when it was asked last"';
+
 /** end-3. `Accept` changes nothing: a client gets what was pushed, or would get nothing at all. */
 export async function getManifest(services: Services, exchange: Exchange<ManifestParams>): Promise<Reply> {
   const { name, 'tag-or-digest': reference } = exchange.params;
@@ -27,6 +30,7 @@ export async function getManifest(services: Services, exchange: Exchange<Manifes
     ETag: etagOf(manifest.digest),
     // A tag moves; what has a digest never changes.
     'Cache-Control': reference.tag === undefined ? 'max-age=31536000, immutable' : 'no-cache',
+    ...(reference.tag !== undefined && manifest.isRemembered === true && { Warning: MAY_BE_OLD }),
   };
   if (isNotModified(exchange.headers, manifest.digest)) return notModified(headers);
   if (exchange.method === 'HEAD') return { status: 200, headers };

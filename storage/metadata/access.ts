@@ -11,7 +11,8 @@ import { addSigningKeys } from './migrations/access-0003-signing-keys.ts';
 import { migrate, type Schema } from './migrations/migrate.ts';
 import type { PostgresOptions } from './postgres/options.ts';
 import { SigningKeyRecords } from './signing-keys.ts';
-import { openSqlite, SQLITE_TYPES } from './sqlite.ts';
+import { SQLITE_TYPES } from './sqlite-dialect.ts';
+import { openSqlite } from './sqlite.ts';
 
 /**
  * The records of access. Apart from the index: that one can be deleted at any time and comes back from the tree, and
@@ -63,7 +64,7 @@ async function openAccess(database: Database, types: ColumnTypes, versionTable: 
     accounts: new AccountRecords(database),
     tokens: new AccessTokenRecords(database),
     signingKeys: new SigningKeyRecords(database),
-    changeCount: () => changeCount(database),
+    changeCount: () => changeCount(database.prompt),
     close: () => database.close(),
   };
 }

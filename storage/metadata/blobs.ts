@@ -33,7 +33,7 @@ export class BlobRecords {
 
   /** Undefined when the repository has no row. */
   async lookup(repository: RepositoryName, digest: Digest): Promise<BlobLookup | undefined> {
-    const row = await this.#database.get(
+    const row = await this.#database.prompt.get(
       `SELECT r.verified_run, b.size, b.last_used, b.verified_at, b.state FROM repository r
        LEFT JOIN blob b ON b.digest = ?
          AND EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.repository_id = r.id AND rb.blob_id = b.id)
@@ -55,7 +55,7 @@ export class BlobRecords {
 
   /** The size of content that was hashed and stored whole, wherever it is linked. */
   async verifiedSize(digest: Digest): Promise<number | undefined> {
-    const row = await this.#database.get(
+    const row = await this.#database.prompt.get(
       "SELECT size FROM blob WHERE digest = ? AND verified_at IS NOT NULL AND state <> 'quarantined'",
       digest,
     );
@@ -76,7 +76,7 @@ export class BlobRecords {
 
   /** The size of content that has a row, whoever put it there. */
   async storedSize(digest: Digest): Promise<number | undefined> {
-    const row = await this.#database.get('SELECT size FROM blob WHERE digest = ?', digest);
+    const row = await this.#database.prompt.get('SELECT size FROM blob WHERE digest = ?', digest);
     return row === undefined ? undefined : Number(row['size']);
   }
 
@@ -86,7 +86,7 @@ export class BlobRecords {
     after: number,
     limit: number,
   ): Promise<readonly { readonly id: number; readonly name: RepositoryName }[]> {
-    const rows = await this.#database.all(
+    const rows = await this.#database.prompt.all(
       `SELECT r.id, r.name FROM repository_blob rb JOIN repository r ON r.id = rb.repository_id
        WHERE rb.blob_id = (SELECT id FROM blob WHERE digest = ?) AND rb.repository_id > ?
        ORDER BY rb.repository_id LIMIT ?`,

@@ -30,6 +30,10 @@ export type Durability = 'durable' | 'relaxed';
 
 export interface Database extends Queries {
   /**
+   * The same for small questions that a request waits for: given up after three seconds, where others may take a minute.
+   */
+  readonly prompt: Queries;
+  /**
    * Runs `work` in a transaction that no other writer of any process overlaps. What it returns, `write` returns; when
    * it throws, nothing of it is kept and `write` throws the same.
    *

@@ -57,7 +57,7 @@ export class LoginRecords {
   }
 
   async find(secretHash: string): Promise<LoginRecord | undefined> {
-    const row = await this.#database.get('SELECT * FROM login WHERE secret_hash = ?', secretHash);
+    const row = await this.#database.prompt.get('SELECT * FROM login WHERE secret_hash = ?', secretHash);
     return row === undefined ? undefined : recordOf(row);
   }
 

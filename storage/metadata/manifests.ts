@@ -81,7 +81,7 @@ export class ManifestRecords {
   /** Undefined when the repository has no row. */
   async lookupByTag(repository: RepositoryName, tag: Tag): Promise<ManifestLookup | undefined> {
     return lookupOf(
-      await this.#database.get(
+      await this.#database.prompt.get(
         `SELECT r.verified_run, m.digest, m.size, m.media_type, m.state FROM repository r
          LEFT JOIN tag t ON t.repository_id = r.id AND t.name = ?
          LEFT JOIN manifest m ON m.id = t.manifest_id
@@ -95,7 +95,7 @@ export class ManifestRecords {
   /** Undefined when the repository has no row. */
   async lookupByDigest(repository: RepositoryName, digest: Digest): Promise<ManifestLookup | undefined> {
     return lookupOf(
-      await this.#database.get(
+      await this.#database.prompt.get(
         `SELECT r.verified_run, m.digest, m.size, m.media_type, m.state FROM repository r
          LEFT JOIN manifest m ON m.repository_id = r.id AND m.digest = ? AND m.state <> 'pending'
          WHERE r.name = ?`,
@@ -107,7 +107,7 @@ export class ManifestRecords {
 
   /** The bytes, when the index keeps them. */
   async bytes(repository: RepositoryName, digest: Digest): Promise<Uint8Array | undefined> {
-    const row = await this.#database.get(
+    const row = await this.#database.prompt.get(
       `SELECT m.bytes FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE r.name = ? AND m.digest = ?`,
       repository,
       digest,
@@ -245,7 +245,7 @@ export class ManifestRecords {
 
   /** When a client was told last that it need not push it; undefined for never. */
   async promisedAt(repository: RepositoryName, digest: Digest): Promise<number | undefined> {
-    const row = await this.#database.get(
+    const row = await this.#database.prompt.get(
       `SELECT m.promised_at FROM manifest m JOIN repository r ON r.id = m.repository_id WHERE r.name = ? AND m.digest = ?`,
       repository,
       digest,
@@ -282,7 +282,7 @@ export class ManifestRecords {
     subject: Digest,
     filter: { artifactType: string | undefined; after: string; limit: number },
   ): Promise<readonly ReferrerRecord[]> {
-    const rows = await this.#database.all(
+    const rows = await this.#database.prompt.all(
       `SELECT m.digest, m.size, m.media_type, m.artifact_type, m.annotations FROM manifest m
        JOIN repository r ON r.id = m.repository_id
        WHERE r.name = ? AND m.subject = ? AND m.state = 'committed' AND m.digest > ?

@@ -12,6 +12,10 @@ export function measuredDatabase(database: Database, observe: ObserveIndex): Dat
 }
 
 class MeasuredDatabase implements Database {
+  readonly prompt: Queries = {
+    get: (sql, ...values) => this.#time('get', () => this.#database.prompt.get(sql, ...values)),
+    all: (sql, ...values) => this.#time('all', () => this.#database.prompt.all(sql, ...values)),
+  };
   readonly #database: Database;
   readonly #observe: ObserveIndex;
 

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { StorageError } from '../blobs/driver.ts';
+import { CircuitBreaker } from '../circuit-breaker.ts';
 import { SharedRun } from '../shared-run.ts';
 import type { ColumnTypes, Database, Dialect, Durability, Queries, Row, Transaction, Value } from './database.ts';
+import { IndexError } from './index-error.ts';
 import { type Connection, Connections, isEnded } from './postgres/connections.ts';
+import { isOutage } from './postgres/failures.ts';
 import type { PostgresOptions } from './postgres/options.ts';
 import { Turns } from './postgres/turns.ts';
 
@@ -45,6 +47,12 @@ const FLUSH = `
   SELECT pg_logical_emit_message(true, 'entrepot', '');
   COMMIT`;
 
+// Who asks promptly is told after so long that there is no answer.
+const PROMPT_MS = 3_000;
+// A server that starts again refuses for a second or two: it is looked for soon, by one that nobody waits for.
+const FAILURES = 2;
+const PAUSE_MS = 500;
+
 // In one process: one that writes, one that waits at the server and goes on the moment that the first has committed.
 const WRITERS = 2;
 
@@ -58,7 +66,7 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
   try {
     const encoding = (await database.get('SHOW server_encoding'))?.['server_encoding'];
     if (encoding === 'UTF8') return database;
-    throw new StorageError(
+    throw new IndexError(
       'unavailable',
       `PostgreSQL: the database ${options.database} has the encoding ${String(encoding)}; create it with ENCODING 'UTF8'`,
     );
@@ -76,21 +84,38 @@ export async function openPostgres(options: PostgresOptions): Promise<Database> 
  * A relaxed write is made durable as well. Processes live on when the database crashes, and would build on what it lost.
  */
 class PostgresDatabase implements Database {
+  readonly prompt: Queries = {
+    get: async (sql, ...values) => (await this.#query(sql, values, PROMPT_MS)).rows[0],
+    all: async (sql, ...values) => (await this.#query(sql, values, PROMPT_MS)).rows,
+  };
   readonly #connections: Connections;
+  readonly #breaker: CircuitBreaker;
   readonly #writers = new Turns(WRITERS);
-  readonly #flushes = new SharedRun(() => this.#flush());
+  readonly #flushes = new SharedRun(() => this.#breaker.run(() => this.#flush()));
   #writing = 0;
 
   constructor(options: PostgresOptions) {
-    this.#connections = new Connections(options);
+    this.#connections = new Connections(options, () => this.#breaker.suspect());
+    this.#breaker = new CircuitBreaker({
+      failures: FAILURES,
+      pauseMs: PAUSE_MS,
+      isOutage,
+      refusal: () => new IndexError('unavailable', 'PostgreSQL is away: it is asked again in a moment'),
+      probe: () => this.#connections.probe(),
+      onAway: () => this.#connections.cutOff(),
+    });
   }
 
   async get(sql: string, ...values: readonly Value[]): Promise<Row | undefined> {
-    return (await this.#connections.query(sql, values)).rows[0];
+    return (await this.#query(sql, values)).rows[0];
   }
 
   async all(sql: string, ...values: readonly Value[]): Promise<readonly Row[]> {
-    return (await this.#connections.query(sql, values)).rows;
+    return (await this.#query(sql, values)).rows;
+  }
+
+  #query(sql: string, values: readonly Value[], limitMs?: number) {
+    return this.#breaker.run(() => this.#connections.query(sql, values, limitMs));
   }
 
   async runBeside(sql: string, ...values: readonly Value[]): Promise<void> {
@@ -98,20 +123,23 @@ class PostgresDatabase implements Database {
   }
 
   async readTogether<T>(work: (queries: Queries) => Promise<T>): Promise<T> {
-    return this.#connections.use(async (connection) => {
-      await connection.execute('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-      try {
-        return await work(new OpenTransaction(connection));
-      } finally {
-        await connection.rollback();
-      }
-    });
+    return this.#breaker.run(() =>
+      this.#connections.use(async (connection) => {
+        await connection.execute('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+        try {
+          return await work(new OpenTransaction(connection));
+        } finally {
+          await connection.rollback();
+        }
+      }),
+    );
   }
 
   async write<T>(_durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T> {
     this.#writing += 1;
     try {
-      const { value, hasChanged } = await this.#writers.take(() => this.#begin(work));
+      const begin = () => this.#breaker.run(() => this.#begin(work));
+      const { value, hasChanged } = await this.#writers.take(begin);
       if (hasChanged) await this.#flushes.join();
       return value;
     } finally {
@@ -125,7 +153,7 @@ class PostgresDatabase implements Database {
     if (first !== 'ended') return first;
     const second = await this.#tryToWrite(work);
     if (second !== 'ended') return second;
-    throw new StorageError('unavailable', 'PostgreSQL: the connection ended at once');
+    throw new IndexError('unavailable', 'PostgreSQL: the connection ended at once');
   }
 
   async #tryToWrite<T>(work: (transaction: Transaction) => Promise<T>): Promise<Written<T> | 'ended'> {

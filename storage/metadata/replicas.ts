@@ -51,7 +51,7 @@ export class ReplicaRecords {
   }
 
   /** Milliseconds since 1970, by the clock of the database. */
-  async now(queries: Queries = this.#database): Promise<number> {
+  async now(queries: Queries = this.#database.prompt): Promise<number> {
     return Number((await queries.get(`SELECT ${this.#now} AS now`))?.['now']);
   }
 
@@ -72,7 +72,7 @@ export class ReplicaRecords {
    * @returns the time by the clock of the database; undefined when the lease was given up
    */
   async renew(id: string, lastsMs: number): Promise<number | undefined> {
-    const row = await this.#database.get(
+    const row = await this.#database.prompt.get(
       `UPDATE replica SET expires_at = ${this.#now} + ? WHERE id = ? RETURNING expires_at`,
       lastsMs,
       id,

@@ -47,7 +47,10 @@ export class RepositoryRecords {
   }
 
   async find(name: RepositoryName): Promise<RepositoryRecord | undefined> {
-    const row = await this.#database.get('SELECT id, created_at, verified_run FROM repository WHERE name = ?', name);
+    const row = await this.#database.prompt.get(
+      'SELECT id, created_at, verified_run FROM repository WHERE name = ?',
+      name,
+    );
     if (row === undefined) return undefined;
     return {
       id: Number(row['id']),
@@ -170,7 +173,7 @@ export class RepositoryRecords {
 
   /** Names behind `after`, in the order of their bytes, at most `limit`. */
   async page(after: string, limit: number): Promise<readonly RepositoryName[]> {
-    const rows = await this.#database.all(
+    const rows = await this.#database.prompt.all(
       'SELECT name FROM repository WHERE name > ? ORDER BY name LIMIT ?',
       after,
       limit,

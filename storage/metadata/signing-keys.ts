@@ -18,7 +18,7 @@ export class SigningKeyRecords {
 
   /** The oldest first. */
   async list(): Promise<readonly SigningKeyRecord[]> {
-    return listSigningKeys(this.#database);
+    return listSigningKeys(this.#database.prompt);
   }
 
   /** Puts others in their place, while nobody else does. @returns those that are there now */

@@ -3,23 +3,9 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promises';
 import { StorageError } from '../blobs/driver.ts';
 import { markAsDamaged, removeDamageMark } from './damage-mark.ts';
+import { IndexError } from './index-error.ts';
 import { SharedRun } from '../shared-run.ts';
-import type { ColumnTypes, Database, Dialect, Durability, Queries, Row, Transaction, Value } from './database.ts';
-
-export const SQLITE_TYPES: ColumnTypes = {
-  id: 'INTEGER PRIMARY KEY AUTOINCREMENT',
-  text: 'TEXT',
-  bytes: 'BLOB',
-  integer: 'INTEGER',
-  clustered: 'WITHOUT ROWID',
-  fleeting: '',
-};
-
-export const SQLITE_DIALECT: Dialect = {
-  now: `CAST(unixepoch('subsec') * 1000 AS INTEGER)`,
-  // Nobody else writes.
-  skipLocked: '',
-};
+import type { Database, Durability, Queries, Row, Transaction, Value } from './database.ts';
 
 const BUSY_RETRY_MS = 1;
 // Turns of the event loop to ask again in, before waiting by the clock.
@@ -72,6 +58,7 @@ class SqliteDatabase implements Database {
   readonly #log: LogFile;
   readonly #label: DatabaseLabel;
   readonly #file: string;
+  readonly prompt: Queries = this;
   #waiting: Job[] = [];
   #busy = false;
 
@@ -184,7 +171,7 @@ class SqliteDatabase implements Database {
 }
 
 function settle(job: Job, outcome: Outcome | undefined, synced: Promise<void> | undefined, label: DatabaseLabel): void {
-  if (outcome === undefined) job.reject(new StorageError('unavailable', `${label.name}: no outcome`));
+  if (outcome === undefined) job.reject(new IndexError('unavailable', `${label.name}: no outcome`));
   else if ('error' in outcome) job.reject(asStorageError(outcome.error, label));
   else if (job.durability === 'relaxed' || synced === undefined) job.resolve(outcome.value);
   else synced.then(() => job.resolve(outcome.value), job.reject);
@@ -215,7 +202,7 @@ class LogFile {
 
   #sync(): Promise<void> {
     return new Promise((resolve, reject) => {
-      const failed = (error: Error) => reject(new StorageError('unavailable', `index: ${error.message}`, error));
+      const failed = (error: Error) => reject(new IndexError('unavailable', `index: ${error.message}`, error));
       try {
         // The log exists from the first write on, and stays the same file while a connection is open.
         this.#descriptor ??= openSync(this.#path, 'r+');
@@ -329,7 +316,7 @@ function asStorageError(error: unknown, { name, ifDamaged }: DatabaseLabel): unk
   const code = resultCode(error);
   if (code === undefined || !(error instanceof Error)) return error;
   const advice = isDamage(code) ? `; ${ifDamaged}` : '';
-  return new StorageError(code === SQLITE_FULL ? 'full' : 'unavailable', `${name}: ${error.message}${advice}`, error);
+  return new IndexError(code === SQLITE_FULL ? 'full' : 'unavailable', `${name}: ${error.message}${advice}`, error);
 }
 
 /** Whether the error says that the file is no database, or no longer one. */

@@ -35,7 +35,7 @@ export class StateRecords {
     this.#database = database;
   }
 
-  async get(key: StateKey, queries: Queries = this.#database): Promise<string | undefined> {
+  async get(key: StateKey, queries: Queries = this.#database.prompt): Promise<string | undefined> {
     return (await queries.get('SELECT value FROM state WHERE key = ?', key))?.['value'] as string | undefined;
   }
 

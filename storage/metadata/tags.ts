@@ -22,7 +22,7 @@ export class TagRecords {
 
   /** Names behind `after`, in the order of their bytes, at most `limit`. */
   async page(repository: RepositoryName, after: string, limit: number): Promise<readonly string[]> {
-    const rows = await this.#database.all(
+    const rows = await this.#database.prompt.all(
       `SELECT t.name FROM tag t WHERE t.repository_id = (SELECT id FROM repository WHERE name = ?) AND t.name > ?
        ORDER BY t.name LIMIT ?`,
       repository,

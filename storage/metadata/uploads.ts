@@ -64,7 +64,7 @@ export class UploadRecords {
   }
 
   async find(id: UploadId): Promise<UploadRecord | undefined> {
-    const row = await this.#database.get('SELECT * FROM upload WHERE id = ?', id);
+    const row = await this.#database.prompt.get('SELECT * FROM upload WHERE id = ?', id);
     return row === undefined ? undefined : recordOf(row);
   }
 

@@ -1,9 +1,16 @@
 import path from 'node:path';
 import { startDistribution } from '../harness/distribution.ts';
 import { startEntrepot, temporaryDirectory, type RunningServer } from '../harness/process.ts';
+import { missingForReplicas, Replicas } from '../scale/replicas.ts';
 
 /** Whether the clients run against Debian's docker-registry, to tell a client's fault from the server's. */
 export const AGAINST_DISTRIBUTION = process.env['ENTREPOT_TEST_REGISTRY'] === 'distribution';
+
+/** Whether they run against several servers on PostgreSQL and S3 that take turns, instead of one on a directory. */
+const AGAINST_REPLICAS = process.env['ENTREPOT_TEST_REGISTRY'] === 'replicas';
+
+/** Why there can be no registry under test; false when there can. */
+export const missingRegistry: string | false = AGAINST_REPLICAS && missingForReplicas;
 
 /** What only Entrepot has, for node:test's `skip`. */
 export function lackedByDistribution(feature: string): string | false {
@@ -34,6 +41,7 @@ export interface Registry extends AsyncDisposable {
  * a 5xx, and hide it.
  */
 export async function startRegistry(env: Readonly<Record<string, string>> = {}): Promise<Registry> {
+  if (AGAINST_REPLICAS) return startReplicas(env);
   await using starting = new AsyncDisposableStack();
   const directory = starting.use(await temporaryDirectory('entrepot-clients-'));
   const root = path.join(directory.path, 'root');
@@ -47,14 +55,32 @@ export async function startRegistry(env: Readonly<Record<string, string>> = {}):
     [Symbol.asyncDispose]: async () => {
       await using _ = running;
       await stopped(server);
-      const errors = server.output().split('\n').filter(isError);
-      if (errors.length > 0) throw new Error(`the server met errors:\n${errors.slice(0, 10).join('\n')}`);
+      throwErrorsOf(server.output());
+    },
+  };
+}
+
+async function startReplicas(env: Readonly<Record<string, string>>): Promise<Registry> {
+  await using starting = new AsyncDisposableStack();
+  const replicas = starting.use(await Replicas.start({ env }));
+  for (const { pid } of replicas.members) starting.use(killedAtExit(pid));
+  const running = starting.move();
+  return {
+    host: replicas.host,
+    url: replicas.url,
+    requests: () => accessLines(replicas.output()),
+    [Symbol.asyncDispose]: async () => {
+      await using _ = running;
+      for (const member of replicas.members) await stopped(member);
+      throwErrorsOf(replicas.output());
+      const idle = replicas.balancer.served.filter((requests) => requests === 0).length;
+      if (idle > 0) throw new Error(`${idle} servers had nothing to do`);
     },
   };
 }
 
 /** Ends a server and waits for the last line of its log, which may still be in the pipe when the process is gone. */
-async function stopped(server: RunningServer): Promise<void> {
+async function stopped(server: Pick<RunningServer, 'stop' | 'output'>): Promise<void> {
   const status = await server.stop();
   if (AGAINST_DISTRIBUTION) return;
   if (status !== 0) throw new Error(`the server ended with ${status}:\n${server.output().slice(-2000)}`);
@@ -70,6 +96,11 @@ async function until(isTrue: () => boolean, complaint: () => string): Promise<vo
     if (performance.now() > deadline) throw new Error(complaint());
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+function throwErrorsOf(output: string): void {
+  const errors = output.split('\n').filter(isError);
+  if (errors.length > 0) throw new Error(`the server met errors:\n${errors.slice(0, 10).join('\n')}`);
 }
 
 // 503 is a warning in the log, and here a fault as well. A line without a level is from outside the log: a stack trace.

@@ -1,4 +1,5 @@
 import { describe, test } from 'node:test';
+import { missingRegistry } from './registry.ts';
 
 /**
  * A suite of node:test that says why it does not run, where it cannot.
@@ -8,6 +9,7 @@ import { describe, test } from 'node:test';
  * @param obstacle why it is skipped, or false
  */
 export function clientSuite(name: string, obstacle: string | false, define: () => void): void {
-  if (obstacle === false) describe(name, define);
-  else test(name, { skip: obstacle });
+  const why = obstacle === false ? missingRegistry : obstacle;
+  if (why === false) describe(name, define);
+  else test(name, { skip: why });
 }

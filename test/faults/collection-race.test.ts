@@ -6,7 +6,16 @@ import { EVERYTHING } from '../../registry/rights.ts';
 import { blobKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, openTestRegistry, type OpenedRegistry } from '../harness/registry.ts';
-import { assertWhole, BLOBS, GRACE_MS, hesitating, Pusher, UNDO_MS, type Ledger } from './race-pusher.ts';
+import {
+  assertWhole,
+  BLOBS,
+  GRACE_MS,
+  hesitating,
+  ofThisProcess,
+  Pusher,
+  UNDO_MS,
+  type Ledger,
+} from './race-pusher.ts';
 import { Random } from './random.ts';
 
 const PUSHERS = 8;
@@ -37,7 +46,7 @@ describe('the garbage collection while everybody pushes and deletes the same', (
       const ledger: Ledger = new Map();
       const pushers = Array.from({ length: PUSHERS }, (_, index) => {
         return new Pusher(
-          processes[index % PROCESSES] ?? primary,
+          ofThisProcess(processes[index % PROCESSES] ?? primary),
           new Random(`${seed} ${index}`),
           ledger,
           `pusher-${index}`,

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { openTestRegistry } from '../harness/registry.ts';
-import { GRACE_MS, hesitating, Pusher, UNDO_MS, type Image } from './race-pusher.ts';
+import { GRACE_MS, hesitating, ofThisProcess, Pusher, UNDO_MS, type Image } from './race-pusher.ts';
 import { Random } from './random.ts';
 
 /** What one of the processes of a race is to do until somebody kills it. */
@@ -38,7 +38,7 @@ async function push(): Promise<void> {
   };
   const pushers = Array.from({ length: PUSHERS }, (_, index) => {
     const label = `pusher-${index}-of-${part.worker}`;
-    return new Pusher(opened, new Random(`${part.seed} ${index}`), ledger, label, telling);
+    return new Pusher(ofThisProcess(opened), new Random(`${part.seed} ${index}`), ledger, label, telling);
   });
   await Promise.all(
     pushers.map(async (pusher) => {

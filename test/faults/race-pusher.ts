@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
-import { RegistryError } from '../../oci/errors.ts';
+import { RegistryError, type ErrorCode } from '../../oci/errors.ts';
 import { parseTag, type RepositoryName, type Tag } from '../../oci/names.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
@@ -34,6 +34,53 @@ export type Ledger = Map<string, Image>;
 
 export const keyOf = (repository: RepositoryName, digest: Digest) => `${repository}@${digest}`;
 
+/** What a pusher asks of a registry: in this process, or over HTTP. */
+export interface RacedRegistry {
+  pushBlob(repository: RepositoryName, content: string): Promise<unknown>;
+  hasBlob(repository: RepositoryName, digest: Digest): Promise<boolean>;
+  /** @returns false when it is not there to be mounted */
+  mountBlob(repository: RepositoryName, digest: Digest, from: RepositoryName): Promise<boolean>;
+  /** @returns false when one of its blobs is not there any more */
+  putManifest(repository: RepositoryName, tag: Tag, bytes: Uint8Array): Promise<boolean>;
+  deleteManifest(repository: RepositoryName, digest: Digest): Promise<void>;
+  /** @returns false when it is too late */
+  restore(image: Image): Promise<boolean>;
+  /** @throws AssertionError when a part of it is missing */
+  assertWhole(image: Image): Promise<void>;
+}
+
+/** The registry of this process. */
+export function ofThisProcess({ registry, context }: Pick<OpenedRegistry, 'registry' | 'context'>): RacedRegistry {
+  return {
+    pushBlob: (repository, content) => pushBlob(registry, repository, content),
+    hasBlob: (repository, digest) =>
+      registry.blobs.promise(repository, digest).then(
+        () => true,
+        () => false,
+      ),
+    mountBlob: async (repository, digest, from) =>
+      (await registry.blobs.mount(repository, digest, from, EVERYTHING)) !== undefined,
+    // It took longer than the grace from the blobs to here: the client pushes them again.
+    putManifest: (repository, tag, bytes) =>
+      unlessRefused('MANIFEST_BLOB_UNKNOWN', registry.manifests.put(manifestPush(repository, tag, bytes))),
+    deleteManifest: (repository, digest) => registry.manifests.delete(repository, digest, EVERYTHING),
+    // Its time is over: that is said, and never that some of it is missing.
+    restore: ({ repository, tag, digest }) =>
+      unlessRefused('MANIFEST_UNKNOWN', registry.undo.restore({ name: repository, tag, digest, rights: EVERYTHING })),
+    assertWhole: (image) => assertWhole(registry, context.driver, image),
+  };
+}
+
+async function unlessRefused(code: ErrorCode, work: Promise<unknown>): Promise<boolean> {
+  try {
+    await work;
+    return true;
+  } catch (error) {
+    if (!(error instanceof RegistryError) || error.code !== code) throw error;
+    return false;
+  }
+}
+
 /** Who keeps count elsewhere; awaited before the pusher goes on. */
 export interface Tell {
   acknowledged(image: Image): Promise<void>;
@@ -43,10 +90,9 @@ export interface Tell {
 
 /** One client: pushes images of shared blobs in every way there is, deletes some of its own, and wants some of these back. */
 export class Pusher {
-  readonly #registry: Registry;
+  readonly #registry: RacedRegistry;
   readonly #random: Random;
   readonly #ledger: Ledger;
-  readonly #driver: BlobDriver;
   readonly #label: string;
   readonly #tell: Tell;
   #count = 0;
@@ -55,14 +101,13 @@ export class Pusher {
   refused = 0;
 
   constructor(
-    { registry, context }: Pick<OpenedRegistry, 'registry' | 'context'>,
+    registry: RacedRegistry,
     random: Random,
     ledger: Ledger,
     label: string,
     tell: Tell = { acknowledged: async () => {}, deleting: async () => {} },
   ) {
     this.#registry = registry;
-    this.#driver = context.driver;
     this.#random = random;
     this.#ledger = ledger;
     this.#label = label;
@@ -87,11 +132,7 @@ export class Pusher {
     const bytes = imageOf(this.#label, ...blobs.slice(1));
     const digest = digestOfText(bytes);
     const tag = parseTag(`t${this.#count++ % 3}-${this.#label}`);
-    try {
-      await this.#registry.manifests.put(manifestPush(repository, tag, bytes));
-    } catch (error) {
-      // It took longer than the grace from the blobs to here: the client pushes them again.
-      if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_BLOB_UNKNOWN') throw error;
+    if (!(await this.#registry.putManifest(repository, tag, bytes))) {
       this.refused += 1;
       return;
     }
@@ -104,43 +145,29 @@ export class Pusher {
   async #bring(repository: RepositoryName, blob: string): Promise<void> {
     const digest = digestOfText(blob);
     const way = this.#random.integer(0, 2);
-    if (way === 0) {
-      const isThere = await this.#registry.blobs.promise(repository, digest).then(
-        () => true,
-        () => false,
-      );
-      if (isThere) return;
-    }
-    if (way === 1) {
-      const mounted = await this.#registry.blobs.mount(repository, digest, this.#random.pick(REPOSITORIES), EVERYTHING);
-      if (mounted !== undefined) return;
-    }
-    await pushBlob(this.#registry, repository, blob);
+    if (way === 0 && (await this.#registry.hasBlob(repository, digest))) return;
+    const from = this.#random.pick(REPOSITORIES);
+    if (way === 1 && (await this.#registry.mountBlob(repository, digest, from))) return;
+    await this.#registry.pushBlob(repository, blob);
   }
 
   async #delete(image: Image): Promise<void> {
     const { repository, digest } = image;
-    await assertWhole(this.#registry, this.#driver, image);
+    await this.#registry.assertWhole(image);
     this.#ledger.delete(keyOf(repository, digest));
     await this.#tell.deleting(image);
-    await this.#registry.manifests.delete(repository, digest, EVERYTHING);
+    await this.#registry.deleteManifest(repository, digest);
     if (this.#random.chance(1 / 3)) await this.#restore(image);
   }
 
   async #restore(image: Image): Promise<void> {
-    const { repository, digest, tag } = image;
+    const { repository, digest } = image;
     await delay(this.#random.integer(0, UNDO_MS + GRACE_MS));
-    try {
-      await this.#registry.undo.restore({ name: repository, tag, digest, rights: EVERYTHING });
-    } catch (error) {
-      // Its time is over: that is said, and never that some of it is missing.
-      if (!(error instanceof RegistryError) || error.code !== 'MANIFEST_UNKNOWN') throw error;
-      return;
-    }
+    if (!(await this.#registry.restore(image))) return;
     this.restored += 1;
     this.#ledger.set(keyOf(repository, digest), image);
     await this.#tell.acknowledged(image);
-    await assertWhole(this.#registry, this.#driver, image);
+    await this.#registry.assertWhole(image);
   }
 }
 

@@ -5,6 +5,7 @@ import { parseDigest, type Digest } from '../../oci/digest.ts';
 import { parseRepositoryName, type RepositoryName, type Tag } from '../../oci/names.ts';
 import { ContentCache } from '../../registry/content-cache.ts';
 import type { Context, RegistrySettings } from '../../registry/context.ts';
+import { LastKnown } from '../../registry/last-known.ts';
 import type { ManifestPush } from '../../registry/manifests.ts';
 import { createRegistry, type Registry } from '../../registry/registry.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
@@ -47,6 +48,7 @@ export async function openTestRegistry(options: RegistryOptions): Promise<Opened
     driver,
     metadata,
     cache: new ContentCache(1024 * 1024),
+    lastKnown: new LastKnown({ now: options.now ?? Date.now, log }),
     settings: {
       allowSparseImages: false,
       maxUploadSessions: 100,

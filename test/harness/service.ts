@@ -28,6 +28,8 @@ export interface TestServiceOptions {
   /** A directory to serve; a temporary one unless given. */
   readonly root?: string;
   readonly parts?: Partial<ServiceParts>;
+  /** Changes what the schema lets nobody configure. */
+  readonly adjust?: (config: Config) => Config;
   /** False for a service that has not compared the tree with its index yet, and asks the tree for what it misses. */
   readonly hasComparedTree?: boolean;
 }
@@ -38,17 +40,18 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
   await using starting = new AsyncDisposableStack();
   const directory = options.root === undefined ? starting.use(await temporaryDirectory()) : undefined;
   const root = options.root ?? directory?.path ?? '';
-  const config = await readConfig({
+  const read = await readConfig({
     flags: { address: '127.0.0.1:0', root, workers: '1' },
     env: { ENTREPOT_STORAGE_DRIVER: options.driver ?? 'filesystem', ...options.env },
   });
+  const config = options.adjust?.(read) ?? read;
   const run = randomUUID();
   const log = new RecordingLog();
   const metrics = createMetrics();
   const aggregator = createMetricsAggregator({ own: metrics });
   const parts = { log, metrics, metricsText: () => aggregator.text(), ...options.parts };
   const service = await createService(config, { run, worker: 0 }, parts);
-  await beginRun({ ...service, log }, run, 'a boot');
+  await prepare(service, run, log);
   const { hasComparedTree = true } = options;
   if (hasComparedTree) await service.registry.maintenance.verifyTree(async () => {});
   const port = await service.listen();
@@ -69,6 +72,12 @@ export async function startService(options: TestServiceOptions = {}): Promise<Te
       await kept.disposeAsync();
     },
   };
+}
+
+/** Among others it joins them. */
+async function prepare(service: Service, run: string, log: Log): Promise<void> {
+  if (service.replica === undefined) await beginRun({ ...service, log }, run, 'a boot');
+  else await service.replica.join();
 }
 
 export interface LogLine {

@@ -39,9 +39,9 @@ describe('blobs that clients fetch from the bucket', () => {
     await using served = await serving(REDIRECT);
     const { client, service } = served;
     for (const headers of [{}, { Range: 'bytes=5-' }, { Range: 'bytes=0-0' }, { Range: 'bytes=0-' }]) {
-      const askedBefore = fake.requests.length;
+      const earlier = fake.requests.length;
       const answer = await client.get(PATH, headers);
-      assert.equal(fake.requests.length, askedBefore);
+      assert.equal(fake.requests.length, earlier);
       const url = redirectOf(answer);
       assert.equal(url.origin, fake.options.endpoint);
       assert.equal(url.searchParams.get('X-Amz-Expires'), '600');
@@ -59,14 +59,14 @@ describe('blobs that clients fetch from the bucket', () => {
   it('count as bytes of the bucket, not of the registry, and no log has their address', async () => {
     await using served = await serving(REDIRECT);
     const { client, service } = served;
-    const sentBefore = (await samplesOf(client)).get('entrepot_http_response_bytes_total') ?? 0;
+    const earlier = (await samplesOf(client)).get('entrepot_http_response_bytes_total') ?? 0;
     const url = redirectOf(await client.get(PATH));
     await until('an access line', () => service.log.entries.at(-1)?.status === 307);
     const entry = service.log.entries.at(-1);
     assert.deepEqual([entry?.bytesOut, entry?.aborted, entry?.endpoint], [0, false, 'end-2']);
     const signature = url.searchParams.get('X-Amz-Signature') ?? assert.fail();
     assert.equal(JSON.stringify([service.log.lines, service.log.entries]).includes(signature), false);
-    const sent = ((await samplesOf(client)).get('entrepot_http_response_bytes_total') ?? 0) - sentBefore;
+    const sent = ((await samplesOf(client)).get('entrepot_http_response_bytes_total') ?? 0) - earlier;
     assert.ok(sent < LARGE.length, `${sent} bytes`);
   });
 

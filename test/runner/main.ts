@@ -49,8 +49,8 @@ async function runSuite(suite: Suite, signal: AbortSignal): Promise<readonly Out
   const groups = suite.isHeavy ? files.map((file) => [file]) : [files];
   const outcomes: Outcome[] = [];
   for (const group of groups) {
-    const { isHeavy: isVerbose, timeoutMs } = suite;
-    const ofGroup = await runFiles({ files: group, root: ROOT, timeoutMs, isVerbose, signal });
+    const { isHeavy: isVerbose, timeoutMs, env = {} } = suite;
+    const ofGroup = await runFiles({ files: group, root: ROOT, timeoutMs, env, isVerbose, signal });
     for (const line of fileLines(ofGroup)) console.log(line);
     outcomes.push(...ofGroup);
     if (signal.aborted) break;

@@ -16,6 +16,8 @@ export interface FileRun {
   readonly files: readonly string[];
   readonly root: string;
   readonly timeoutMs: number;
+  /** Beside those of this process. */
+  readonly env?: Readonly<Record<string, string>>;
   /** Prints each test as it ends. */
   readonly isVerbose: boolean;
   /** Kills the process, which then counts as failed. */
@@ -41,7 +43,7 @@ async function runToEnd(run: FileRun, events: string): Promise<number | string> 
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const child = spawn(process.execPath, ['--test', '--test-isolation=none', ...reporters, ...run.files], {
     cwd: run.root,
-    env,
+    env: { ...env, ...run.env },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const ended = once(child, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;

@@ -8,6 +8,8 @@ export interface Suite {
   readonly isHeavy: boolean;
   /** For one process of it. */
   readonly timeoutMs: number;
+  /** Variables that its tests run with. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 const MINUTE_MS = 60_000;
@@ -33,6 +35,13 @@ const SUITES: readonly Suite[] = [
   heavy('clients', 12),
   heavy('faults', 20),
   heavy('scale', 20),
+  heavy('replicas', 20),
+  {
+    ...heavy('replicas-clients', 12),
+    // Not those that start a server of another kind.
+    files: 'test/clients/{buildah,containerd,crane,docker,login,oras,podman,regctl,skopeo}.test.ts',
+    env: { ENTREPOT_TEST_REGISTRY: 'replicas' },
+  },
 ];
 
 /** What a user asked for does not exist. */

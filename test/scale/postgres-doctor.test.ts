@@ -9,6 +9,15 @@ import { freePort } from '../harness/process.ts';
 import { postgresEnvironment } from './postgres-environment.ts';
 import { missingPgBouncer, PgBouncer, PostgresServer } from './postgres-server.ts';
 
+async function findingsOf(options: PostgresOptions): Promise<readonly Finding[]> {
+  const config = await readConfig({ env: postgresEnvironment(options), flags: { workers: '1' } });
+  return checkDatabase({ config, now: () => new Date(), isServing: false });
+}
+
+function textOf(findings: readonly Finding[]): string {
+  return findings.map((each) => Object.values(each).join('; ')).join('\n');
+}
+
 describe('entrepot doctor, of a database', { skip: missingPgBouncer }, () => {
   const opened = new AsyncDisposableStack();
   let server: PostgresServer;
@@ -63,12 +72,3 @@ describe('entrepot doctor, of a database', { skip: missingPgBouncer }, () => {
     assert.match(textOf(await findingsOf(options)), /problem.*of version 99, this program knows/);
   });
 });
-
-async function findingsOf(options: PostgresOptions): Promise<readonly Finding[]> {
-  const config = await readConfig({ env: postgresEnvironment(options), flags: { workers: '1' } });
-  return checkDatabase({ config, now: () => new Date(), isServing: false });
-}
-
-function textOf(findings: readonly Finding[]): string {
-  return findings.map((each) => Object.values(each).join('; ')).join('\n');
-}

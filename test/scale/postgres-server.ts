@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { appendFile, chmod, chown, rm, writeFile } from 'node:fs/promises';
-import { accessSync, globSync } from 'node:fs';
+import { accessSync, globSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
@@ -39,6 +39,7 @@ export class PostgresServer implements AsyncDisposable {
   readonly #port: number;
   #process: RunningProcess | undefined;
   #databases = 0;
+  #isFrozen = false;
 
   private constructor(directory: string, port: number) {
     this.#directory = directory;
@@ -77,6 +78,11 @@ export class PostgresServer implements AsyncDisposable {
     return path.join(this.#directory, 'data');
   }
 
+  /** Of the first of its processes; 0 while it is down. */
+  get pid(): number {
+    return this.#process?.pid ?? 0;
+  }
+
   /** Starts it again, where it was stopped or killed. */
   async up(): Promise<void> {
     this.#process = start(path.join(PROGRAMS, 'postgres'), ['-D', this.#data]);
@@ -91,6 +97,17 @@ export class PostgresServer implements AsyncDisposable {
   /** What has not reached the log on the disk is lost, as when it crashes. */
   async crash(): Promise<void> {
     await this.#process?.end('SIGQUIT');
+  }
+
+  /** Nothing of it runs, and nobody is told: connections stay, and no answer comes. */
+  freeze(): void {
+    this.#isFrozen = true;
+    this.#process?.signal('SIGSTOP');
+  }
+
+  thaw(): void {
+    if (this.#isFrozen) this.#process?.signal('SIGCONT');
+    this.#isFrozen = false;
   }
 
   /** Speaks TLS as well from the next start on. @param pem the certificate, and the key, which it gets copies of */
@@ -153,6 +170,8 @@ export class PostgresServer implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    // A frozen one does not end.
+    this.thaw();
     await this.#process?.end('SIGQUIT');
     await rm(this.#directory, { recursive: true, force: true });
   }
@@ -211,9 +230,12 @@ export class PgBouncer implements AsyncDisposable {
 }
 
 interface RunningProcess {
+  readonly pid: number;
   /** Waits until `probe` resolves. */
   until(probe: () => Promise<void>): Promise<void>;
   end(signal: NodeJS.Signals): Promise<void>;
+  /** To it and all that it has started. */
+  signal(signal: NodeJS.Signals): void;
 }
 
 function start(program: string, args: readonly string[]): RunningProcess {
@@ -226,6 +248,7 @@ function start(program: string, args: readonly string[]): RunningProcess {
   const ended = once(child, 'exit');
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null;
   return {
+    pid: child.pid ?? 0,
     until: async (probe) => {
       const deadline = performance.now() + START_MS;
       for (;;) {
@@ -244,7 +267,22 @@ function start(program: string, args: readonly string[]): RunningProcess {
       if (!hasEnded()) child.kill(signal);
       await ended;
     },
+    signal: (signal) => {
+      const pid = Number(child.pid);
+      child.kill(signal);
+      for (const other of readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')) {
+        signalIfThere(Number(other), signal);
+      }
+    },
   };
+}
+
+function signalIfThere(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
 }
 
 // Neither of them runs as root. A server of databases leaves nothing to others: the user needs no more than a name.

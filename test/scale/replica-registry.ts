@@ -1,5 +1,6 @@
 import { ContentCache } from '../../registry/content-cache.ts';
 import type { Context } from '../../registry/context.ts';
+import { LastKnown } from '../../registry/last-known.ts';
 import { LeaseKeeper } from '../../registry/lease-keeper.ts';
 import { createRegistry, type Registry } from '../../registry/registry.ts';
 import type { StoreParts } from '../../registry/store.ts';
@@ -41,6 +42,7 @@ export async function openReplica({ root, database, name, wrap }: ReplicaOptions
     metadata,
     lease: keeper,
     cache: new ContentCache(1024 * 1024),
+    lastKnown: new LastKnown({ now: () => keeper.now(), log }),
     settings: {
       allowSparseImages: false,
       maxUploadSessions: 100,

@@ -17,6 +17,12 @@ import { seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
 const MIB = 1024 * 1024;
 const random = new Random('fetched from a bucket');
 
+async function statusOf(address: string, method = 'GET'): Promise<number> {
+  const response = await fetch(address, { method });
+  await response.bytes();
+  return response.status;
+}
+
 for (const program of [versitygw, seaweedfs]) {
   describe(`blobs that clients fetch from ${program.name}`, { skip: program.missing }, () => {
     const opened = new AsyncDisposableStack();
@@ -88,10 +94,4 @@ for (const program of [versitygw, seaweedfs]) {
       await driver.close();
     });
   });
-}
-
-async function statusOf(address: string, method = 'GET'): Promise<number> {
-  const response = await fetch(address, { method });
-  await response.bytes();
-  return response.status;
 }

@@ -34,7 +34,7 @@ async function findingsOf(found: Partial<Inspection>, postgres: Partial<Postgres
 }
 
 async function sawOf(found: Partial<Inspection>): Promise<string> {
-  return (await findingsOf(found)).map(({ saw }) => saw).join('\n');
+  return (await findingsOf(found)).map((each) => each.saw).join('\n');
 }
 
 describe('what an inspection of a database means', () => {

@@ -65,3 +65,11 @@ test('the time is that of the database', () => {
   keeper.extend(soon(), 0.5);
   assert.ok(Number.isInteger(keeper.now()), 'databases take whole milliseconds');
 });
+
+test('its time is whole milliseconds, however the clock of the database was found out', () => {
+  const keeper = new LeaseKeeper();
+  keeper.take({ id: 'first', run: 'a', aheadMs: 1000.5, until: soon() });
+  assert.ok(Number.isInteger(keeper.now()), String(keeper.now()));
+  keeper.extend(soon(), -0.5);
+  assert.ok(Number.isInteger(keeper.now()), String(keeper.now()));
+});

@@ -82,3 +82,29 @@ test('draining shows at once and needs no check, and the process still lives', a
   assert.deepEqual(JSON.parse(body), { status: 'draining' });
   assert.equal(health.live().status, 200);
 });
+
+test('what can be done without is named, and keeps no requests away, unless more fails than that', async () => {
+  let failing: readonly string[] = ['index'];
+  let isKnown = true;
+  const checkOf = (name: string) => () => {
+    if (failing.includes(name)) throw new Error(`${name} is away`);
+  };
+  const health = createHealth({
+    checks: { storage: checkOf('storage'), index: checkOf('index') },
+    canServeWithout: { index: () => isKnown },
+    isDraining: () => false,
+    cacheMs: 0,
+  });
+  const ready = async () => {
+    const { status, body } = await health.ready();
+    return { code: status, ...(JSON.parse(body) as object) };
+  };
+  assert.deepEqual(await ready(), { code: 200, status: 'degraded', failing: ['index'] });
+  isKnown = false;
+  assert.deepEqual(await ready(), { code: 503, status: 'unavailable', failing: ['index'] });
+  isKnown = true;
+  failing = ['storage', 'index'];
+  assert.deepEqual(await ready(), { code: 503, status: 'unavailable', failing: ['storage', 'index'] });
+  failing = [];
+  assert.deepEqual(await ready(), { code: 200, status: 'ok' });
+});

@@ -3,12 +3,12 @@ import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
-import { temporaryDirectory } from '../harness/process.ts';
+import { PROJECT_ROOT, temporaryDirectory } from '../harness/process.ts';
 import { tally, tallyLine, type Outcome } from '../runner/outcome.ts';
 import { descendants, processTable } from '../runner/process-tree.ts';
 import { closingLines, fileLines } from '../runner/report.ts';
 import { runFiles } from '../runner/run-files.ts';
-import { selectSuites, UnknownSuiteError } from '../runner/suites.ts';
+import { filesOf, selectSuites, UnknownSuiteError } from '../runner/suites.ts';
 import { judge } from '../runner/verdict.ts';
 
 const PASSED: Outcome = { status: 'passed', file: 'a.test.ts', path: ['adds'], reason: '' };
@@ -54,17 +54,29 @@ function namesOf(...args: readonly string[]): readonly string[] {
   return selectSuites(args).map(({ name }) => name);
 }
 
+function filesOfSuite(name: string): readonly string[] {
+  return selectSuites([name]).flatMap((suite) => filesOf(suite, PROJECT_ROOT));
+}
+
 describe('the choice of suites', () => {
   it('is what needs no tools when nothing is named', () => {
     assert.deepEqual(namesOf(), ['architecture', 'unit', 'model', 'contracts', 'http', 'properties']);
   });
 
   it('is everything for "all"', () => {
-    assert.deepEqual(namesOf('all').slice(-5), ['conformance', 'adoption', 'clients', 'faults', 'scale']);
+    const last = ['conformance', 'adoption', 'clients', 'faults', 'scale', 'replicas', 'replicas-clients'];
+    assert.deepEqual(namesOf('all').slice(-7), last);
   });
 
   it('is each named suite once, in the order in which they are run', () => {
     assert.deepEqual(namesOf('faults', 'unit', 'faults'), ['unit', 'faults']);
+  });
+
+  it('has files for each, also where several suites share them', () => {
+    for (const suite of selectSuites(['all'])) assert.notEqual(filesOf(suite, PROJECT_ROOT).length, 0, suite.name);
+    const [clients, throughReplicas] = [filesOfSuite('clients'), filesOfSuite('replicas-clients')];
+    assert.equal(throughReplicas.length, 9);
+    assert.ok(throughReplicas.every((file) => clients.includes(file)));
   });
 
   it('names an unknown suite and the known ones', () => {
@@ -72,7 +84,10 @@ describe('the choice of suites', () => {
       () => selectSuites(['unit', 'unti']),
       (error: unknown) => {
         assert.ok(error instanceof UnknownSuiteError);
-        assert.match(error.message, /^no suite is called unti; there are architecture, unit, .*, faults, scale, all$/);
+        assert.match(
+          error.message,
+          /^no suite is called unti; there are architecture, unit, .*, faults, scale, replicas, replicas-clients, all$/,
+        );
         return true;
       },
     );

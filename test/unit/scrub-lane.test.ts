@@ -11,13 +11,16 @@ async function configOf(env: Readonly<Record<string, string>> = {}) {
   return readConfig({ flags: { address: '127.0.0.1:0', root: '/nowhere' }, env });
 }
 
+async function atOnce<T>(_job: unknown, work: () => Promise<T>) {
+  return { value: await work() };
+}
+
 function laneOver(
   scrub: (pace: (bytes: number) => Promise<void>) => Promise<void>,
   config: Awaited<ReturnType<typeof configOf>>,
 ) {
   const log = new RecordingLog();
-  const exclusively = async <T>(_job: unknown, work: () => Promise<T>) => ({ value: await work() });
-  const registry = { integrity: { scrub }, maintenance: { exclusively } };
+  const registry = { integrity: { scrub }, maintenance: { exclusively: atOnce } };
   return { log, lane: startScrubbing(config, registry, log, SOON) };
 }
 

@@ -1,6 +1,7 @@
 import type { S3Client, StorageClass } from '@aws-sdk/client-s3';
-import { CircuitBreaker } from './circuit-breaker.ts';
-import { isAbsent, storageErrorOf } from './failure.ts';
+import { CircuitBreaker } from '../../circuit-breaker.ts';
+import { StorageError } from '../driver.ts';
+import { isAbsent, isOutage, storageErrorOf } from './failure.ts';
 import type { S3Options } from './options.ts';
 
 /** How long a request may take, all attempts together, until its answer begins; in milliseconds. */
@@ -12,6 +13,9 @@ export const LIMITS = {
   /** The server moves the bytes meanwhile. */
   copy: 600_000,
 } as const;
+
+const FAILURES = 8;
+const PAUSE_MS = 3_000;
 
 // As Distribution stores everything.
 export const CONTENT_TYPE = 'application/octet-stream';
@@ -30,7 +34,13 @@ export class Requests {
   readonly #client: S3Client;
   readonly #bucket: string;
   readonly #prefix: string;
-  readonly #breaker = new CircuitBreaker();
+  readonly #breaker = new CircuitBreaker({
+    failures: FAILURES,
+    pauseMs: PAUSE_MS,
+    isOutage,
+    saysNothing: (error) => error instanceof StorageError,
+    refusal: isAway,
+  });
   readonly stored: Stored;
 
   constructor(client: S3Client, options: Pick<S3Options, 'bucket' | 'prefix' | 'encryption' | 'storageClass'>) {
@@ -103,4 +113,8 @@ function storedAs({ encryption, storageClass }: Pick<S3Options, 'encryption' | '
     ...(keyId !== undefined && { SSEKMSKeyId: keyId }),
     ...(storageClass !== undefined && { StorageClass: storageClass as StorageClass }),
   };
+}
+
+function isAway(): StorageError {
+  return new StorageError('unavailable', 'the S3 server is away: it is asked again in a moment');
 }

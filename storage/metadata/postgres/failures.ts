@@ -1,5 +1,6 @@
 import { DatabaseError } from 'pg';
 import { StorageError, type StorageFailure } from '../../blobs/driver.ts';
+import { IndexError } from '../index-error.ts';
 
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 const DISK_FULL = '53100';
@@ -26,7 +27,7 @@ export function asStorageError(error: unknown): StorageError {
   const { message, code } = error as { readonly message?: string; readonly code?: string };
   const failure: StorageFailure = code === DISK_FULL ? 'full' : 'unavailable';
   const advice = code !== undefined && code in ADVICE ? `; ${ADVICE[code]}` : '';
-  return new StorageError(failure, `PostgreSQL: ${textOf(message, error)}${advice}`, error);
+  return new IndexError(failure, `PostgreSQL: ${textOf(message, error)}${advice}`, error);
 }
 
 /** Node tries several addresses at once, and then says what became of each. */
@@ -39,4 +40,9 @@ function textOf(message: string | undefined, error: unknown): string {
 export function isLost(error: unknown): boolean {
   // Everything that the server did not say itself: the socket broke, or no answer came in time.
   return !(error instanceof DatabaseError) || ENDS_CONNECTION.test(error.code ?? '');
+}
+
+/** Whether the server, or the way to it, is in trouble: not this statement, nor what its caller makes of it. */
+export function isOutage(error: unknown): boolean {
+  return error instanceof IndexError && error.cause !== undefined && isLost(error.cause);
 }

@@ -74,6 +74,11 @@ export async function inspectPostgres({ tls, ...where }: Omit<PostgresOptions, '
   }
 }
 
+/** What the server calls the process of the connection; the types of `pg` do not have it. */
+function processOf(client: Client): unknown {
+  return Reflect.get(client, 'processID');
+}
+
 async function rowOf(client: Client, sql: string): Promise<Readonly<Record<string, unknown>>> {
   return (await client.query<Record<string, unknown>>(sql)).rows[0] ?? {};
 }
@@ -94,9 +99,4 @@ async function clockAhead(client: Client): Promise<number> {
     if (took < best.took) best = { took, ahead: Number(now) - (before + after) / 2 };
   }
   return best.ahead;
-}
-
-/** Of the server, as it said when the connection began; what @types/pg does not have. */
-function processOf(client: Client): unknown {
-  return 'processID' in client ? client.processID : undefined;
 }
