@@ -6,6 +6,7 @@ import { readConfig } from '../../config/load.ts';
 import { openPostgresMetadata } from '../../storage/metadata/metadata.ts';
 import type { PostgresOptions } from '../../storage/metadata/postgres/options.ts';
 import { freePort } from '../harness/process.ts';
+import { until } from '../http/until.ts';
 import { postgresEnvironment } from './postgres-environment.ts';
 import { missingPgBouncer, PgBouncer, PostgresServer } from './postgres-server.ts';
 
@@ -43,10 +44,21 @@ describe('entrepot doctor, of a database', { skip: missingPgBouncer }, () => {
     assert.match(textOf(await findingsOf(statements.before(options))), /^problem.*pool_mode = transaction/);
   });
 
-  it('warns of settings with which commits are lost', async () => {
+  it('warns of settings with which commits are lost, and not of one that the index does not go by', async () => {
     const options = await server.database();
     await server.query(options.database, `ALTER DATABASE ${options.database} SET synchronous_commit = off`);
-    assert.match(textOf(await findingsOf(options)), /warning; database; synchronous_commit is off/);
+    assert.doesNotMatch(textOf(await findingsOf(options)), /warning/);
+    for (const name of ['fsync', 'full_page_writes']) {
+      const set = async (sql: string) => {
+        await server.query('postgres', `ALTER SYSTEM ${sql}`);
+        await server.query('postgres', 'SELECT pg_reload_conf()');
+      };
+      const isTold = async () => textOf(await findingsOf(options)).includes(`warning; database; ${name} is off`);
+      await set(`SET ${name} = off`);
+      await until(`a warning of ${name}`, isTold);
+      await set(`RESET ${name}`);
+      await until(`no warning of ${name}`, async () => !(await isTold()));
+    }
   });
 
   it('says what is wrong with the way to it', async () => {

@@ -25,13 +25,13 @@ export interface Inspection {
 const ABOUT = `
   SELECT current_setting('server_version_num')::int AS version, current_setting('server_encoding') AS encoding,
     current_setting('fsync') AS fsync, current_setting('full_page_writes') AS full_page_writes,
-    current_setting('synchronous_commit') AS synchronous_commit,
     COALESCE(has_schema_privilege(current_schema(), 'CREATE'), false) AS creates,
     current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int AS connections,
     pg_backend_pid() AS pid, to_regclass('schema_version') IS NOT NULL AS has_index,
     to_regclass('schema_version_works_from') IS NOT NULL AS has_floor`;
 
-const UNSAFE = ['fsync', 'full_page_writes', 'synchronous_commit'];
+// Not synchronous_commit: whoever writes the index turns it on for himself.
+const UNSAFE = ['fsync', 'full_page_writes'];
 const TIMEOUT_MS = 10_000;
 
 /**
