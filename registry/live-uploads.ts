@@ -1,6 +1,6 @@
 import { algorithmOf, type Digest, type DigestAlgorithm } from '../oci/digest.ts';
 import type { UploadId } from '../oci/names.ts';
-import type { StagedWrite } from '../storage/blobs/driver.ts';
+import { StorageError, type StagedWrite } from '../storage/blobs/driver.ts';
 import { blobKey, uploadKey } from '../storage/layout.ts';
 import type { UploadRecord } from '../storage/metadata/uploads.ts';
 import type { Context } from './context.ts';
@@ -88,7 +88,11 @@ export class LiveUpload {
     }
   }
 
-  /** What came of it survives this process; `size` says how much that is. */
+  /**
+   * What came of it survives this process; `size` says how much that is.
+   *
+   * @throws StorageError also when that is less than was taken
+   */
   async save(): Promise<void> {
     const before = this.size;
     try {
@@ -97,7 +101,9 @@ export class LiveUpload {
       this.fail();
       throw error;
     }
-    if (this.size !== before) this.fail();
+    if (this.size === before) return;
+    this.fail();
+    throw new StorageError('unavailable', `the store has ${this.size} bytes of an upload of which it took ${before}`);
   }
 
   /** Undefined when it is not known without reading everything again. */

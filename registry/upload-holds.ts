@@ -8,16 +8,16 @@ import type { Context } from './context.ts';
  */
 export class UploadHolds {
   readonly #context: Context;
-  readonly #unsettled = new Map<UploadId, () => Promise<void>>();
+  readonly #unsettled = new Map<UploadId, () => Promise<unknown>>();
 
   constructor(context: Context) {
     this.#context = context;
   }
 
-  /** Leaves the session to whoever asks next. */
-  async release(id: UploadId, size: number, digestSoFar: Digest | undefined, updatedAt: number): Promise<void> {
+  /** Leaves the session to whoever asks next. @returns false when it was taken from this process before */
+  async release(id: UploadId, size: number, digestSoFar: Digest | undefined, updatedAt: number): Promise<boolean> {
     const { metadata, owner } = this.#context;
-    await this.#end(id, () => metadata.uploads.release(id, owner, { size, digestSoFar, updatedAt }));
+    return this.#end(id, () => metadata.uploads.release(id, owner, { size, digestSoFar, updatedAt }));
   }
 
   /** Ends the session. */
@@ -34,9 +34,9 @@ export class UploadHolds {
     }
   }
 
-  async #end(id: UploadId, end: () => Promise<void>): Promise<void> {
+  async #end<T>(id: UploadId, end: () => Promise<T>): Promise<T> {
     try {
-      await end();
+      return await end();
     } catch (error) {
       this.#unsettled.set(id, end);
       throw error;

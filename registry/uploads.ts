@@ -4,6 +4,7 @@ import { RegistryError } from '../oci/errors.ts';
 import { parseUploadId, type RepositoryName, type UploadId } from '../oci/names.ts';
 import { uploadKey } from '../storage/layout.ts';
 import type { Transaction } from '../storage/metadata/database.ts';
+import { isGivenUp } from '../storage/metadata/replicas.ts';
 import type { UploadRecord } from '../storage/metadata/uploads.ts';
 import type { Adoption } from './adoption.ts';
 import { commitBlob } from './blob-commit.ts';
@@ -268,15 +269,28 @@ export class Uploads {
 
   async #holdingUnderLease<T>(name: RepositoryName, id: UploadId, work: (live: LiveUpload) => Promise<T>): Promise<T> {
     const { live, record } = await this.#hold(name, id);
+    let value: T;
     try {
-      return await work(live);
+      value = await work(live);
+      // Nothing is acknowledged that the store has not taken.
+      if (!live.isClosed && !live.isBroken) await live.save();
     } catch (error) {
-      if (live.isDiscarded) await this.#discard(id, live);
+      try {
+        if (live.isDiscarded) await this.#discard(id, live);
+      } finally {
+        await this.#letGo(record, live);
+      }
       throw error;
-    } finally {
-      if (live.isClosed) this.#live.forget(id);
-      else await this.#release(record, live);
     }
+    if (!(await this.#letGo(record, live))) throw isGivenUp(this.#context.owner);
+    return value;
+  }
+
+  /** @returns false when somebody else may have the session by now, and what was written to it may not be there */
+  async #letGo(record: UploadRecord, live: LiveUpload): Promise<boolean> {
+    if (!live.isClosed) return this.#release(record, live);
+    this.#live.forget(record.id);
+    return true;
   }
 
   async #hold(name: RepositoryName, id: UploadId): Promise<{ live: LiveUpload; record: UploadRecord }> {
@@ -295,7 +309,7 @@ export class Uploads {
     throw isUnknown(name, id);
   }
 
-  async #release({ id, size, updatedAt }: UploadRecord, live: LiveUpload): Promise<void> {
+  async #release({ id, size, updatedAt }: UploadRecord, live: LiveUpload): Promise<boolean> {
     if (!live.isBroken) await live.save().catch(() => undefined);
     if (live.isBroken) {
       this.#live.forget(id);
@@ -303,7 +317,7 @@ export class Uploads {
     }
     const digestSoFar = await live.digestSoFar();
     // Only bytes are progress: it expires however often somebody asks for it.
-    await this.#holds.release(id, live.size, digestSoFar, live.size === size ? updatedAt : this.#context.now());
+    return this.#holds.release(id, live.size, digestSoFar, live.size === size ? updatedAt : this.#context.now());
   }
 
   async #releaseRow(record: UploadRecord): Promise<void> {

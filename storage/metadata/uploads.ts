@@ -98,13 +98,13 @@ export class UploadRecords {
     return { taken: changed > 0, record: row === undefined ? undefined : recordOf(row) };
   }
 
-  /** Nothing when somebody else has it by now: this process was taken for dead. */
+  /** @returns false when somebody else has it by now: this process was taken for dead */
   async release(
     id: UploadId,
     holder: string,
     { size, digestSoFar, updatedAt }: Pick<UploadRecord, 'size' | 'digestSoFar' | 'updatedAt'>,
-  ): Promise<void> {
-    await this.#database.write('relaxed', (tx) =>
+  ): Promise<boolean> {
+    const released = await this.#database.write('relaxed', (tx) =>
       tx.run(
         'UPDATE upload SET holder = NULL, size = ?, digest_so_far = ?, updated_at = ? WHERE id = ? AND holder = ?',
         size,
@@ -114,6 +114,7 @@ export class UploadRecords {
         holder,
       ),
     );
+    return released > 0;
   }
 
   /** Ends a session that `holder` has. */

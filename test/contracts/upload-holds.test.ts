@@ -30,6 +30,24 @@ describe('a session is let go', () => {
     await uploads.finish(repository, id, digestOfText('first second'), NO_CLAIM, bodyOf());
   });
 
+  test('and refused when the store did not take its bytes: the chunk can be sent again', async () => {
+    await using directory = await temporaryDirectory();
+    const plan: Fault[] = [{ operation: 'save', failure: 'unavailable' }];
+    await using opened = await openTestRegistry({ root: directory.path, wrap: (driver) => faulty(driver, plan) });
+    const { uploads } = opened.registry;
+    const { id } = await uploads.open(repository, 'sha256');
+    await assert.rejects(uploads.append(repository, id, NO_CLAIM, bodyOf('bytes')), { failure: 'unavailable' });
+    plan.length = 0;
+    const { size } = await uploads.status(repository, id);
+    await uploads.append(
+      repository,
+      id,
+      { range: { start: size, end: 9 }, length: 10 - size },
+      bodyOf('bytes bytes'.slice(size, 10)),
+    );
+    await uploads.finish(repository, id, digestOfText('bytes byte'), NO_CLAIM, bodyOf());
+  });
+
   test('when its bytes cannot be removed', async () => {
     await using directory = await temporaryDirectory();
     const plan: Fault[] = [{ operation: 'abort', failure: 'unavailable' }];
