@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
-import { open, stat } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import path from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { test } from 'node:test';
 import { parseTag } from '../../oci/names.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
@@ -27,13 +28,17 @@ async function pushImage(root: string) {
   });
 }
 
-/** The second half, of which nothing is read to open the file. */
+/** The first pages of tables with content, of which nothing is read to open the file. */
 async function damage(file: string): Promise<void> {
-  const { size } = await stat(file);
-  assert.ok(size > 10 * PAGE_BYTES, `the index has ${size} bytes only`);
+  const pages = pagesOf(file, ['repository', 'blob', 'manifest', 'tag']);
   await using handle = await open(file, 'r+');
-  const half = PAGE_BYTES * Math.ceil(size / PAGE_BYTES / 2);
-  await handle.write(Buffer.alloc(size - half, 'Z'), 0, size - half, half);
+  for (const page of pages) await handle.write(Buffer.alloc(PAGE_BYTES, 'Z'), 0, PAGE_BYTES, (page - 1) * PAGE_BYTES);
+}
+
+function pagesOf(file: string, tables: readonly string[]): readonly number[] {
+  using database = new DatabaseSync(file);
+  const statement = database.prepare('SELECT rootpage FROM sqlite_schema WHERE name = ?');
+  return tables.map((table) => Number(statement.get(table)?.['rootpage'] ?? assert.fail(table)));
 }
 
 test('an index whose damage shows only in use is made anew by the start after the one that met it', async () => {
