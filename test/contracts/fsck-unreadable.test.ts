@@ -67,7 +67,10 @@ describe('an index with a row that does not say what it should', () => {
     assert.equal(byKind['tag-row-without-link'], 1);
     const { repository, detail } = findings.find(({ kind }) => kind === 'unreadable') ?? assert.fail();
     assert.equal(repository, APP);
-    assert.match(detail ?? '', /the index holds a digest that is none \(no digest\): while no server runs, delete index\.db/);
+    assert.match(
+      detail ?? '',
+      /the index holds a digest that is none \(no digest\): while no server runs, delete index\.db/,
+    );
     assert.deepEqual(await opened.registry.maintenance.verifyTree(async () => {}), { repositories: 2, failed: 1 });
   });
 
@@ -75,7 +78,10 @@ describe('an index with a row that does not say what it should', () => {
     await using store = await CheckedStore.create();
     await store.execute(`UPDATE repository SET name = 'No Name' WHERE name = '${APP}'`);
     await using opened = await store.open();
-    await assert.rejects(fsck(opened), { name: 'StorageError', message: /No Name\): while no server runs, delete index\.db/ });
+    await assert.rejects(fsck(opened), {
+      name: 'StorageError',
+      message: /No Name\): while no server runs, delete index\.db/,
+    });
   });
 });
 

@@ -26,6 +26,7 @@ export interface Received {
   readonly key: string;
   /** When it ran out, in milliseconds since 1970 by the server's clock; undefined where it was not presigned. */
   readonly expiresAt: number | undefined;
+  readonly headers: IncomingMessage['headers'];
 }
 
 /**
@@ -59,7 +60,7 @@ export async function startFakeS3(): Promise<FakeS3> {
     const asked = await readRequest(request);
     if (asked instanceof Refusal) return send(response, refused(asked));
     const expiresAt = endOf(asked.query);
-    requests.push({ operation: asked.operation, key: asked.key, expiresAt });
+    requests.push({ operation: asked.operation, key: asked.key, expiresAt, headers: asked.headers });
     if (expiresAt !== undefined && expiresAt < now) {
       return send(response, refused(new Refusal(403, 'AccessDenied', 'Request has expired')));
     }
