@@ -9,6 +9,7 @@ import { runEntrepot } from '../harness/entrepot-command.ts';
 import { startFakeS3 } from '../harness/fake-s3/server.ts';
 import { startEntrepot, temporaryDirectory } from '../harness/process.ts';
 import { s3Environment } from '../harness/s3-environment.ts';
+import { until } from '../http/until.ts';
 import { postgresEnvironment } from './postgres-environment.ts';
 import { missingPostgres, PostgresServer } from './postgres-server.ts';
 
@@ -63,6 +64,8 @@ describe('a registry whose PostgreSQL is away', { skip: missingPostgres }, () =>
       }
       const tagged = await client.send('HEAD', `/v2/app/manifests/${TRIAL_TAG}`);
       assert.match(String(tagged.headers['warning']), /^299 - "/);
+      // What was found out is good for a second.
+      await until('readiness to say so', async () => 'failing' in (await health()));
       assert.deepEqual(await health(), { status: 'degraded', failing: ['index'] });
 
       await end(postgres);
