@@ -133,7 +133,11 @@ describe('entrepot index migrate', { skip: missingPostgres }, () => {
     const manifest = await fetch(`${running.url}/v2/team/app/manifests/v7`);
     assert.equal(manifest.status, 200);
     const again = await runEntrepot([...MIGRATE, '--root', root], { env });
-    assert.deepEqual([again.code, /a server on .* works on the database already/.test(again.stderr)], [1, true], again.stderr);
+    assert.deepEqual(
+      [again.code, /a server on .* works on the database already/.test(again.stderr)],
+      [1, true],
+      again.stderr,
+    );
   });
 
   it('refuses a database that has something, and leaves it as it is', async () => {
