@@ -4,6 +4,7 @@ import { setImmediate as nextTurn, setTimeout as delay } from 'node:timers/promi
 import { StorageError } from '../blobs/driver.ts';
 import { markAsDamaged, removeDamageMark } from './damage-mark.ts';
 import { IndexError } from './index-error.ts';
+import { isBusy, resultCode, switchToWal } from './sqlite-locks.ts';
 import { SharedRun } from '../shared-run.ts';
 import type { Database, Durability, Queries, Row, Transaction, Value } from './database.ts';
 
@@ -17,8 +18,6 @@ const READER_BUSY_MS = 2_000;
 const BATCH_MAX = 64;
 
 // https://sqlite.org/rescode.html, primary codes.
-const SQLITE_BUSY = 5;
-const SQLITE_LOCKED = 6;
 const SQLITE_CORRUPT = 11;
 const SQLITE_FULL = 13;
 const SQLITE_NOTADB = 26;
@@ -233,10 +232,8 @@ class Connection implements Transaction {
     this.#label = label;
     try {
       this.#database = new DatabaseSync(file);
-      // The switch to WAL needs the lock for a moment, and another worker may be at it.
+      switchToWal(this.#database);
       this.#database.exec(`
-        PRAGMA busy_timeout = 5000;
-        PRAGMA journal_mode = WAL;
         PRAGMA synchronous = NORMAL;
         PRAGMA foreign_keys = ON;
         PRAGMA cache_size = -8192;
@@ -299,16 +296,6 @@ class Connection implements Transaction {
     }
     return statement;
   }
-}
-
-function resultCode(error: unknown): number | undefined {
-  const code = error instanceof Error && 'errcode' in error ? error.errcode : undefined;
-  return typeof code === 'number' ? code & 0xff : undefined;
-}
-
-function isBusy(error: unknown): boolean {
-  const code = resultCode(error);
-  return code === SQLITE_BUSY || code === SQLITE_LOCKED;
 }
 
 /** SQLite's errors become the index's; what the caller's own work threw stays what it is. */
