@@ -45,7 +45,7 @@ const s3 = z.strictObject(
     kmsKeyId: line('The key of aws:kms; unset, the own key of the account.').optional(),
     storageClass: line('The storage class, such as STANDARD_IA; unset, that of the bucket.').optional(),
     partMemory: size('Memory for the parts of blobs on their way to the bucket, per worker.', '16MiB', '64GiB').default(
-      '128MiB',
+      '96MiB',
     ),
     redirect: redirect.prefault({}),
   },

@@ -13,7 +13,7 @@ test('a bucket is enough, and everything about it can be said', async () => {
     prefix: '',
     region: 'us-east-1',
     pathStyle: false,
-    partMemoryBytes: 128 * 1024 * 1024,
+    partMemoryBytes: 96 * 1024 * 1024,
   });
   const all = await s3Of(
     `bucket: images, prefix: /team/one, region: eu-west-1, endpoint: "https://s3.example.com:9000", pathStyle: true,
