@@ -18,7 +18,7 @@ export async function giveUpEnded(
   now: number,
 ): Promise<number> {
   const holder = 'owner' in ended ? ended.owner : undefined;
-  const changes = await metadata.intents.abandonEndedIn(tx, ended, now);
+  const changes = await metadata.intents.abandonEnded(tx, ended, now);
   const jobs = await metadata.jobs.giveUp(tx, holder);
   if (holder === undefined || jobs.includes(COLLECTING)) await metadata.collection.abandonDeletions(tx, now);
   await metadata.tasks.failAbandoned(tx, TASK_ABANDONED, now, holder);

@@ -120,15 +120,7 @@ export class IntentRecords {
    * @param ended one process (`<run>/<worker>`), or all but those of a run
    * @param now the sessions were in use until then: their time to expire begins anew
    */
-  async abandonEnded(ended: { owner: string } | { allButRun: string }, now: number): Promise<number> {
-    return this.#database.write('durable', (tx) => this.abandonEndedIn(tx, ended, now));
-  }
-
-  async abandonEndedIn(
-    tx: Transaction,
-    ended: { owner: string } | { allButRun: string },
-    now: number,
-  ): Promise<number> {
+  async abandonEnded(tx: Transaction, ended: { owner: string } | { allButRun: string }, now: number): Promise<number> {
     const [condition, value] =
       'owner' in ended ? [`owner || '/' LIKE ? || '/%'`, ended.owner] : [`owner NOT LIKE ? || '/%'`, ended.allButRun];
     const rows = await tx.all(`SELECT key, repository, owner FROM intent WHERE ${condition}`, value);

@@ -266,12 +266,14 @@ function inIntents(kind: DatabaseKind): void {
     ] as const) {
       await metadata.write('relaxed', (tx) => metadata.intents.acquire(tx, { keys: [key], repository, owner, now: 0 }));
     }
-    assert.equal(await metadata.intents.abandonEnded({ allButRun: 'new' }, 0), 1);
+    const abandonEnded = (ended: { owner: string } | { allButRun: string }) =>
+      metadata.write('durable', (tx) => metadata.intents.abandonEnded(tx, ended, 0));
+    assert.equal(await abandonEnded({ allButRun: 'new' }), 1);
     const { verifiedRun } = (await metadata.repositories.find(repository)) ?? {};
     assert.match(verifiedRun ?? '', /^doubt /, 'the repository is in doubt');
-    assert.equal(await metadata.intents.abandonEnded({ owner: 'new/1' }, 0), 1);
-    assert.equal(await metadata.intents.abandonEnded({ owner: 'new/2' }, 0), 1);
-    assert.equal(await metadata.intents.abandonEnded({ owner: 'new/22' }, 0), 1);
+    assert.equal(await abandonEnded({ owner: 'new/1' }), 1);
+    assert.equal(await abandonEnded({ owner: 'new/2' }), 1);
+    assert.equal(await abandonEnded({ owner: 'new/22' }), 1);
     assert.equal(await metadata.intents.isAnyLeft(), false);
     await metadata.close();
   });
