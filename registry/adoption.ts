@@ -50,6 +50,11 @@ export class Adoption {
     return verifiedRun === this.#context.run;
   }
 
+  /** Whether the index alone may answer for a repository, by its row or by its having none. */
+  async isKnown(row: { readonly verifiedRun: string | undefined } | undefined): Promise<boolean> {
+    return row === undefined ? this.isWholeTreeVerified() : this.isVerified(row.verifiedRun);
+  }
+
   /** Whether a repository without a row is known not to exist. */
   async isWholeTreeVerified(): Promise<boolean> {
     const { metadata, run } = this.#context;
@@ -86,7 +91,7 @@ export class Adoption {
    */
   async repository(name: RepositoryName, pause: () => Promise<void> = nextTurn): Promise<void> {
     const known = await this.#context.metadata.repositories.find(name);
-    if (known === undefined ? await this.isWholeTreeVerified() : this.isVerified(known.verifiedRun)) return;
+    if (await this.isKnown(known)) return;
     await this.#compareAll(name, known, 'presence', pause);
   }
 

@@ -120,8 +120,7 @@ export class Blobs {
 
   async #settle(name: RepositoryName, digest: Digest, first: Answer): Promise<BlobLookup | undefined> {
     const { found } = first;
-    const isKnown =
-      found === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(found.verifiedRun);
+    const isKnown = await this.#adoption.isKnown(found);
     let answer = first;
     if (!isKnown) {
       await this.#adoption.layer(name, digest);

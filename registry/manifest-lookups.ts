@@ -46,8 +46,7 @@ export class ManifestLookups {
 
   async #settle(name: RepositoryName, reference: Reference, first: Answer): Promise<KnownManifest | undefined> {
     const { found } = first;
-    const isKnown =
-      found === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(found.verifiedRun);
+    const isKnown = await this.#adoption.isKnown(found);
     let answer = first;
     if (!isKnown) {
       await (reference.tag === undefined

@@ -171,9 +171,7 @@ export class Manifests {
   /** In a repository that this run has not compared yet, what the push touches or needs is compared now. */
   async #know(plan: Plan): Promise<void> {
     const known = await this.#context.metadata.repositories.find(plan.name);
-    if (
-      known === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(known.verifiedRun)
-    ) {
+    if (await this.#adoption.isKnown(known)) {
       return;
     }
     await this.#adoption.manifest(plan.name, plan.digest);

@@ -51,8 +51,7 @@ export class Undo {
   async history(name: RepositoryName, tag: Tag, page: HistoryPage): Promise<TagHistory> {
     const { metadata, settings, now } = this.#context;
     const known = await metadata.repositories.find(name);
-    const isKnown =
-      known === undefined ? await this.#adoption.isWholeTreeVerified() : this.#adoption.isVerified(known.verifiedRun);
+    const isKnown = await this.#adoption.isKnown(known);
     if (!isKnown) await this.#adoption.tag(name, tag);
     const history = await historyOf(metadata, { undoMs: settings.undoMs, now: now() }, name, tag, page);
     if (history.changes.length > 0 || page.before !== undefined) return history;
