@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -14,15 +15,31 @@ export async function temporaryDirectory(prefix = 'entrepot-test-'): Promise<{ p
   return { path: directory, [Symbol.asyncDispose]: () => rm(directory, { recursive: true, force: true }) };
 }
 
-/** A TCP port of 127.0.0.1 that was free a moment ago. */
+// Below what the kernel takes for outgoing connections (`ip_local_port_range` begins at 32768), where one of them could
+// take a port between this question and its use.
+const PORTS = { first: 10_000, end: 32_000 };
+const handedOut = new Set<number>();
+
+/** A TCP port of 127.0.0.1 that was free a moment ago. No port is handed out twice by a process. */
 export async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const address = probe.address();
-  if (address === null || typeof address === 'string') throw new Error('no port');
+  for (;;) {
+    const port = randomInt(PORTS.first, PORTS.end);
+    if (handedOut.has(port)) continue;
+    handedOut.add(port);
+    if (await isFree(port)) return port;
+  }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const probe = createServer().listen(port, '127.0.0.1');
+  try {
+    await once(probe, 'listening');
+  } catch {
+    return false;
+  }
   probe.close();
   await once(probe, 'close');
-  return address.port;
+  return true;
 }
 
 /** A registry that runs in processes of its own. */
