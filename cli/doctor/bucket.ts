@@ -6,17 +6,22 @@ const bucket = about('bucket');
 
 // S3 tells times in whole seconds.
 const EXACT_MS = 1_000;
+const UNCONDITIONAL =
+  '; it ignores conditions on what is copied, so the last bytes of an upload are read and written again instead';
 
 /** Whether the bucket does what a store needs, and these credentials may ask it to. */
 export const checkBucket: Check = async ({ config }) => {
   const { s3 } = config.storage;
   if (s3 === undefined) return [];
-  const { capabilities, clockAheadMs } = await probe(s3);
+  const { capabilities, clockAheadMs, isCopyConditional } = await probe(s3);
   const where = `s3://${s3.bucket}/${s3.prefix}${s3.endpoint === undefined ? '' : ` at ${s3.endpoint}`}`;
   const failed = capabilities.filter(({ failure }) => failure !== undefined);
   if (failed.length === 0) {
     const able = capabilities.map(({ what }) => what).join(', ');
-    return [bucket.ok(`${where} can ${able}`), ...clockOf(clockAheadMs)];
+    return [
+      bucket.ok(`${where} can ${able}${isCopyConditional === false ? UNCONDITIONAL : ''}`),
+      ...clockOf(clockAheadMs),
+    ];
   }
   return failed.map(({ what, permission, failure }) =>
     bucket.problem(

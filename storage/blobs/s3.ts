@@ -15,7 +15,8 @@ import { abortAbandoned } from './s3/abandoned.ts';
 import { BucketUploads } from './s3/bucket-uploads.ts';
 import { Bucket } from './s3/bucket.ts';
 import { createClient } from './s3/client.ts';
-import { copyObject } from './s3/copy.ts';
+import { CopyCondition } from './s3/copy-condition.ts';
+import { Copier } from './s3/copy.ts';
 import { removeBelow } from './s3/deletion.ts';
 import { listBelow, scanBelow } from './s3/listing.ts';
 import { FIRST_PART_BYTES } from './s3/multipart.ts';
@@ -46,6 +47,8 @@ class S3Driver implements BlobDriver {
   readonly #uploads: BucketUploads;
   readonly #memory: PartMemory;
   readonly #public: PublicObjects;
+  readonly #copier: Copier;
+  readonly #condition: CopyCondition;
 
   constructor(requests: Requests, memory: PartMemory, objects: PublicObjects) {
     this.#requests = requests;
@@ -53,6 +56,8 @@ class S3Driver implements BlobDriver {
     this.#uploads = new BucketUploads(requests);
     this.#memory = memory;
     this.#public = objects;
+    this.#copier = new Copier(this.#bucket, this.#uploads);
+    this.#condition = new CopyCondition(this.#bucket);
   }
 
   async stat(key: Key): Promise<BlobStat | undefined> {
@@ -93,7 +98,7 @@ class S3Driver implements BlobDriver {
   async setAside(key: Key, aside: Key): Promise<void> {
     const stat = await this.#bucket.stat(key);
     if (stat === undefined) return;
-    await copyObject({ bucket: this.#bucket, uploads: this.#uploads }, key, aside, stat.size);
+    await this.#copier.copy(key, aside, stat.size);
     await this.#bucket.remove([key]);
   }
 
@@ -130,6 +135,13 @@ class S3Driver implements BlobDriver {
   }
 
   #partsOf(stage: string): StageParts {
-    return { bucket: this.#bucket, uploads: this.#uploads, memory: this.#memory, stage };
+    return {
+      bucket: this.#bucket,
+      uploads: this.#uploads,
+      memory: this.#memory,
+      copier: this.#copier,
+      condition: this.#condition,
+      stage,
+    };
   }
 }

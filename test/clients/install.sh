@@ -8,7 +8,7 @@ set -eu
 
 # crun, because podman runs nothing without cgroups on runc.
 PACKAGES='docker.io containerd runc crun skopeo buildah podman iptables busybox-static openssl docker-registry
-gcc libc6-dev e2fsprogs postgresql pgbouncer'
+gcc libc6-dev e2fsprogs postgresql pgbouncer ceph-common ceph-mon ceph-osd radosgw'
 
 # Tools that need a newer Go than Debian's; `name module@version`, one a line.
 PROGRAMS='crane github.com/google/go-containerregistry/cmd/crane@v0.22.1

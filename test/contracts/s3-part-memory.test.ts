@@ -4,6 +4,8 @@ import { describe, it } from 'node:test';
 import type { Fence } from '../../storage/blobs/fence.ts';
 import { BucketUploads } from '../../storage/blobs/s3/bucket-uploads.ts';
 import { Bucket } from '../../storage/blobs/s3/bucket.ts';
+import { CopyCondition } from '../../storage/blobs/s3/copy-condition.ts';
+import { Copier } from '../../storage/blobs/s3/copy.ts';
 import { createClient } from '../../storage/blobs/s3/client.ts';
 import { FIRST_PART_BYTES } from '../../storage/blobs/s3/multipart.ts';
 import { PartMemory } from '../../storage/blobs/s3/part-memory.ts';
@@ -25,7 +27,8 @@ function sharing(fake: FakeS3, fence?: () => Fence | undefined) {
   const clock = { now: 0 };
   const memory = new PartMemory(FIRST_PART_BYTES, FIRST_PART_BYTES, () => clock.now);
   const [bucket, uploads] = [new Bucket(requests), new BucketUploads(requests)];
-  const partsOf = (name: string) => ({ bucket, uploads, memory, stage: `r/_uploads/${name}` });
+  const [copier, condition] = [new Copier(bucket, uploads), new CopyCondition(bucket)];
+  const partsOf = (name: string) => ({ bucket, uploads, memory, copier, condition, stage: `r/_uploads/${name}` });
   return {
     stage: (name: string) => new S3Stage(partsOf(name)),
     resume: (name: string) => resumeStage(partsOf(name)),

@@ -9,7 +9,7 @@ import { push, TRIAL_TAG, trialImage, type TrialImage } from '../faults/trial.ts
 import { startDistributionOnS3 } from '../harness/distribution.ts';
 import { startEntrepot, temporaryDirectory, type RunningServer } from '../harness/process.ts';
 import { s3Environment } from '../harness/s3-environment.ts';
-import { seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
+import { radosgw, seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
 
 const IMAGES: readonly TrialImage[] = [
   trialImage('small', 10_000),
@@ -46,7 +46,7 @@ async function catalog(server: RunningServer): Promise<readonly string[]> {
   return ((await response.json()) as { repositories: string[] }).repositories;
 }
 
-for (const program of [versitygw, seaweedfs]) {
+for (const program of [versitygw, seaweedfs, radosgw]) {
   for (const distribution of ['docker-registry', 'registry']) {
     const skip = program.missing || missingTools(distribution);
     describe(`a bucket of ${program.name} that Distribution (${distribution}) serves as well`, { skip }, () => {

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { openS3Driver } from '../../storage/blobs/s3.ts';
 import { assertFails, assertSameBytes, bytesAt, keyOf, smallWrite, textAt } from '../contracts/blob-bytes.ts';
 import { startHoldingProxy } from './holding-proxy.ts';
-import { seaweedfs, versitygw } from './s3-servers.ts';
+import { radosgw, seaweedfs, versitygw } from './s3-servers.ts';
 
 const MIB = 1024 * 1024;
 const BLOB = 'blobs/b/data';
@@ -12,7 +12,7 @@ const FENCES = [
   ['behind a fence', () => ({ leftMs: () => 60_000 })],
 ] as const;
 
-for (const program of [versitygw, seaweedfs]) {
+for (const program of [versitygw, seaweedfs, radosgw]) {
   describe(`bytes that are damaged on their way to ${program.name}`, { skip: program.missing }, () => {
     for (const [name, fence] of FENCES) {
       it(`are not taken for stored, ${name}`, async () => {

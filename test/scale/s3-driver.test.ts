@@ -3,14 +3,14 @@ import type { BlobDriver, Key, ListEntry } from '../../storage/blobs/driver.ts';
 import { openS3Driver } from '../../storage/blobs/s3.ts';
 import { describeAddresses } from '../contracts/blob-addresses.ts';
 import { describeBlobDriver } from '../contracts/blob-driver.ts';
-import { seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
+import { radosgw, seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
 
 const FENCES = [
   ['without a fence', undefined],
   ['behind a fence', () => ({ leftMs: () => 60_000 })],
 ] as const;
 
-for (const program of [versitygw, seaweedfs]) {
+for (const program of [versitygw, seaweedfs, radosgw]) {
   describe(`the S3 driver over ${program.name}`, { skip: program.missing }, () => {
     let server: S3Server;
     let stores = 0;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { StorageError } from '../../storage/blobs/driver.ts';
@@ -15,7 +15,7 @@ import { Requests } from '../../storage/blobs/s3/requests.ts';
 import { assertFails, keyOf } from '../contracts/blob-bytes.ts';
 import { startFakeS3 } from '../harness/fake-s3/server.ts';
 import { startHoldingProxy } from './holding-proxy.ts';
-import { seaweedfs, versitygw, type S3Program } from './s3-servers.ts';
+import { radosgw, seaweedfs, versitygw, type S3Program } from './s3-servers.ts';
 
 const fakeS3: Pick<S3Program, 'name' | 'missing'> & { start(): Promise<AsyncDisposable & { options: S3Options }> } = {
   name: 'the fake S3',
@@ -41,7 +41,9 @@ function sideOf(options: S3Options, leftMs: number): Side {
 async function changesOf({ bucket, uploads }: Side, ready: Side): Promise<ReadonlyMap<string, () => Promise<unknown>>> {
   await ready.bucket.put('there', BYTES);
   const upload = await ready.uploads.create('upload');
-  const part = await ready.uploads.putPart(upload, 1, BYTES);
+  await ready.uploads.putPart(upload, 1, BYTES);
+  const whole = await ready.uploads.create('whole');
+  const all = [await ready.uploads.putPart(whole, 1, BYTES)];
   const unwanted = await ready.uploads.create('unwanted');
   return new Map<string, () => Promise<unknown>>([
     ['PutObject', () => bucket.put('new', BYTES)],
@@ -50,7 +52,7 @@ async function changesOf({ bucket, uploads }: Side, ready: Side): Promise<Readon
     ['CreateMultipartUpload', () => uploads.create('begun')],
     ['UploadPart', () => uploads.putPart(upload, 2, BYTES)],
     ['UploadPartCopy', () => uploads.copyPart('there', { start: 0, end: 3 }, upload, 3)],
-    ['CompleteMultipartUpload', () => uploads.complete(upload, [part])],
+    ['CompleteMultipartUpload', () => uploads.complete(whole, all)],
     ['AbortMultipartUpload', () => uploads.abort(unwanted)],
     ['DeleteObjects', () => bucket.remove(['there'])],
   ]);
@@ -70,14 +72,22 @@ async function untilAfter(time: number): Promise<void> {
   while (Date.now() <= time) await delay(50);
 }
 
-for (const program of [fakeS3, versitygw, seaweedfs]) {
+for (const program of [fakeS3, versitygw, seaweedfs, radosgw]) {
   describe(`changes behind a fence, ${program.name}`, { skip: program.missing }, () => {
+    let shared: AsyncDisposable & { options: S3Options };
+    let places = 0;
+    before(async () => {
+      shared = await program.start();
+    });
+    after(async () => shared[Symbol.asyncDispose]());
+    const optionsOfNewPlace = (): S3Options => ({ ...shared.options, prefix: `place-${places++}/` });
+
     it('are refused by the server when they come late, and change nothing', async () => {
-      await using server = await program.start();
-      await using proxy = await startHoldingProxy(server.options.endpoint ?? '');
-      const ready = sideOf(server.options, 60_000);
-      const changes = await changesOf(sideOf({ ...server.options, endpoint: proxy.endpoint }, 1_500), ready);
-      const before = await contentOf(ready);
+      const options = optionsOfNewPlace();
+      await using proxy = await startHoldingProxy(options.endpoint ?? '');
+      const ready = sideOf(options, 60_000);
+      const changes = await changesOf(sideOf({ ...options, endpoint: proxy.endpoint }, 1_500), ready);
+      const earlier = await contentOf(ready);
       proxy.hold();
       const ends = [...changes].map(async ([name, change]) => [name, await change().catch((error: unknown) => error)]);
       await proxy.holds(changes.size);
@@ -87,13 +97,13 @@ for (const program of [fakeS3, versitygw, seaweedfs]) {
         assert.ok(end instanceof StorageError && end.failure === 'unavailable', `${String(name)}: ${String(end)}`);
         assert.match(end.message, /lease of this process had ended/, String(name));
       }
-      assert.deepEqual(await contentOf(ready), before);
+      assert.deepEqual(await contentOf(ready), earlier);
     });
 
     it('do no harm when only their head came in time: what was saved is not taken for what replaced it', async () => {
-      await using server = await program.start();
-      const driver = openS3Driver(server.options);
-      const { bucket } = sideOf(server.options, 60_000);
+      const options = optionsOfNewPlace();
+      const driver = openS3Driver(options);
+      const { bucket } = sideOf(options, 60_000);
       for (const isTakenUp of [false, true]) {
         const first = await driver.stage(keyOf('r/_uploads/1'));
         await first.append([Buffer.alloc(1000, 1)]);
@@ -115,20 +125,20 @@ for (const program of [fakeS3, versitygw, seaweedfs]) {
     });
 
     it('are done when they come in time', async () => {
-      await using server = await program.start();
-      const ready = sideOf(server.options, 60_000);
-      const changes = await changesOf(sideOf(server.options, 60_000), ready);
+      const options = optionsOfNewPlace();
+      const ready = sideOf(options, 60_000);
+      const changes = await changesOf(sideOf(options, 60_000), ready);
       for (const [name, change] of changes) {
-        const before = await contentOf(ready);
+        const earlier = await contentOf(ready);
         await change();
-        assert.notDeepEqual(await contentOf(ready), before, name);
+        assert.notDeepEqual(await contentOf(ready), earlier, name);
       }
     });
 
     it('are refused when the process was stopped between signing and sending', async () => {
-      await using server = await program.start();
+      const options = optionsOfNewPlace();
       const writer = fileURLToPath(new URL('frozen-writer.ts', import.meta.url));
-      const child = spawn(process.execPath, [writer, JSON.stringify(server.options)], {
+      const child = spawn(process.execPath, [writer, JSON.stringify(options)], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       let output = '';
@@ -140,7 +150,7 @@ for (const program of [fakeS3, versitygw, seaweedfs]) {
       child.kill('SIGCONT');
       await closed;
       assert.match(output, /^unavailable .*lease of this process had ended/);
-      assert.equal(await sideOf(server.options, 60_000).bucket.stat('frozen'), undefined);
+      assert.equal(await sideOf(options, 60_000).bucket.stat('frozen'), undefined);
     });
   });
 }

@@ -12,7 +12,7 @@ import { openS3Driver } from '../../storage/blobs/s3.ts';
 import { keyOf } from '../contracts/blob-bytes.ts';
 import { until } from '../http/until.ts';
 import { startCountingProxy, type CountingProxy } from './counting-proxy.ts';
-import { seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
+import { radosgw, seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
 
 const MIB = 1024 * 1024;
 const random = new Random('fetched from a bucket');
@@ -23,7 +23,7 @@ async function statusOf(address: string, method = 'GET'): Promise<number> {
   return response.status;
 }
 
-for (const program of [versitygw, seaweedfs]) {
+for (const program of [versitygw, seaweedfs, radosgw]) {
   describe(`blobs that clients fetch from ${program.name}`, { skip: program.missing }, () => {
     const opened = new AsyncDisposableStack();
     let s3: S3Server;

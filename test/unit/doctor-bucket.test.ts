@@ -30,6 +30,16 @@ describe('entrepot doctor, of a bucket', () => {
     assert.deepEqual(fake.objects.uploads, []);
   });
 
+  it('says where the last bytes of an upload are not copied', async () => {
+    await using fake = await startFakeS3();
+    assert.doesNotMatch((await findingsOf(fake))[0]?.saw ?? '', /conditions/);
+    fake.plan((operation) => (operation === 'CopyObject' ? 'unconditional' : undefined));
+    const [finding] = await findingsOf(fake);
+    assert.equal(finding?.level, 'ok');
+    assert.match(finding.saw, /; it ignores conditions on what is copied, so the last bytes of an upload are read and/);
+    assert.deepEqual(fake.objects.list('', '', '', 1000).entries, []);
+  });
+
   for (const [operation, failed, permission] of [
     ['PutObject', /to write an object failed: .*AccessDenied/, /has s3:PutObject\./],
     ['GetObject', /to read an object, whole and in part failed: .*AccessDenied/, /has s3:GetObject\./],

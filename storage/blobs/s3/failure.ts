@@ -31,13 +31,25 @@ export function isBeyondEnd(error: unknown): boolean {
   return name === 'InvalidRange' || status === 416;
 }
 
+/** RFC 9110 section 15.5.13: another object lies there than the condition of the request names. */
+export function isOtherThanMeant(error: unknown): boolean {
+  const { name, status } = toldBy(error);
+  return name === 'PreconditionFailed' || status === 412;
+}
+
 /**
  * Whether a presigned request came after its end. The code is that of a missing permission, so only the text tells: AWS,
- * versitygw and SeaweedFS say "Request has expired", radosgw "The pre-signed URL has expired".
+ * versitygw and SeaweedFS say "Request has expired".
  */
 export function isExpired(error: unknown): boolean {
   const { name, status } = toldBy(error);
   return status === 403 && name === 'AccessDenied' && error instanceof Error && /\bhas expired\b/.test(error.message);
+}
+
+/** radosgw refuses without a text; the SDK puts that word in its place. */
+function isUnexplained(error: unknown): boolean {
+  const { name, status } = toldBy(error);
+  return status === 403 && name === 'AccessDenied' && error instanceof Error && /^(UnknownError)?$/.test(error.message);
 }
 
 /** Whether the server, or the way to it, is in trouble: not this request, nor who sends it. */
@@ -53,6 +65,10 @@ export function storageErrorOf(what: string, error: unknown): StorageError {
   const { name, status } = toldBy(error);
   if (isExpired(error)) {
     return new StorageError('unavailable', `${what}: it came after the lease of this process had ended`, error);
+  }
+  if (isUnexplained(error)) {
+    const reasons = 'its access key may not do it, or it came after the lease of this process had ended';
+    return new StorageError('unavailable', `${what}: ${name}, and the server does not say why: ${reasons}`, error);
   }
   const reason = error instanceof Error && error.message !== '' ? `${name}: ${error.message}` : name;
   return new StorageError(failureOf({ name, status }), `${what}: ${reason}`, error);

@@ -3,6 +3,7 @@ import { StorageError } from '../driver.ts';
 import { BucketUploads } from './bucket-uploads.ts';
 import { Bucket } from './bucket.ts';
 import { createClient } from './client.ts';
+import { CopyCondition } from './copy-condition.ts';
 import { removeBelow } from './deletion.ts';
 import type { S3Options } from './options.ts';
 import { Requests } from './requests.ts';
@@ -20,6 +21,8 @@ export interface Probe {
   readonly capabilities: readonly Capability[];
   /** How far the server's clock is before this machine's, in milliseconds; undefined when nothing could be stored. */
   readonly clockAheadMs: number | undefined;
+  /** Whether a copy is refused when another object lies there than is meant; undefined when nothing could be copied. */
+  readonly isCopyConditional: boolean | undefined;
 }
 
 const BYTES = Buffer.from('a probe, which whoever finds it may remove\n');
@@ -39,6 +42,7 @@ class Prober {
   readonly #uploads: BucketUploads;
   readonly #place = `.meta/probe/${randomUUID()}`;
   #clockAheadMs: number | undefined;
+  #isCopyConditional: boolean | undefined;
 
   constructor(requests: Requests) {
     this.#bucket = new Bucket(requests);
@@ -57,7 +61,7 @@ class Prober {
       ),
       await attempt('delete several objects at once', 's3:DeleteObject', () => this.#remove()),
     ];
-    return { capabilities, clockAheadMs: this.#clockAheadMs };
+    return { capabilities, clockAheadMs: this.#clockAheadMs, isCopyConditional: this.#isCopyConditional };
   }
 
   async #write(): Promise<void> {
@@ -92,6 +96,8 @@ class Prober {
   async #copy(): Promise<void> {
     await this.#bucket.copy(`${this.#place}/a`, `${this.#place}/copy`);
     expect((await this.#bucket.stat(`${this.#place}/copy`))?.size === BYTES.length, 'the copy is not there');
+    const condition = new CopyCondition(this.#bucket);
+    this.#isCopyConditional = await condition.isHeeded(`${this.#place}/a`, `${this.#place}/spare`);
   }
 
   async #uploadParts(): Promise<void> {

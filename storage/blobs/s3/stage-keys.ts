@@ -4,6 +4,7 @@
  *   multipart.<id>   says which multipart upload to `data` has its parts; empty
  *   tail.<offset>    the bytes behind the parts, from that offset on; of no use once a part has them
  *   data             everything, once the multipart upload was completed
+ *   spare            of no meaning: what a server copied that was asked in a way to refuse
  *
  * The list of parts, not a record of ours, says how far a stage got: a rule of the bucket may take a multipart upload away
  * that nobody worked on for some days.
@@ -24,6 +25,10 @@ export function markerKey(stage: string, upload: string): string {
 
 export function tailKey(stage: string, offset: number): string {
   return `${stage}/tail.${offset}`;
+}
+
+export function spareKey(stage: string): string {
+  return `${stage}/spare`;
 }
 
 /** Bytes behind the parts. */

@@ -3,17 +3,20 @@ import { BytesReader } from '../bytes-reader.ts';
 import { StorageError, type BlobReader, type Key, type SmallWrite, type StagedWrite } from '../driver.ts';
 import type { BucketUploads } from './bucket-uploads.ts';
 import type { Bucket } from './bucket.ts';
-import { copyObject } from './copy.ts';
+import type { CopyCondition } from './copy-condition.ts';
+import type { Copier } from './copy.ts';
 import { GatheredBytes } from './gathered-bytes.ts';
 import { FIRST_PART_BYTES, Multipart, SMALLEST_PART_BYTES } from './multipart.ts';
 import { ObjectStream } from './object-stream.ts';
 import type { PartMemory, Share } from './part-memory.ts';
-import { markerKey, readListing, stagedDataKey, tailKey, type Tail } from './stage-keys.ts';
+import { markerKey, readListing, spareKey, stagedDataKey, tailKey, type Tail } from './stage-keys.ts';
 
 export interface StageParts {
   readonly bucket: Bucket;
   readonly uploads: BucketUploads;
   readonly memory: PartMemory;
+  readonly copier: Copier;
+  readonly condition: CopyCondition;
   readonly stage: string;
 }
 
@@ -276,13 +279,24 @@ export class S3Stage implements StagedWrite {
   }
 
   async #place(key: string): Promise<void> {
-    const { bucket, stage } = this.#parts;
+    const { bucket, copier, stage } = this.#parts;
     const target = this.#target;
     if (this.#multipart !== undefined) await this.#seal(this.#multipart);
     if (this.#sealedBytes !== undefined) {
-      if (target === undefined) await copyObject(this.#parts, stagedDataKey(stage), key, this.#sealedBytes);
-    } else if (this.#tail !== undefined) await bucket.copy(this.#tailKey, key, this.#tail.etag);
-    else await bucket.put(key, this.#pending.bytes);
+      if (target === undefined) await copier.copy(stagedDataKey(stage), key, this.#sealedBytes);
+      return;
+    }
+    if (this.#tail !== undefined) {
+      if (await this.#isCopiedOnlyAsMeant(this.#tail)) return bucket.copy(this.#tailKey, key, this.#tail.etag);
+      await this.#loadTail();
+    }
+    await bucket.put(key, this.#pending.bytes);
+  }
+
+  /** Otherwise the copy could be of what somebody saved who had this stage before. */
+  async #isCopiedOnlyAsMeant({ etag }: Tail): Promise<boolean> {
+    if (etag === undefined) return true;
+    return this.#parts.condition.isHeeded(this.#tailKey, spareKey(this.#parts.stage));
   }
 
   async #removeObjects(): Promise<void> {

@@ -15,8 +15,17 @@ import { FakeObjects, Refusal } from './objects.ts';
  * - `internal`: 500
  * - `denied`: 403
  * - `wrong-etag`: of a part, another ETag is answered than the server keeps
+ * - `unconditional`: of a copy, the condition is not looked at
  */
-export type S3Fault = 'reset' | 'lost' | 'truncated' | 'slow-down' | 'internal' | 'denied' | 'wrong-etag';
+export type S3Fault =
+  | 'reset'
+  | 'lost'
+  | 'truncated'
+  | 'slow-down'
+  | 'internal'
+  | 'denied'
+  | 'wrong-etag'
+  | 'unconditional';
 
 /** Decides for each request, in their order. */
 export type PlanFaults = (operation: Operation, key: string) => S3Fault | undefined;
@@ -129,6 +138,7 @@ function respond(objects: FakeObjects, asked: Asked, response: ServerResponse, f
   if (fault === 'slow-down') return send(response, refused(new Refusal(503, 'SlowDown')));
   if (fault === 'internal') return send(response, refused(new Refusal(500, 'InternalError')));
   if (fault === 'denied') return send(response, refused(new Refusal(403, 'AccessDenied')));
+  if (fault === 'unconditional') delete asked.headers['x-amz-copy-source-if-match'];
   const answered = answerOf(objects, asked);
   if (fault === 'lost') return void response.destroy();
   if (fault === 'truncated') return sendHalf(response, answered);
