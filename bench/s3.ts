@@ -6,7 +6,8 @@ import { parseArgs, promisify } from 'node:util';
 import { tool } from '../test/clients/tools.ts';
 import { startEntrepot, temporaryDirectory, type RunningServer } from '../test/harness/process.ts';
 import { s3Environment } from '../test/harness/s3-environment.ts';
-import { versitygw, type S3Server } from '../test/scale/s3-servers.ts';
+import { Replicas, type Replica } from '../test/scale/replicas.ts';
+import { radosgw, seaweedfs, versitygw, type S3Program, type S3Server } from '../test/scale/s3-servers.ts';
 import { cpuMicroseconds } from './process-tree.ts';
 import { Blobs, MIB } from './s3/content.ts';
 import { describeMachine, machineLine } from './machine.ts';
@@ -17,10 +18,25 @@ const PUSHER = fileURLToPath(new URL('s3/pusher.ts', import.meta.url));
 const GIB_MIB = 1024;
 const AT_ONCE = 8;
 
-const USAGE = `usage: node bench/s3.ts [--rounds N] [--only push|memory]
+const PROGRAMS = { versitygw, radosgw, seaweedfs };
 
-Pushes blobs of 1 GiB through Entrepot into versitygw, in alternation with versitygw's own client, which sends as many bytes
-in parts of the same size. Then eight such pushes at once, for the most memory that the server's one process has.`;
+const USAGE = `usage: node bench/s3.ts [--s3 versitygw|radosgw|seaweedfs] [--leases] [--rounds N] [--only push|memory]
+
+Pushes blobs of 1 GiB through Entrepot into an S3 server (versitygw), in alternation with the client of versitygw, which
+sends as many bytes in parts of the same size. Then eight such pushes at once, for the most memory that the server's one
+process has. With --leases the server is one that could have others beside it: its index is in PostgreSQL, and every change
+of the bucket is a presigned request.`;
+
+interface Setting {
+  readonly program: S3Program;
+  readonly hasLeases: boolean;
+}
+
+/** A registry over a bucket. */
+interface Running extends AsyncDisposable {
+  readonly s3: S3Server;
+  readonly server: Pick<RunningServer, 'url' | 'pid'>;
+}
 
 /** What one way to store a gibibyte took in each round, in seconds. */
 interface Row {
@@ -34,20 +50,28 @@ const WAYS = ['own client', 'digest first', 'digest last'] as const;
 async function main(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...args],
-    options: { rounds: { type: 'string', default: '5' }, only: { type: 'string' }, help: { type: 'boolean' } },
+    options: {
+      rounds: { type: 'string', default: '5' },
+      only: { type: 'string' },
+      s3: { type: 'string', default: 'versitygw' },
+      leases: { type: 'boolean', default: false },
+      help: { type: 'boolean' },
+    },
   });
   if (values.help === true) return console.log(USAGE);
-  if (versitygw.missing !== false) throw new Error(versitygw.missing);
-  console.log(machineLine(describeMachine()));
+  const program = Object.entries(PROGRAMS).find(([name]) => name === values.s3)?.[1];
+  if (program === undefined) throw new Error(`--s3 is one of ${Object.keys(PROGRAMS).join(', ')}, not ${values.s3}`);
+  for (const { missing } of [versitygw, program]) if (missing !== false) throw new Error(missing);
+  const setting = { program, hasLeases: values.leases };
+  console.log(`${machineLine(describeMachine())}; ${program.name}${values.leases ? ', with leases' : ''}`);
   const blobs = new Blobs(GIB_MIB);
-  if (values.only !== 'memory') await measurePushes(blobs, Number(values.rounds));
-  if (values.only !== 'push') await measureMemory(blobs);
+  if (values.only !== 'memory') await measurePushes(setting, blobs, Number(values.rounds));
+  if (values.only !== 'push') await measureMemory(setting, blobs);
 }
 
-async function measurePushes(blobs: Blobs, rounds: number): Promise<void> {
-  await using s3 = await versitygw.start();
-  await using directory = await temporaryDirectory();
-  await using server = await startOver(s3, directory.path);
+async function measurePushes(setting: Setting, blobs: Blobs, rounds: number): Promise<void> {
+  await using running = await start(setting);
+  const { s3, server } = running;
   const rows: Row[] = WAYS.map((way) => ({ way, seconds: [], cpuSeconds: [] }));
   // The first one of each pays for what is done once.
   for (let round = -1; round < rounds; round += 1) {
@@ -69,26 +93,41 @@ async function measurePushes(blobs: Blobs, rounds: number): Promise<void> {
   }
 }
 
-async function measureMemory(blobs: Blobs): Promise<void> {
+async function measureMemory(setting: Setting, blobs: Blobs): Promise<void> {
   for (const way of WAYS.slice(1)) {
-    await using s3 = await versitygw.start();
-    await using directory = await temporaryDirectory();
-    await using server = await startOver(s3, directory.path);
-    const start = performance.now();
+    await using running = await start(setting);
+    const { server } = running;
+    const begin = performance.now();
     await Promise.all(Array.from({ length: AT_ONCE }, () => push(server, blobs, way)));
-    const seconds = (performance.now() - start) / 1000;
+    const seconds = (performance.now() - begin) / 1000;
     console.log(
       `${AT_ONCE} pushes at once, ${way}: at most ${peakMebibytes(server.pid).toFixed(0)} MiB, ${seconds.toFixed(1)} s`,
     );
   }
 }
 
-function startOver({ options }: S3Server, directory: string): Promise<RunningServer> {
-  const args = ['--workers', '1'];
-  return startEntrepot({ root: path.join(directory, 'root'), env: s3Environment(options), args });
+async function start({ program, hasLeases }: Setting): Promise<Running> {
+  await using starting = new AsyncDisposableStack();
+  const s3 = starting.use(await program.start());
+  const server = hasLeases ? await startReplica(s3, starting) : await startAlone(s3, starting);
+  const resources = starting.move();
+  return { s3, server, [Symbol.asyncDispose]: () => resources.disposeAsync() };
 }
 
-async function push(server: RunningServer, blobs: Blobs, way: string): Promise<number> {
+async function startAlone({ options }: S3Server, resources: AsyncDisposableStack): Promise<RunningServer> {
+  const directory = resources.use(await temporaryDirectory());
+  const root = path.join(directory.path, 'root');
+  return resources.use(await startEntrepot({ root, env: s3Environment(options), args: ['--workers', '1'] }));
+}
+
+async function startReplica(bucket: S3Server, resources: AsyncDisposableStack): Promise<Replica> {
+  const { members } = resources.use(await Replicas.start({ count: 1, bucket }));
+  const [member] = members;
+  if (member === undefined) throw new Error('no server');
+  return member;
+}
+
+async function push(server: Running['server'], blobs: Blobs, way: string): Promise<number> {
   const { digest, tail } = blobs.next();
   const args = [PUSHER, server.url, 'bench/app', digest, String(GIB_MIB), tail];
   const { stdout } = await run(process.execPath, [...args, ...(way === 'digest last' ? ['docker'] : [])]);
@@ -102,9 +141,9 @@ async function ownClient({ options }: S3Server): Promise<number> {
   const what = ['--upload', '--files', '1', '--objsize', String(GIB_MIB * MIB), '--bucket', options.bucket];
   const how = ['--prefix', 'own', '--partSize', String(8 * MIB), '--concurrency', '3'];
   const { AWS_CA_BUNDLE: _, ...env } = process.env;
-  const start = performance.now();
+  const begin = performance.now();
   await run(tool('versitygw'), ['test', ...where, 'bench', ...what, ...how], { env });
-  return (performance.now() - start) / 1000;
+  return (performance.now() - begin) / 1000;
 }
 
 /** VmHWM, proc(5). */
