@@ -46,15 +46,19 @@ async function runSuites(suites: readonly Suite[]): Promise<readonly Outcome[]> 
 async function runSuite(suite: Suite, signal: AbortSignal): Promise<readonly Outcome[]> {
   const files = filesOf(suite, ROOT);
   if (files.length === 0) return [notRun(suite, `no file matches ${suite.files}`)];
-  const groups = suite.isHeavy ? files.map((file) => [file]) : [files];
+  const { isHeavy, atOnce = 1, timeoutMs, env = {} } = suite;
+  const groups = isHeavy ? files.map((file) => [file]) : [files];
+  const report = atOnce === 1 ? 'live' : 'after';
   const outcomes: Outcome[] = [];
-  for (const group of groups) {
-    const { isHeavy: isVerbose, timeoutMs, env = {} } = suite;
-    const ofGroup = await runFiles({ files: group, root: ROOT, timeoutMs, env, isVerbose, signal });
-    for (const line of fileLines(ofGroup)) console.log(line);
-    outcomes.push(...ofGroup);
-    if (signal.aborted) break;
-  }
+  const work = async () => {
+    for (let group = groups.shift(); group !== undefined && !signal.aborted; group = groups.shift()) {
+      const run = { files: group, root: ROOT, timeoutMs, env, signal, ...(isHeavy && ({ report } as const)) };
+      const ofGroup = await runFiles(run);
+      for (const line of fileLines(ofGroup)) console.log(line);
+      outcomes.push(...ofGroup);
+    }
+  };
+  await Promise.all(Array.from({ length: atOnce }, work));
   return outcomes;
 }
 

@@ -18,8 +18,8 @@ export interface FileRun {
   readonly timeoutMs: number;
   /** Beside those of this process. */
   readonly env?: Readonly<Record<string, string>>;
-  /** Prints each test as it ends. */
-  readonly isVerbose: boolean;
+  /** Prints each test: as it ends, or all of them at the end, where other files run beside these. Unless given, none. */
+  readonly report?: 'live' | 'after';
   /** Kills the process, which then counts as failed. */
   readonly signal?: AbortSignal;
 }
@@ -29,16 +29,21 @@ export async function runFiles(run: FileRun): Promise<readonly Outcome[]> {
   const directory = await mkdtemp(path.join(tmpdir(), 'entrepot-run-'));
   try {
     const events = path.join(directory, 'events');
-    const end = await runToEnd(run, events);
+    const report = path.join(directory, 'report');
+    const end = await runToEnd(run, events, report);
+    if (run.report === 'after') process.stdout.write(await readFile(report, 'utf8').catch(() => ''));
     return judge({ files: run.files, lines: await readLines(events), end });
   } finally {
     await rm(directory, { recursive: true, force: true });
   }
 }
 
-async function runToEnd(run: FileRun, events: string): Promise<number | string> {
+async function runToEnd(run: FileRun, events: string, report: string): Promise<number | string> {
   const reporters = [`--test-reporter=${REPORTER}`, `--test-reporter-destination=${events}`];
-  if (run.isVerbose) reporters.push('--test-reporter=spec', '--test-reporter-destination=stdout');
+  if (run.report !== undefined) {
+    const destination = run.report === 'live' ? 'stdout' : report;
+    reporters.push('--test-reporter=spec', `--test-reporter-destination=${destination}`);
+  }
   // Otherwise a runner that is started by a test believes that it is a part of that test.
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
   const child = spawn(process.execPath, ['--test', '--test-isolation=none', ...reporters, ...run.files], {

@@ -6,6 +6,8 @@ export interface Suite {
   readonly files: string;
   /** A process of its own for each file: it starts servers, mounts, crashes. All files in one process otherwise. */
   readonly isHeavy: boolean;
+  /** How many files run beside each other; one unless given. */
+  readonly atOnce?: number;
   /** For one process of it. */
   readonly timeoutMs: number;
   /** Variables that its tests run with. */
@@ -18,8 +20,8 @@ function quick(name: string, files = `test/${name}/**/*.test.ts`): Suite {
   return { name, files, isHeavy: false, timeoutMs: 8 * MINUTE_MS };
 }
 
-function heavy(name: string, minutes: number): Suite {
-  return { name, files: `test/${name}/**/*.test.ts`, isHeavy: true, timeoutMs: minutes * MINUTE_MS };
+function heavy(name: string, minutes: number, atOnce = 1): Suite {
+  return { name, files: `test/${name}/**/*.test.ts`, isHeavy: true, atOnce, timeoutMs: minutes * MINUTE_MS };
 }
 
 // In the order in which they are run.
@@ -31,10 +33,10 @@ const SUITES: readonly Suite[] = [
   quick('http'),
   quick('properties'),
   heavy('conformance', 8),
-  heavy('adoption', 8),
+  heavy('adoption', 8, 2),
   heavy('clients', 12),
   heavy('faults', 20),
-  heavy('scale', 20),
+  heavy('scale', 20, 2),
   heavy('replicas', 20),
   {
     ...heavy('replicas-clients', 12),

@@ -8,19 +8,46 @@ import { blobOf, configBlob, imageDocument, type Blob } from '../faults/content.
 import { Ledger } from '../faults/ledger.ts';
 import { deleteManifest, pushManifest } from '../faults/manifest-push.ts';
 import { Random } from '../faults/random.ts';
-import { startEntrepot, temporaryDirectory, type RunningServer } from '../harness/process.ts';
+import { startEntrepot, temporaryDirectory } from '../harness/process.ts';
 import { startCountingProxy, type CountingProxy } from './counting-proxy.ts';
 import { s3Environment } from '../harness/s3-environment.ts';
+import { missingForReplicas, Replicas } from './replicas.ts';
 import { versitygw, type S3Server } from './s3-servers.ts';
 
 const MIB = 1024 * 1024;
 const random = new Random('what a bucket is asked');
 
-describe('what a bucket is asked', { skip: versitygw.missing }, () => {
+/** A registry on the bucket: alone, with its index beside it, or as one of many, with leases. */
+type Setting = 'alone' | 'with leases';
+
+async function startRegistry(
+  setting: Setting,
+  bucket: S3Server,
+  opened: AsyncDisposableStack,
+): Promise<{ readonly url: string }> {
+  if (setting === 'with leases') {
+    const { members } = opened.use(await Replicas.start({ count: 1, bucket }));
+    const [member] = members;
+    assert.ok(member);
+    return member;
+  }
+  const directory = opened.use(await temporaryDirectory());
+  const env = s3Environment(bucket.options);
+  return opened.use(await startEntrepot({ root: path.join(directory.path, 'root'), env, args: ['--workers', '1'] }));
+}
+
+describe('what a bucket is asked, alone', { skip: versitygw.missing }, () => {
+  describeRequests('alone');
+});
+
+describe('what a bucket is asked, with leases', { skip: missingForReplicas }, () => {
+  describeRequests('with leases');
+});
+
+function describeRequests(setting: Setting): void {
   const opened = new AsyncDisposableStack();
   let s3: S3Server;
   let proxy: CountingProxy;
-  let server: RunningServer;
   let client: Client;
   const ledger = new Ledger();
   const to = (repository: string): Destination => ({ client, ledger, repository });
@@ -28,11 +55,8 @@ describe('what a bucket is asked', { skip: versitygw.missing }, () => {
   before(async () => {
     s3 = opened.use(await versitygw.start());
     proxy = opened.use(await startCountingProxy(s3.options.endpoint ?? ''));
-    const directory = opened.use(await temporaryDirectory());
-    const env = s3Environment({ ...s3.options, endpoint: proxy.endpoint, prefix: 'team' });
-    server = opened.use(
-      await startEntrepot({ root: path.join(directory.path, 'root'), env, args: ['--workers', '1'] }),
-    );
+    const options = { ...s3.options, endpoint: proxy.endpoint, prefix: 'team' };
+    const server = await startRegistry(setting, { ...s3, options }, opened);
     client = opened.use(new Client(server.url));
     // What a new repository needs once is no part of what a push costs.
     await pushBlob(to('app'), blobOf(random.bytes(10)), 'single', random);
@@ -121,7 +145,7 @@ describe('what a bucket is asked', { skip: versitygw.missing }, () => {
     assert.ok(requests.length <= 3, requests.join('\n'));
     assert.equal((await client.send('GET', '/v2/many/tags/list')).body.toString().includes('tag-1'), false);
   });
-});
+}
 
 /** Until what goes on in the background has come to rest. */
 async function settled(proxy: CountingProxy): Promise<void> {

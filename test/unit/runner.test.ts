@@ -23,7 +23,7 @@ async function runSources(sources: Record<string, string>, timeoutMs = 60_000): 
   for (const [file, source] of Object.entries(sources)) {
     await writeFile(path.join(directory.path, file), IMPORTS + source);
   }
-  return await runFiles({ files: Object.keys(sources), root: directory.path, timeoutMs, isVerbose: false });
+  return await runFiles({ files: Object.keys(sources), root: directory.path, timeoutMs });
 }
 
 function summary(outcomes: readonly Outcome[]): readonly string[] {
