@@ -33,7 +33,7 @@ for (const program of [versitygw, seaweedfs, radosgw]) {
         const ways = new CopyWays();
         if (way === 'pieces') ways.learn('whole', MIB, 1000);
         assert.equal(ways.choose(), way);
-        const copier = new Copier(bucket, new BucketUploads(requests), { ways });
+        const copier = new Copier(bucket, new BucketUploads(requests), ways);
         await copier.copy('from', way, BYTES.length);
         const copied = await bucket.get(way);
         const hash = createHash('sha256');
