@@ -105,7 +105,7 @@ function throwErrorsOf(output: string): void {
 
 // 503 is a warning in the log, and here a fault as well. A line without a level is from outside the log: a stack trace.
 function isError(line: string): boolean {
-  return /"level":"(?:error|fatal)"|"status":5\d\d|^\s*\w*Error\b/.test(line);
+  return /"level":"(?:error|fatal)"|"status":5\d\d|"msg":"a request failed"|^\s*\w*Error\b/.test(line);
 }
 
 // The server has a process group of its own, which an interrupt of the tests does not reach.

@@ -34,12 +34,12 @@ const SUITES: readonly Suite[] = [
   quick('properties'),
   heavy('conformance', 8),
   heavy('adoption', 8, 2),
-  heavy('clients', 12),
+  heavy('clients', 12, 2),
   heavy('faults', 20),
   heavy('scale', 20, 2),
   heavy('replicas', 20),
   {
-    ...heavy('replicas-clients', 12),
+    ...heavy('replicas-clients', 12, 2),
     // Not those that start a server of another kind.
     files: 'test/clients/{buildah,containerd,crane,docker,login,oras,podman,regctl,skopeo}.test.ts',
     env: { ENTREPOT_TEST_REGISTRY: 'replicas' },

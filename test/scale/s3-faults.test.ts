@@ -134,7 +134,7 @@ async function removeRest(driver: BlobDriver, fake: FakeS3): Promise<void> {
 
 describe('the S3 driver, when one request goes wrong', () => {
   for (const flow of FLOWS) {
-    for (const fault of ['reset', 'lost', 'slow-down', 'internal'] as const) {
+    for (const fault of ['reset', 'lost', 'slow-down', 'directory', 'internal'] as const) {
       it(`asks again: ${flow.name}, ${fault}`, async () => {
         const requests = await requestsOf(flow);
         assert.ok(requests.length >= 2);

@@ -3,6 +3,7 @@ import { Agent as HttpsAgent } from 'node:https';
 import { rootCertificates } from 'node:tls';
 import { S3Client, type S3ClientConfig } from '@aws-sdk/client-s3';
 import type { CurrentFence } from '../fence.ts';
+import { isMomentary } from './failure.ts';
 import { Fencing } from './fencing.ts';
 import type { S3Options } from './options.ts';
 
@@ -46,6 +47,23 @@ export function createClient(options: S3Options, fence?: CurrentFence, found?: C
       httpsAgent: new HttpsAgent({ ...agent, ...ca }),
     },
   });
+  retryMomentary(client);
   fencing?.attach(client, options.bucket);
   return client;
+}
+
+/** Has the SDK ask again, as often as for other errors that pass. */
+function retryMomentary(client: S3Client): void {
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      try {
+        return await next(args);
+      } catch (error) {
+        if (isMomentary(error)) Object.assign(error as object, { $retryable: {} });
+        throw error;
+      }
+    },
+    // Around what makes an error of an answer.
+    { step: 'deserialize', priority: 'high', name: 'retryMomentary' },
+  );
 }

@@ -52,6 +52,14 @@ function isUnexplained(error: unknown): boolean {
   return status === 403 && name === 'AccessDenied' && error instanceof Error && /^(UnknownError)?$/.test(error.message);
 }
 
+/**
+ * versitygw keeps objects as files, and takes the directory away that a deletion has emptied: a request that makes an object
+ * below it in that moment is told that the object is a directory. Nothing is wrong a moment later.
+ */
+export function isMomentary(error: unknown): boolean {
+  return toldBy(error).name === 'ExistingObjectIsDirectory';
+}
+
 /** Whether the server, or the way to it, is in trouble: not this request, nor who sends it. */
 export function isOutage(error: unknown): boolean {
   if (error instanceof StorageError) return error.cause !== undefined && isOutage(error.cause);

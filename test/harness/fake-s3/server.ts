@@ -12,6 +12,7 @@ import { FakeObjects, Refusal } from './objects.ts';
  * - `lost`: it was done, and the connection ends before the answer
  * - `truncated`: half of the body of the answer comes, then the connection ends
  * - `slow-down`: 503, as AWS throttles
+ * - `directory`: 409, as versitygw answers while it takes an emptied directory away
  * - `internal`: 500
  * - `denied`: 403
  * - `wrong-etag`: of a part, another ETag is answered than the server keeps
@@ -22,6 +23,7 @@ export type S3Fault =
   | 'lost'
   | 'truncated'
   | 'slow-down'
+  | 'directory'
   | 'internal'
   | 'denied'
   | 'wrong-etag'
@@ -136,6 +138,7 @@ async function readRequest(request: IncomingMessage): Promise<Asked | Refusal> {
 function respond(objects: FakeObjects, asked: Asked, response: ServerResponse, fault: S3Fault | undefined): void {
   if (fault === 'reset') return void response.destroy();
   if (fault === 'slow-down') return send(response, refused(new Refusal(503, 'SlowDown')));
+  if (fault === 'directory') return send(response, refused(new Refusal(409, 'ExistingObjectIsDirectory')));
   if (fault === 'internal') return send(response, refused(new Refusal(500, 'InternalError')));
   if (fault === 'denied') return send(response, refused(new Refusal(403, 'AccessDenied')));
   if (fault === 'unconditional') delete asked.headers['x-amz-copy-source-if-match'];
