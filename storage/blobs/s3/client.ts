@@ -27,7 +27,6 @@ export function createClient(options: S3Options, fence?: CurrentFence, found?: C
   // A copy: the SDK writes to it.
   const credentials = found ?? (options.credentials && { ...options.credentials });
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS };
-  const ca = authorities === undefined ? {} : { ca: [...rootCertificates, authorities] };
   const client = new S3Client({
     region,
     forcePathStyle: options.isPathStyle,
@@ -43,9 +42,14 @@ export function createClient(options: S3Options, fence?: CurrentFence, found?: C
       connectionTimeout: CONNECT_TIMEOUT_MS,
       socketTimeout: SILENCE_TIMEOUT_MS,
       httpAgent: new HttpAgent(agent),
-      httpsAgent: new HttpsAgent({ ...agent, ...ca }),
+      httpsAgent: new HttpsAgent({ ...agent, ...trustedBeside(authorities) }),
     },
   });
   fencing?.attach(client, options.bucket);
   return client;
+}
+
+/** For TLS: these authorities beside those that Node trusts. */
+export function trustedBeside(authorities: string | undefined): { readonly ca?: string[] } {
+  return authorities === undefined ? {} : { ca: [...rootCertificates, authorities] };
 }
