@@ -12,6 +12,7 @@ import { checkFileSystem } from './doctor/file-system.ts';
 import { about, type Check, type Examination, type Finding } from './doctor/finding.ts';
 import { inspectLock } from './doctor/lock.ts';
 import { codeOf } from './doctor/nearest.ts';
+import { checkRedirects } from './doctor/redirects.ts';
 import { report } from './doctor/report.ts';
 import { checkRootRights } from './doctor/root-rights.ts';
 import { checkTls } from './doctor/tls.ts';
@@ -25,6 +26,7 @@ const CHECKS: readonly Check[] = [
   checkFileLimit,
   checkClock,
   checkBucket,
+  checkRedirects,
   checkDatabase,
 ];
 const DISK_CHECKS: readonly Check[] = [checkRootRights, checkDiskSpace, checkFileSystem];

@@ -1,4 +1,3 @@
-import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../config/config.ts';
 import { actAsOwner } from './act-as-owner.ts';
@@ -6,6 +5,7 @@ import type { Accounts } from '../server/auth/htpasswd.ts';
 import { openHtpasswdFile } from '../server/auth/htpasswd-file.ts';
 import { AccountFault, loadHashing, Management } from '../server/auth/management.ts';
 import { openRecords } from '../server/auth/open-records.ts';
+import { makeDirectories } from '../storage/blobs/directories.ts';
 
 /**
  * Does something with the accounts and access tokens of a store, beside a running server or without one. A running one
@@ -18,11 +18,11 @@ export async function withManagement<T>(config: Config, use: (management: Manage
     throw new AccountFault(400, 'a registry in memory is reached over HTTP only: /api/v1/users and /api/v1/tokens');
   }
   // As the server makes its own: accounts may come before the first start.
-  mkdirSync(config.root, { recursive: true });
+  makeDirectories(config.root);
   // The owner of the store need not be able to read this program.
   await loadHashing();
   actAsOwner(config.root);
-  mkdirSync(path.join(config.root, '.meta'), { recursive: true });
+  makeDirectories(path.join(config.root, '.meta'));
   const inFile = await accountsOfFile(config);
   const records = await openRecords(config);
   try {

@@ -3,6 +3,7 @@ import type { S3Config } from '../config/config.ts';
 import type { BlobDriver } from '../storage/blobs/driver.ts';
 import type { CurrentFence } from '../storage/blobs/fence.ts';
 import type { S3Options } from '../storage/blobs/s3/options.ts';
+import type { PublicProbe } from '../storage/blobs/s3/public-probe.ts';
 import type { Probe } from '../storage/blobs/s3/probe.ts';
 
 /** The bucket does not do what a store needs of it. The message is for the operator. */
@@ -19,6 +20,12 @@ export async function openBucket(s3: S3Config, fence?: CurrentFence): Promise<Bl
 export async function probe(s3: S3Config): Promise<Probe> {
   const { probeBucket } = await import('../storage/blobs/s3/probe.ts');
   return probeBucket(await optionsOf(s3));
+}
+
+/** What clients get that are sent to the bucket. */
+export async function probePublic(s3: S3Config): Promise<PublicProbe | undefined> {
+  const { probePublicEndpoint } = await import('../storage/blobs/s3/public-probe.ts');
+  return probePublicEndpoint(await optionsOf(s3));
 }
 
 /**

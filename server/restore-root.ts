@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { mkdir, readdir, readFile, rm, statfs } from 'node:fs/promises';
+import { readdir, readFile, rm, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Config, IndexConfig } from '../config/config.ts';
@@ -21,7 +21,7 @@ import type { SnapshotTotals } from '../storage/metadata/snapshot.ts';
 import { replaceAccessIn, tableWithAccess } from './copy-access.ts';
 import { refuseServed, withAnyStoreAlone } from './offline.ts';
 import { postgresOptions } from './open-index.ts';
-import { lockRoot } from './root-lock.ts';
+import { lockRoot, makeRoot } from './root-lock.ts';
 import { restoringIn, restoringMark } from './root-marks.ts';
 
 /** What a restore did. */
@@ -58,7 +58,7 @@ export async function restoreRoot(
   const list = backup.listOf(snapshot);
   // One that is damaged leaves no mark behind that another could not be restored over.
   const { repositories, tags, manifests, blobs, bytes } = await endOf(list);
-  await mkdir(path.join(root, '.meta'), { recursive: true });
+  makeRoot(root);
   await placeFile(restoringMark(root), JSON.stringify({ snapshot, backup: backup.path }));
   let tree: RestoredTree;
   try {

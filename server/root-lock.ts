@@ -1,12 +1,13 @@
-import { existsSync, mkdirSync } from 'node:fs';
 import path from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { makeDirectories } from '../storage/blobs/directories.ts';
 
 // https://sqlite.org/rescode.html, primary codes.
 const SQLITE_BUSY = 5;
 const REASONS: Readonly<Record<string | number, string>> = {
   EACCES: 'this user may not write there: give it to the user that runs the server',
   EPERM: 'this user may not write there: give it to the user that runs the server',
+  ENOENT: 'its file system takes no new directories',
   ENOTDIR: 'a file is in its place: remove that',
   EEXIST: 'a file is in its place: remove that',
   EROFS: 'its file system is mounted read-only: mount it for writing',
@@ -32,6 +33,17 @@ export class RootUnusable extends Error {
   }
 }
 
+/** Makes the root where it is missing, and `.meta` in it. @returns the latter @throws RootUnusable */
+export function makeRoot(root: string): string {
+  const directory = path.join(root, '.meta');
+  try {
+    makeDirectories(directory);
+  } catch (error) {
+    throw new RootUnusable(root, error);
+  }
+  return directory;
+}
+
 /**
  * Takes the root for this process until it ends, however it ends: an open exclusive transaction on an SQLite file is a
  * lock that the kernel gives back, and Node has no other.
@@ -39,10 +51,9 @@ export class RootUnusable extends Error {
  * @throws RootIsTaken, RootUnusable
  */
 export function lockRoot(root: string): { release(): void } {
-  const directory = path.join(root, '.meta');
+  const directory = makeRoot(root);
   let database: DatabaseSync | undefined;
   try {
-    makeDirectory(directory);
     database = new DatabaseSync(path.join(directory, 'lock'));
     // Long enough for the doctor, who reads it for a moment.
     database.exec('PRAGMA busy_timeout = 500; BEGIN EXCLUSIVE');
@@ -54,13 +65,6 @@ export function lockRoot(root: string): { release(): void } {
   }
   const held = database;
   return { release: () => held.close() };
-}
-
-/** With its parents. Node's own way of that never returns where a directory answers ENOENT, as those of /proc do. */
-function makeDirectory(directory: string): void {
-  if (existsSync(directory)) return;
-  makeDirectory(path.dirname(directory));
-  mkdirSync(directory);
 }
 
 /** SQLite's primary code, or the system's word. */

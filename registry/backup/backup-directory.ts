@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { constants, realpathSync } from 'node:fs';
-import { access, mkdir, readdir, readFile, rename, rm, statfs, writeFile } from 'node:fs/promises';
+import { access, mkdir, readdir, readFile, rename, rm, rmdir, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { syncDirectory } from '../../storage/blobs/directories.ts';
+import { makeDirectories, syncDirectory } from '../../storage/blobs/directories.ts';
 import { isMissing } from '../../storage/blobs/failure.ts';
 import { removeLeftovers } from '../../storage/blobs/temporary-files.ts';
 import { BackupFault } from './backup-fault.ts';
@@ -64,16 +64,31 @@ export class BackupDirectory {
     refuseNested(backup.path, root, 'the backup');
     // A link that leads from within one into the other: what is no longer kept would be removed from the store.
     for (const part of PARTS) refuseNested(path.join(backup.path, part), path.join(root, part), 'the backup');
-    await makeDirectory(backup.path);
-    const known = await backup.identity();
-    if (known === undefined) await backup.#begin({ format: BACKUP_FORMAT, root, epoch });
-    else if (known.root !== root && known.epoch !== epoch) {
+    const known = await backup.#makeOrKnow({ format: BACKUP_FORMAT, root, epoch });
+    if (known === undefined) return backup;
+    if (known.root !== root && known.epoch !== epoch) {
       throw new BackupFault(
         `${directory} is the backup of another store, ${known.root}: choose another directory; if this one was moved or ` +
           `restored from there, write its new root into ${path.join(backup.path, IDENTITY)}`,
       );
     }
     return backup;
+  }
+
+  /** Its identity as it is there; undefined for one that was none before. */
+  async #makeOrKnow(identity: BackupIdentity): Promise<BackupIdentity | undefined> {
+    let made: readonly string[] = [];
+    try {
+      made = makeDirectories(this.path);
+      await access(this.path, constants.W_OK | constants.X_OK);
+      const known = await this.identity();
+      if (known === undefined) await this.#begin(identity);
+      return known;
+    } catch (error) {
+      const own = made.length === 0 ? [] : [...made, path.join(this.path, META)];
+      for (const each of own.toReversed()) await rmdir(each).catch(() => {});
+      throw error instanceof BackupFault ? error : asFault(this.path, error);
+    }
   }
 
   async #begin(identity: BackupIdentity): Promise<void> {
@@ -252,20 +267,18 @@ function realOf(file: string): string {
   }
 }
 
-async function makeDirectory(directory: string): Promise<void> {
-  try {
-    await mkdir(directory, { recursive: true });
-    await access(directory, constants.W_OK | constants.X_OK);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const user = process.geteuid?.() ?? '';
-    const advice: Readonly<Record<string, string>> = {
-      EACCES: `user ${user}, who owns the store, may not write there: give the directory to that user`,
-      EROFS: 'its filesystem is mounted read-only',
-      ENOSPC: 'its disk is full',
-      ENOTDIR: 'a file is in its place',
-      EEXIST: 'a file is in its place',
-    };
-    throw new BackupFault(`${directory} cannot be used: ${advice[code ?? ''] ?? code}`, { cause: error });
-  }
+function asFault(directory: string, error: unknown): BackupFault {
+  const { code } = error as NodeJS.ErrnoException;
+  const user = process.geteuid?.() ?? '';
+  const advice: Readonly<Record<string, string>> = {
+    EACCES: `user ${user}, who owns the store, may not write there: give the directory to that user`,
+    EPERM: `its file system takes no new files of user ${user}`,
+    EROFS: 'its filesystem is mounted read-only',
+    ENAMETOOLONG: 'its path is too long',
+    ENOSPC: 'its disk is full',
+    ENOENT: 'its file system takes no new directories',
+    ENOTDIR: 'a file is in its place',
+    EEXIST: 'a file is in its place',
+  };
+  return new BackupFault(`${directory} cannot be used: ${advice[code ?? ''] ?? String(error)}`, { cause: error });
 }

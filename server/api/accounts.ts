@@ -4,7 +4,7 @@ import { AccountFault, noToken, type Management, type TokenInfo } from '../auth/
 import { jsonReply, type Reply } from '../http/exchange.ts';
 import { readUserChange, readTokenRequest, readUser, type JsonBody, type UserChange } from './account-bodies.ts';
 import { guarded, type About, type GuardedParts } from './guarded.ts';
-import { isTooLarge, jsonOf, replying, route, type ReadBody } from './routing.ts';
+import { isMalformed, isTooLarge, jsonOf, replying, route, type ReadBody } from './routing.ts';
 
 export interface AccountsParts extends GuardedParts {
   readonly readBody: ReadBody;
@@ -159,8 +159,4 @@ function times(all: Readonly<Record<string, number | undefined>>): object {
 function refused(error: unknown): Reply {
   if (!(error instanceof AccountFault)) throw error;
   throw new RegistryError('UNSUPPORTED', { status: error.status, detail: { reason: error.message } });
-}
-
-function isMalformed(reason: string): RegistryError {
-  return new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
 }

@@ -9,7 +9,7 @@ import type { Health } from '../observe/health.ts';
 import { METRICS_CONTENT_TYPE } from '../observe/metrics-cluster.ts';
 import { createAdministration, type AdministrationParts } from './administration.ts';
 import { pingV1, searchV1 } from './docker-search.ts';
-import { isTooLarge, queryOf, replying, route, send } from './routing.ts';
+import { isTooLarge, queryOf, replying, routeLoosely, send } from './routing.ts';
 
 export interface AppParts extends AdministrationParts {
   readonly health: Health;
@@ -27,20 +27,20 @@ export interface AppParts extends AdministrationParts {
 export function createApp(parts: AppParts): Express {
   const app = express();
   app.disable('x-powered-by').disable('etag').set('case sensitive routing', true).set('strict routing', true);
-  route(app, '/livez', { get: replying(async () => parts.health.live()) });
-  route(app, '/readyz', { get: replying(async () => parts.health.ready()) });
+  routeLoosely(app, '/livez', { get: replying(async () => parts.health.live()) });
+  routeLoosely(app, '/readyz', { get: replying(async () => parts.health.ready()) });
   const { metricsText } = parts;
   if (metricsText !== undefined) {
     const headers = { 'Content-Type': METRICS_CONTENT_TYPE };
-    route(app, '/metrics', { get: replying(async () => ({ status: 200, headers, body: await metricsText() })) });
+    routeLoosely(app, '/metrics', { get: replying(async () => ({ status: 200, headers, body: await metricsText() })) });
   }
-  route(app, '/v1/_ping', { get: replying(async () => pingV1()) });
+  routeLoosely(app, '/v1/_ping', { get: replying(async () => pingV1()) });
   const search = async (request: Request) => {
     const rights = await parts.admit(request, 'registry:catalog:*');
     rights.requireList();
     return searchV1(parts.registry, queryOf(request), rights);
   };
-  route(app, '/v1/search', { get: replying(search) });
+  routeLoosely(app, '/v1/search', { get: replying(search) });
   routeTokens(app, parts);
   app.use('/api/v1', createAdministration(parts));
   app.use(replying(async (request) => notHere(request)));
@@ -60,14 +60,14 @@ function routeTokens(app: Express, parts: AppParts): void {
     address: clientAddress(request),
     parameters,
   });
-  route(app, '/token', {
+  routeLoosely(app, '/token', {
     get: replying((request) => tokenEndpoint.get(requestOf(request, queryOf(request)))),
     post: replying(async (request) => {
       const form = await readBody(request, FORM_MAX_BYTES, () => isTooLarge(FORM_MAX_BYTES));
       return tokenEndpoint.post(requestOf(request, new URLSearchParams(form.toString('utf8'))));
     }),
   });
-  route(app, '/.well-known/jwks.json', { get: replying(async () => jsonReply(200, jwksOf(keys.keys))) });
+  routeLoosely(app, '/.well-known/jwks.json', { get: replying(async () => jsonReply(200, jwksOf(keys.keys))) });
 }
 
 const FORM_MAX_BYTES = 64 * 1024;

@@ -1,4 +1,4 @@
-import type { IRouter } from 'express';
+import type { IRouter, Request } from 'express';
 import { RegistryError } from '../../oci/errors.ts';
 import type { Collection } from '../../registry/collection.ts';
 import type { CollectionHold } from '../../storage/metadata/collection-holds.ts';
@@ -30,16 +30,14 @@ export function routeCollection(api: IRouter, parts: CollectionParts): void {
       guarded(parts, request, { action: 'admin', subject: 'gc' }, async () => statusReply(parts)),
     ),
   });
-  route(api, '/gc/plan', {
-    get: replying((request) =>
-      guarded(parts, request, { action: 'admin', subject: 'gc' }, async () => {
-        const { limit, last } = parsePlanPage(queryOf(request));
-        const page = await collection.page(last, limit);
-        const next = page.length < limit ? undefined : page.at(-1)?.digest;
-        return jsonReply(200, { garbage: page.map((each) => shown(each, parts)), ...(next !== undefined && { next }) });
-      }),
-    ),
-  });
+  const plan = (request: Request) =>
+    guarded(parts, request, { action: 'admin', subject: 'gc' }, async () => {
+      const { limit, last } = parsePlanPage(queryOf(request));
+      const page = await collection.page(last, limit);
+      const next = page.length < limit ? undefined : page.at(-1)?.digest;
+      return jsonReply(200, { garbage: page.map((each) => shown(each, parts)), ...(next !== undefined && { next }) });
+    });
+  route(api, '/gc/plan', { get: replying(plan) }, { get: { n: 'once', last: 'once' } });
   route(api, '/gc/run', { post: replying((request) => requestTask(parts, request, 'collect', {})) });
   route(api, '/gc/undo', { post: replying((request) => requestTask(parts, request, 'recover', {})) });
   route(api, '/gc/hold', {

@@ -1,4 +1,4 @@
-import type { IRouter } from 'express';
+import type { IRouter, Request } from 'express';
 import type { Integrity } from '../../registry/integrity.ts';
 import { jsonReply } from '../http/exchange.ts';
 import { RegistryError } from '../../oci/errors.ts';
@@ -19,9 +19,8 @@ export function routeIntegrity(api: IRouter, parts: IntegrityParts): void {
       ),
     ),
   });
-  route(api, '/integrity/fsck', {
-    post: replying(async (request) => requestTask(parts, request, 'fsck', argumentOf(queryOf(request)))),
-  });
+  const fsck = async (request: Request) => requestTask(parts, request, 'fsck', argumentOf(queryOf(request)));
+  route(api, '/integrity/fsck', { post: replying(fsck) }, { post: { repair: 'once', quick: 'once' } });
 }
 
 function argumentOf(query: URLSearchParams): Readonly<Record<string, boolean>> {

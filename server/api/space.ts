@@ -23,15 +23,13 @@ export function routeSpace(api: IRouter, parts: SpaceParts): void {
     get: replying((request) => measure(parts, request)),
     delete: passOn,
   });
-  route(api, '/size', {
-    get: replying((request) =>
-      guarded(parts, request, { action: 'admin', subject: 'size' }, async () => {
-        const patterns = patternsOf(queryOf(request));
-        const space = await parts.registry.spaces.measureMatching(patterns);
-        return jsonReply(200, { patterns, scope: 'registry', ...space });
-      }),
-    ),
-  });
+  const measureAll = (request: Request) =>
+    guarded(parts, request, { action: 'admin', subject: 'size' }, async () => {
+      const patterns = patternsOf(queryOf(request));
+      const space = await parts.registry.spaces.measureMatching(patterns);
+      return jsonReply(200, { patterns, scope: 'registry', ...space });
+    });
+  route(api, '/size', { get: replying(measureAll) }, { get: { repository: 'repeated' } });
   route(api, '/quotas', {
     get: replying((request) =>
       guarded(parts, request, { action: 'admin', subject: 'quotas' }, async () =>

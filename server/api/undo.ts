@@ -1,13 +1,12 @@
 import type { IRouter, Request } from 'express';
 import { isDigest, type Digest } from '../../oci/digest.ts';
-import { RegistryError } from '../../oci/errors.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { preconditionOf } from '../http/conditions.ts';
 import { jsonReply, type Reply } from '../http/exchange.ts';
 import { shownChange } from '../shown-history.ts';
 import { guarded, type GuardedParts } from './guarded.ts';
 import { passOn, tagPathOf } from './repository-path.ts';
-import { isTooLarge, jsonOf, queryOf, replying, route, type ReadBody } from './routing.ts';
+import { isMalformed, isTooLarge, jsonOf, queryOf, replying, route, type ReadBody } from './routing.ts';
 
 export interface UndoParts extends GuardedParts {
   readonly registry: Pick<Registry, 'undo'>;
@@ -22,10 +21,12 @@ const CHANGES_MAX = 1_000;
 
 /** `/api/v1/repositories/<name>/tags/<tag>/history` and `/restore`: what a tag was, and how it becomes that again. */
 export function routeUndo(api: IRouter, parts: UndoParts): void {
-  route(api, '/repositories/*name/tags/:tag/history', {
-    get: replying((request) => showHistory(parts, request)),
-    delete: passOn,
-  });
+  route(
+    api,
+    '/repositories/*name/tags/:tag/history',
+    { get: replying((request) => showHistory(parts, request)), delete: passOn },
+    { get: { n: 'once', last: 'once' } },
+  );
   route(api, '/repositories/*name/tags/:tag/restore', {
     post: replying((request) => restore(parts, request)),
     delete: passOn,
@@ -78,8 +79,4 @@ function parseBody(bytes: Buffer): Digest | undefined {
     if (isKnown && typeof digest === 'string' && isDigest(digest)) return digest;
   }
   throw isMalformed('the body is empty, or {"digest": "sha256:..."} with a digest of the history');
-}
-
-function isMalformed(reason: string): RegistryError {
-  return new RegistryError('UNSUPPORTED', { status: 400, detail: { reason } });
 }

@@ -120,3 +120,31 @@ export async function syncDirectory(directory: string): Promise<void> {
     await file.close();
   }
 }
+
+/**
+ * Makes a directory and its parents where they are missing. Node's own way of that never returns where a directory answers
+ * ENOENT, as those of /proc do.
+ *
+ * @returns those that were missing, the outermost first
+ * @throws the error of the system
+ */
+export function makeDirectories(directory: string): readonly string[] {
+  if (isDirectory(directory)) return [];
+  const made = makeDirectories(path.dirname(directory));
+  try {
+    fs.mkdirSync(directory);
+  } catch (error) {
+    // Another process may have been faster.
+    if (isDirectory(directory)) return made;
+    throw error;
+  }
+  return [...made, directory];
+}
+
+function isDirectory(file: string): boolean {
+  try {
+    return fs.statSync(file).isDirectory();
+  } catch {
+    return false;
+  }
+}

@@ -43,6 +43,11 @@ export interface Database extends Queries {
    */
   write<T>(durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T>;
   /**
+   * As a durable write, for what takes as long as there are rows: a migration. It waits for other writers, and its
+   * statements run, without a limit; who wants to write meanwhile waits as long as usual, and fails then.
+   */
+  writeWithoutLimit<T>(work: (transaction: Transaction) => Promise<T>): Promise<T>;
+  /**
    * Runs one statement by itself, in no order with writers at the same time: for rows that nothing else rests on. A
    * crash of the database may take it back. It may run twice when the answer to the first was lost.
    *

@@ -42,6 +42,10 @@ class MeasuredDatabase implements Database {
   }
 
   // Of long work, and not of requests: nothing to be measured.
+  writeWithoutLimit<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.#database.writeWithoutLimit(work);
+  }
+
   readTogether<T>(work: (queries: Queries) => Promise<T>): Promise<T> {
     return this.#database.readTogether(work);
   }

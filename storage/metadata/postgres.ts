@@ -3,7 +3,7 @@ import { CircuitBreaker } from '../circuit-breaker.ts';
 import { SharedRun } from '../shared-run.ts';
 import type { ColumnTypes, Database, Dialect, Durability, Queries, Row, Transaction, Value } from './database.ts';
 import { IndexError } from './index-error.ts';
-import { type Connection, Connections, isEnded } from './postgres/connections.ts';
+import { ANSWER_MS, type Connection, Connections, isEnded, NO_LIMIT_MS } from './postgres/connections.ts';
 import { isOutage } from './postgres/failures.ts';
 import type { PostgresOptions } from './postgres/options.ts';
 import { Turns } from './postgres/turns.ts';
@@ -25,20 +25,33 @@ export const POSTGRES_DIALECT: Dialect = {
 
 // Of this program alone: others that use the same database do not take this one.
 const WRITE_LOCK = 0x656e747265706f74n;
-// Who has not got the lock by then, fails.
-const LOCK_MS = 20_000;
-const STATEMENT_MS = 30_000;
+/** What is given up when it takes longer. */
+export interface WriteLimits {
+  /** Waiting for other writers. */
+  readonly lockMs: number;
+  /** One statement, by the server. */
+  readonly statementMs: number;
+  /** Its answer, by this process. */
+  readonly answerMs: number;
+}
+
+const LIMITS: WriteLimits = { lockMs: 20_000, statementMs: 30_000, answerMs: ANSWER_MS };
 // Who says nothing for so long in the middle of a transaction is frozen or gone, and everybody else waits for it.
 const SILENCE_MS = 10_000;
 
 // READ COMMITTED: each statement sees what was committed before it began, so all of them see what was before the lock.
-const BEGIN = `
+const beginWith = ({ lockMs, statementMs }: Omit<WriteLimits, 'answerMs'>) => `
   BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;
   SET LOCAL synchronous_commit = off;
-  SET LOCAL lock_timeout = ${LOCK_MS};
-  SET LOCAL statement_timeout = ${STATEMENT_MS};
+  SET LOCAL lock_timeout = ${lockMs};
+  SET LOCAL statement_timeout = ${statementMs};
   SET LOCAL idle_in_transaction_session_timeout = ${SILENCE_MS};
   SELECT pg_advisory_xact_lock(${WRITE_LOCK})`;
+
+// What the database or its user is told otherwise does not count either. A table that somebody reads for long is not waited
+// for: whoever comes after who waits, waits as well.
+const beginWithoutLimit = ({ lockMs }: WriteLimits) => `${beginWith({ lockMs: 0, statementMs: 0 })};
+  SET LOCAL lock_timeout = ${lockMs}`;
 
 // Whoever commits after others waits for their part of the log as well. A database that is told not to wait, is told again.
 const FLUSH = `
@@ -59,10 +72,11 @@ const WRITERS = 2;
 /**
  * Opens a PostgreSQL database; its user may create tables in it.
  *
+ * @param limits of all that is written, but for `writeWithoutLimit`
  * @throws StorageError `unavailable` also when the database cannot keep every text
  */
-export async function openPostgres(options: PostgresOptions): Promise<Database> {
-  const database = new PostgresDatabase(options);
+export async function openPostgres(options: PostgresOptions, limits = LIMITS): Promise<Database> {
+  const database = new PostgresDatabase(options, limits);
   try {
     const encoding = (await database.get('SHOW server_encoding'))?.['server_encoding'];
     if (encoding === 'UTF8') return database;
@@ -92,9 +106,11 @@ class PostgresDatabase implements Database {
   readonly #breaker: CircuitBreaker;
   readonly #writers = new Turns(WRITERS);
   readonly #flushes = new SharedRun(() => this.#breaker.run(() => this.#flush()));
+  readonly #limits: WriteLimits;
   #writing = 0;
 
-  constructor(options: PostgresOptions) {
+  constructor(options: PostgresOptions, limits: WriteLimits) {
+    this.#limits = limits;
     this.#connections = new Connections(options, () => this.#breaker.suspect());
     this.#breaker = new CircuitBreaker({
       failures: FAILURES,
@@ -135,10 +151,18 @@ class PostgresDatabase implements Database {
     );
   }
 
-  async write<T>(_durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T> {
+  write<T>(_durability: Durability, work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.#write({ begin: beginWith(this.#limits), work, answerMs: this.#limits.answerMs });
+  }
+
+  writeWithoutLimit<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.#write({ begin: beginWithoutLimit(this.#limits), work, answerMs: NO_LIMIT_MS });
+  }
+
+  async #write<T>(writing: Writing<T>): Promise<T> {
     this.#writing += 1;
     try {
-      const begin = () => this.#breaker.run(() => this.#begin(work));
+      const begin = () => this.#breaker.run(() => this.#begin(writing));
       const { value, hasChanged } = await this.#writers.take(begin);
       if (hasChanged) await this.#flushes.join();
       return value;
@@ -148,18 +172,19 @@ class PostgresDatabase implements Database {
   }
 
   /** On another connection when the first had ended unnoticed: nothing was done on it. */
-  async #begin<T>(work: (transaction: Transaction) => Promise<T>): Promise<Written<T>> {
-    const first = await this.#tryToWrite(work);
+  async #begin<T>(writing: Writing<T>): Promise<Written<T>> {
+    const first = await this.#tryToWrite(writing);
     if (first !== 'ended') return first;
-    const second = await this.#tryToWrite(work);
+    const second = await this.#tryToWrite(writing);
     if (second !== 'ended') return second;
     throw new IndexError('unavailable', 'PostgreSQL: the connection ended at once');
   }
 
-  async #tryToWrite<T>(work: (transaction: Transaction) => Promise<T>): Promise<Written<T> | 'ended'> {
+  async #tryToWrite<T>({ begin, work, answerMs }: Writing<T>): Promise<Written<T> | 'ended'> {
     return this.#connections.use(async (connection) => {
+      connection.limit(answerMs);
       try {
-        await connection.execute(BEGIN);
+        await connection.execute(begin);
       } catch (error) {
         await connection.rollback();
         if (isEnded(error)) return 'ended';
@@ -196,6 +221,13 @@ class PostgresDatabase implements Database {
     while (this.#writing > 0) await delay(1);
     await this.#connections.close();
   }
+}
+
+interface Writing<T> {
+  /** The statements that begin the transaction. */
+  readonly begin: string;
+  readonly work: (transaction: Transaction) => Promise<T>;
+  readonly answerMs: number;
 }
 
 interface Written<T> {

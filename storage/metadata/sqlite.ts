@@ -98,6 +98,11 @@ class SqliteDatabase implements Database {
     });
   }
 
+  // No statement has a limit here. Another process that migrates the file is waited for no longer than any other.
+  writeWithoutLimit<T>(work: (transaction: Transaction) => Promise<T>): Promise<T> {
+    return this.write('durable', work);
+  }
+
   async runBeside(sql: string, ...values: readonly Value[]): Promise<void> {
     await this.write('relaxed', (tx) => tx.run(sql, ...values));
   }

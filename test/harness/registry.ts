@@ -45,33 +45,41 @@ export async function openTestRegistry(options: RegistryOptions): Promise<Opened
   if (options.run === undefined || options.worker === 0)
     await beginRun({ driver: plain, metadata, log }, run, 'a boot');
   const context: Context = {
-    driver,
-    metadata,
-    cache: new ContentCache(1024 * 1024),
-    lastKnown: new LastKnown({ now: options.now ?? Date.now, log }),
-    settings: {
-      allowSparseImages: false,
-      maxUploadSessions: 100,
-      uploadExpiryMs: 3_600_000,
-      collectionGraceMs: 3_600_000,
-      quotas: [],
-      undoMs: 0,
-      retention: { tags: [], untagged: [], expiryLabels: true },
-      verifyReads: 'stale',
-      scrubEveryMs: 30 * 24 * 3_600_000,
-      scrubBytesPerSecond: 1e9,
-      ...options.settings,
-    },
-    log,
+    ...contextParts({ driver, metadata, log, now: options.now ?? Date.now }, options.settings),
     run,
     owner: `${run}/${options.worker ?? 0}`,
-    now: options.now ?? Date.now,
-    unsettled: new Set(),
   };
   const registry = createRegistry(context);
   const close = () => registry.close();
   return { registry, metadata, context, driver, replica: undefined, close, [Symbol.asyncDispose]: close };
 }
+
+/** What tests give a registry unless they say otherwise: limits that nobody meets, nothing on the side. */
+export function contextParts(
+  given: Pick<Context, 'driver' | 'metadata' | 'log' | 'now'>,
+  settings: Partial<RegistrySettings> = {},
+): Omit<Context, 'run' | 'owner'> {
+  return {
+    ...given,
+    cache: new ContentCache(1024 * 1024),
+    lastKnown: new LastKnown(given),
+    settings: { ...SETTINGS, ...settings },
+    unsettled: new Set(),
+  };
+}
+
+const SETTINGS: RegistrySettings = {
+  allowSparseImages: false,
+  maxUploadSessions: 100,
+  uploadExpiryMs: 3_600_000,
+  collectionGraceMs: 3_600_000,
+  quotas: [],
+  undoMs: 0,
+  retention: { tags: [], untagged: [], expiryLabels: true },
+  verifyReads: 'stale',
+  scrubEveryMs: 30 * 24 * 3_600_000,
+  scrubBytesPerSecond: 1e9,
+};
 
 export function name(text: string): RepositoryName {
   return parseRepositoryName(text);

@@ -171,8 +171,8 @@ describe('access by accounts and rules', () => {
     await client.get('/v2/', basic('puller', 'a planted secret'));
     assert.equal(service.log.entries.findLast(({ status }) => status === 200)?.user, 'puller');
     assert.equal(service.log.entries.findLast(({ status }) => status === 401)?.user, undefined);
-    await client.get('/api/v1/tokens?x=1', basic('puller'));
-    const lineOf = () => service.log.entries.find(({ path: target }) => target === '/api/v1/tokens?x=1');
+    await client.get('/api/v1/gc/plan?n=1', basic('puller'));
+    const lineOf = () => service.log.entries.find(({ path: target }) => target === '/api/v1/gc/plan?n=1');
     await until('the line', () => lineOf() !== undefined);
     assert.equal(lineOf()?.user, 'puller');
     const text = JSON.stringify([service.log.entries, service.log.lines]);

@@ -8,9 +8,9 @@ import { deleteTag, pushManifest } from '../faults/manifest-push.ts';
 import { Random } from '../faults/random.ts';
 import { push, trialImage, TRIAL_TAG, type TrialImage } from '../faults/trial.ts';
 import { findings } from '../faults/verdict.ts';
+import { HoldingProxy, type IsHeld } from '../harness/holding-proxy.ts';
 import { missingForReplicas, Replicas, type Replica } from '../scale/replicas.ts';
 import { versitygw, type S3Server } from '../scale/s3-servers.ts';
-import { HoldingProxy, type Held } from './holding-proxy.ts';
 import { LEASE_IS_GIVEN_UP_MS } from './misfortune.ts';
 import { untilQuiet } from './quiet.ts';
 import { verifyReplicas } from './verify-replicas.ts';
@@ -21,7 +21,7 @@ const [OLD, LATE, NEW] = ['old', 'late', 'new'].map((seed) => trialImage(seed)) 
 interface Change {
   readonly repository: string;
   /** What the server sent last, and what is late. */
-  readonly isHeld: Held;
+  readonly isHeld: IsHeld;
   /** What the client asks it for. */
   readonly ask: (client: Client, repository: string) => Promise<Answer>;
 }
@@ -57,7 +57,7 @@ describe('a server that was frozen for longer than its lease', { skip: missingFo
   before(async () => {
     const bucket: S3Server = resources.use(await versitygw.start());
     proxy = resources.use(await HoldingProxy.start(bucket.options.endpoint ?? ''));
-    const throughProxy = { ENTREPOT_STORAGE_S3_ENDPOINT: proxy.url };
+    const throughProxy = { ENTREPOT_STORAGE_S3_ENDPOINT: proxy.endpoint };
     replicas = resources.use(
       await Replicas.start({ count: 2, bucket, envOf: (index) => (index === 0 ? throughProxy : {}) }),
     );

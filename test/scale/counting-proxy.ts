@@ -15,6 +15,8 @@ export interface CountingProxy extends AsyncDisposable {
 interface ProxyOptions {
   /** Refuses a presigned URL that comes with an `Authorization` header, as AWS does and the servers at hand do not. */
   readonly isStrict?: boolean;
+  /** Goes on in place of the name that the client knows. */
+  readonly host?: string;
 }
 
 const TWO_AUTHENTICATIONS = `<Error><Code>InvalidArgument</Code><Message>Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified</Message></Error>`;
@@ -22,7 +24,7 @@ const TWO_AUTHENTICATIONS = `<Error><Code>InvalidArgument</Code><Message>Only on
 /** @param server its URL */
 export async function startCountingProxy(
   server: string,
-  { isStrict = false }: ProxyOptions = {},
+  { isStrict = false, host }: ProxyOptions = {},
 ): Promise<CountingProxy> {
   const requests: string[] = [];
   const agent = new http.Agent({ keepAlive: true });
@@ -34,11 +36,11 @@ export async function startCountingProxy(
       response.end(TWO_AUTHENTICATIONS);
       return;
     }
-    // The signature covers the host that the client knows: the headers go on unchanged.
+    // The signature covers the host that the client knows: the headers go on unchanged, unless told otherwise.
     const onward = http.request(new URL(request.url ?? '/', server), {
       agent,
       method: request.method,
-      headers: request.headers,
+      headers: host === undefined ? request.headers : { ...request.headers, host },
     });
     onward.on('response', (answered) => {
       response.writeHead(answered.statusCode ?? 502, answered.headers);

@@ -1,6 +1,4 @@
-import { ContentCache } from '../../registry/content-cache.ts';
 import type { Context } from '../../registry/context.ts';
-import { LastKnown } from '../../registry/last-known.ts';
 import { LeaseKeeper } from '../../registry/lease-keeper.ts';
 import { createRegistry, type Registry } from '../../registry/registry.ts';
 import type { StoreParts } from '../../registry/store.ts';
@@ -10,6 +8,7 @@ import { openFilesystemDriver } from '../../storage/blobs/filesystem.ts';
 import { openPostgresMetadata, type Metadata } from '../../storage/metadata/metadata.ts';
 import type { PostgresOptions } from '../../storage/metadata/postgres/options.ts';
 import { openPostgres } from '../../storage/metadata/postgres.ts';
+import { contextParts } from '../harness/registry.ts';
 import { RecordingLog } from '../harness/service.ts';
 
 /** A process of a server that works on a store together with others. */
@@ -38,32 +37,14 @@ export async function openReplica({ root, database, name, wrap }: ReplicaOptions
   const keeper = new LeaseKeeper();
   const log = new RecordingLog();
   const context: Context = {
-    driver,
-    metadata,
+    ...contextParts({ driver, metadata, log, now: () => keeper.now() }, { collectionGraceMs: 0 }),
     lease: keeper,
-    cache: new ContentCache(1024 * 1024),
-    lastKnown: new LastKnown({ now: () => keeper.now(), log }),
-    settings: {
-      allowSparseImages: false,
-      maxUploadSessions: 100,
-      uploadExpiryMs: 3_600_000,
-      collectionGraceMs: 0,
-      quotas: [],
-      undoMs: 0,
-      retention: { tags: [], untagged: [], expiryLabels: true },
-      verifyReads: 'stale',
-      scrubEveryMs: 30 * 24 * 3_600_000,
-      scrubBytesPerSecond: 1e9,
-    },
-    log,
     get run() {
       return keeper.run;
     },
     get owner() {
       return keeper.owner;
     },
-    now: () => keeper.now(),
-    unsettled: new Set(),
   };
   const registry = createRegistry(context);
   const replica = new Replica({ driver, metadata, keeper, name, log });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { openS3Driver } from '../../storage/blobs/s3.ts';
 import { assertFails, assertSameBytes, bytesAt, keyOf, smallWrite, textAt } from '../contracts/blob-bytes.ts';
-import { startHoldingProxy } from './holding-proxy.ts';
+import { HoldingProxy } from '../harness/holding-proxy.ts';
 import { radosgw, seaweedfs, versitygw } from './s3-servers.ts';
 
 const MIB = 1024 * 1024;
@@ -17,7 +17,7 @@ for (const program of [versitygw, seaweedfs, radosgw]) {
     for (const [name, fence] of FENCES) {
       it(`are not taken for stored, ${name}`, async () => {
         await using server = await program.start();
-        await using proxy = await startHoldingProxy(server.options.endpoint ?? '');
+        await using proxy = await HoldingProxy.start(server.options.endpoint ?? '');
         const driver = openS3Driver({ ...server.options, endpoint: proxy.endpoint }, fence);
         const bytes = Buffer.alloc(18 * MIB, 7);
         await driver.writeAll([smallWrite('a/link', 'text'), { key: keyOf(BLOB), bytes }]);

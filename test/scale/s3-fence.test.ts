@@ -14,7 +14,7 @@ import type { S3Options } from '../../storage/blobs/s3/options.ts';
 import { Requests } from '../../storage/blobs/s3/requests.ts';
 import { assertFails, keyOf } from '../contracts/blob-bytes.ts';
 import { startFakeS3 } from '../harness/fake-s3/server.ts';
-import { startHoldingProxy } from './holding-proxy.ts';
+import { HoldingProxy } from '../harness/holding-proxy.ts';
 import { radosgw, seaweedfs, versitygw, type S3Program } from './s3-servers.ts';
 
 const fakeS3: Pick<S3Program, 'name' | 'missing'> & { start(): Promise<AsyncDisposable & { options: S3Options }> } = {
@@ -84,7 +84,7 @@ for (const program of [fakeS3, versitygw, seaweedfs, radosgw]) {
 
     it('are refused by the server when they come late, and change nothing', async () => {
       const options = optionsOfNewPlace();
-      await using proxy = await startHoldingProxy(options.endpoint ?? '');
+      await using proxy = await HoldingProxy.start(options.endpoint ?? '');
       const ready = sideOf(options, 60_000);
       const changes = await changesOf(sideOf({ ...options, endpoint: proxy.endpoint }, 1_500), ready);
       const earlier = await contentOf(ready);
@@ -92,7 +92,7 @@ for (const program of [fakeS3, versitygw, seaweedfs, radosgw]) {
       const ends = [...changes].map(async ([name, change]) => [name, await change().catch((error: unknown) => error)]);
       await proxy.holds(changes.size);
       await untilAfter(proxy.lastEnd());
-      proxy.release();
+      await proxy.release();
       for (const [name, end] of await Promise.all(ends)) {
         assert.ok(end instanceof StorageError && end.failure === 'unavailable', `${String(name)}: ${String(end)}`);
         assert.match(end.message, /lease of this process had ended/, String(name));

@@ -9,6 +9,7 @@ import { Random } from '../faults/random.ts';
 import { startEntrepot, temporaryDirectory, type RunningServer } from '../harness/process.ts';
 import { s3Environment } from '../harness/s3-environment.ts';
 import { openS3Driver } from '../../storage/blobs/s3.ts';
+import { probePublicEndpoint } from '../../storage/blobs/s3/public-probe.ts';
 import { keyOf } from '../contracts/blob-bytes.ts';
 import { until } from '../http/until.ts';
 import { startCountingProxy, type CountingProxy } from './counting-proxy.ts';
@@ -80,6 +81,20 @@ for (const program of [versitygw, seaweedfs, radosgw]) {
       assert.equal(await statusOf(location.replace('/team/docker/', '/other/docker/')), 403);
       assert.equal(await statusOf(location.replace('X-Amz-Expires=600', 'X-Amz-Expires=6000')), 403);
       assert.equal(await statusOf(location), 200);
+    });
+
+    it('are looked for by the doctor, who notices a proxy that calls the server by another name', async () => {
+      const { endpoint = '' } = s3.options;
+      assert.deepEqual(await probePublicEndpoint({ ...s3.options, publicEndpoint: proxy.endpoint }), {
+        origin: proxy.endpoint,
+        outcome: { kind: 'same' },
+      });
+      await using renaming = await startCountingProxy(endpoint, { host: new URL(endpoint).host });
+      const probed = await probePublicEndpoint({ ...s3.options, publicEndpoint: renaming.endpoint });
+      assert.deepEqual(probed?.outcome, { kind: 'refused', status: 403, code: 'SignatureDoesNotMatch' });
+      const driver = openS3Driver(s3.options);
+      for await (const { name } of driver.list(keyOf('.meta/probe'))) assert.fail(`${name} is left`);
+      await driver.close();
     });
 
     it('are refused when the address has run out', async () => {

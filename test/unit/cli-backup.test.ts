@@ -144,6 +144,39 @@ test('a snapshot whose list is damaged is named, and is in the way of nothing el
   assert.equal((await p.run('backup', p.at('copy'), '--root', p.at('root')))[0], 0);
 });
 
+/** Of so many characters, or one more. */
+function deepPath(directory: string, length: number): string {
+  let deep = directory;
+  while (deep.length < length) deep += `/${'d'.repeat(Math.max(1, Math.min(200, length - deep.length - 1)))}`;
+  return deep;
+}
+
+test(
+  'a directory that can be no backup is refused with the reason, and nothing is left there',
+  { skip: process.platform !== 'linux' && 'needs /proc' },
+  async () => {
+    await using p = await place();
+    await pushImage(p.at('root'), 'v1');
+    for (const [directory, pattern] of [
+      ['/proc/entrepot', /\/proc\/entrepot cannot be used: its file system takes no new directories/],
+      ['/proc/self/a/b', /\/proc\/self\/a\/b cannot be used: its file system takes no new directories/],
+      ['/sys/entrepot', /\/sys\/entrepot cannot be used: /],
+      ['/proc', /\/proc is no backup, and not empty/],
+      // It can be made, and not everything in it.
+      [deepPath(p.at('deep'), 4070), /d cannot be used: its path is too long$/m],
+    ] as const) {
+      const [code, text] = await p.run('backup', directory, '--root', p.at('root'));
+      assert.equal(code, 1, `${directory}: ${text}`);
+      assert.match(text, pattern);
+    }
+    assert.deepEqual(await readdir(p.at('.')), ['root']);
+    await p.run('backup', p.at('copy'), '--root', p.at('root'));
+    const [code, text] = await p.run('restore', p.at('copy'), '--root', '/proc/entrepot');
+    assert.equal(code, 1, text);
+    assert.match(text, /cannot use the root \/proc\/entrepot/);
+  },
+);
+
 test('mistakes are answered with what to do', async () => {
   await using p = await place();
   await pushImage(p.at('root'), 'v1');

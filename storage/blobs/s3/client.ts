@@ -28,7 +28,6 @@ export function createClient(options: S3Options, fence?: CurrentFence, found?: C
   // A copy: the SDK writes to it.
   const credentials = found ?? (options.credentials && { ...options.credentials });
   const agent = { keepAlive: true, maxSockets: MAX_SOCKETS };
-  const ca = authorities === undefined ? {} : { ca: [...rootCertificates, authorities] };
   const client = new S3Client({
     region,
     forcePathStyle: options.isPathStyle,
@@ -44,7 +43,7 @@ export function createClient(options: S3Options, fence?: CurrentFence, found?: C
       connectionTimeout: CONNECT_TIMEOUT_MS,
       socketTimeout: SILENCE_TIMEOUT_MS,
       httpAgent: new HttpAgent(agent),
-      httpsAgent: new HttpsAgent({ ...agent, ...ca }),
+      httpsAgent: new HttpsAgent({ ...agent, ...trustedBeside(authorities) }),
     },
   });
   retryMomentary(client);
@@ -66,4 +65,9 @@ function retryMomentary(client: S3Client): void {
     // Around what makes an error of an answer.
     { step: 'deserialize', priority: 'high', name: 'retryMomentary' },
   );
+}
+
+/** For TLS: these authorities beside those that Node trusts. */
+export function trustedBeside(authorities: string | undefined): { readonly ca?: string[] } {
+  return authorities === undefined ? {} : { ca: [...rootCertificates, authorities] };
 }

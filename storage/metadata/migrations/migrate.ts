@@ -32,13 +32,13 @@ export interface Schema {
 }
 
 /**
- * Brings the database to the newest shape. One that a newer program has moved further stays as it is.
+ * Brings the database to the newest shape, for as long as that takes, while those who come to do the same wait. One that a newer program has moved further stays as it is.
  *
  * @throws StorageError `unavailable` when this program does not work with that, or when a server that works on the
  *   database would not work with what the migrations leave
  */
 export async function migrate(database: Database, types: ColumnTypes, schema: Schema): Promise<void> {
-  await database.write('durable', async (tx) => {
+  await database.writeWithoutLimit(async (tx) => {
     const { migrations, versionTable, worksFrom } = schema;
     const floorTable = `${versionTable}_works_from`;
     await tx.run(`CREATE TABLE IF NOT EXISTS ${versionTable} (version INTEGER NOT NULL)`);

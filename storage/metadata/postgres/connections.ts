@@ -7,7 +7,9 @@ import { numbered } from './placeholders.ts';
 const CONNECT_MS = 5_000;
 const IDLE_MS = 30_000;
 // A statement that takes longer is given up, and its connection with it: nobody waits for its answer any more.
-const ANSWER_MS = 60_000;
+export const ANSWER_MS = 60_000;
+/** As long as a timer can be. */
+export const NO_LIMIT_MS = 2 ** 31 - 1;
 // Who waits for that long has somebody look whether the server is there at all.
 const SILENCE_MS = 3_000;
 const PROBE_MS = 2_000;
@@ -165,7 +167,7 @@ export function isEnded(error: unknown): boolean {
 export class Connection {
   readonly #client: PoolClient;
   readonly #onSilence: () => void;
-  readonly #limitMs: number;
+  #limitMs: number;
   #isSpoilt = false;
 
   constructor(client: PoolClient, onSilence: () => void, limitMs = ANSWER_MS) {
@@ -179,6 +181,11 @@ export class Connection {
     return this.#isSpoilt;
   }
 
+  /** From now on each statement may take so long, until the connection is given back. */
+  limit(ms: number): void {
+    this.#limitMs = ms;
+  }
+
   /** @throws StorageError */
   query(sql: string, values: readonly Value[]): Promise<QueryResult<Row>> {
     const query = { text: numbered(sql), values: values.map(boundOf), query_timeout: this.#limitMs };
@@ -187,7 +194,8 @@ export class Connection {
 
   /** Statements without values, in one exchange with the server. @throws StorageError */
   async execute(statements: string): Promise<void> {
-    await this.#ask(() => this.#client.query(statements));
+    const query = { text: statements, query_timeout: this.#limitMs };
+    await this.#ask(() => this.#client.query(query));
   }
 
   /** Gives up what is open; a connection that does not even do that is thrown away. */

@@ -16,6 +16,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   UNABLE_TO_GET_ISSUER_CERT_LOCALLY: OTHER_AUTHORITY,
   ERR_TLS_CERT_ALTNAME_INVALID: 'set index.postgres.host to a name that its certificate has',
   CERT_HAS_EXPIRED: 'give the server a new certificate',
+  '55P03':
+    'somebody else has written to the index, or read it, for longer than that: a server that migrates it, perhaps; ' +
+    'what was to be written can be tried again',
   '25006': 'this is a server that only reads: name the one that takes writes',
 };
 // The server goes away, or is not there yet: class 57P0x, and what a pooler says of the server behind it.
