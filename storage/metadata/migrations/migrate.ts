@@ -32,7 +32,8 @@ export interface Schema {
 }
 
 /**
- * Brings the database to the newest shape, for as long as that takes, while those who come to do the same wait. One that a newer program has moved further stays as it is.
+ * Brings the database to the newest shape, for as long as that takes, while those who come to do the same wait. One that a
+ * newer program has moved further stays as it is.
  *
  * @throws StorageError `unavailable` when this program does not work with that, or when a server that works on the
  *   database would not work with what the migrations leave
