@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LeaseKeeper } from '../registry/lease-keeper.ts';
-import type { StoreParts } from '../registry/store.ts';
+import { expectTheSameTree, type StoreParts } from '../registry/store.ts';
 import { Silence } from '../registry/silence.ts';
 import { giveUpLeases, join, leave, makeReady, type Joined } from '../registry/term.ts';
 import { StorageError } from '../storage/blobs/driver.ts';
@@ -47,7 +47,7 @@ export class Replica {
   /**
    * Takes a lease, and keeps it until `leave`.
    *
-   * @throws StorageError `unavailable` also when another server does not get the store ready
+   * @throws StorageError `unavailable` also when another server does not get the store ready, or has another store
    */
   async join(): Promise<void> {
     const deadline = performance.now() + READY_WITHIN_MS;
@@ -56,6 +56,12 @@ export class Replica {
         throw new StorageError('unavailable', 'another server has begun to make the store ready and does not get done');
       }
       await delay(ASK_AGAIN_MS);
+    }
+    try {
+      await expectTheSameTree(this.#parts);
+    } catch (error) {
+      await this.leave();
+      throw error;
     }
     this.#renewLater();
   }

@@ -89,6 +89,19 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     await two[Symbol.asyncDispose]();
   });
 
+  it('are all on one tree: who has another one is refused as long as others work on the index', async () => {
+    await using directory = await temporaryDirectory();
+    await using another = await temporaryDirectory();
+    const one = await openReplica({ root: directory.path, database, name: 'one/0' });
+    const digest = await pushBlob(one.registry, repository, 'some bytes');
+    const open = () => openReplica({ root: another.path, database, name: 'two/0' });
+    await assert.rejects(open(), { name: 'StorageError', message: /another tree.*storage.*stop/ });
+    assert.equal((await one.metadata.replicas.all()).map(({ id }) => id).join(), 'one/0');
+    assert.equal((await one.registry.blobs.get(repository, digest)).size, 10);
+    await one[Symbol.asyncDispose]();
+    await using _alone = await open();
+  });
+
   it("give up what a silent one was changing: its change fails, and its locks are others'", async () => {
     await using both = await openTwo();
     const { one, two } = both;
