@@ -56,6 +56,8 @@ export class Replica {
         throw new StorageError('unavailable', 'another server has begun to make the store ready and does not get done');
       }
       await delay(ASK_AGAIN_MS);
+      // The one that makes it ready may die meanwhile.
+      await this.#giveUpSilent();
     }
     try {
       await expectTheSameTree(this.#parts);
@@ -120,10 +122,10 @@ export class Replica {
   }
 
   async #renewOrJoin(): Promise<void> {
-    const { keeper, metadata, log } = this.#parts;
+    const { keeper, log } = this.#parts;
     try {
       if (keeper.current === undefined || !(await this.#renew())) await this.#tryToJoin();
-      await this.#giveUp(this.#silence.look(await metadata.replicas.watch(MARGIN_MS)));
+      await this.#giveUpSilent();
     } catch (error) {
       log.warn('the lease on the store could not be renewed, it will be tried again', { err: error });
     }
@@ -148,6 +150,10 @@ export class Replica {
     }
     keeper.extend(sentAt + LASTS_MS - LAST_BEGINS_MS, now - (sent + Date.now()) / 2);
     return true;
+  }
+
+  async #giveUpSilent(): Promise<void> {
+    await this.#giveUp(this.#silence.look(await this.#parts.metadata.replicas.watch(MARGIN_MS)));
   }
 
   async #giveUp(silent: readonly ReplicaRecord[]): Promise<void> {

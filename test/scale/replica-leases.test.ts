@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { exclusively, COLLECTING } from '../../registry/exclusive.ts';
 import { changing } from '../../registry/intents.ts';
-import { giveUpLeases } from '../../registry/term.ts';
+import { giveUpLeases, join } from '../../registry/term.ts';
 import { parseTag } from '../../oci/names.ts';
+import { openPostgresMetadata } from '../../storage/metadata/metadata.ts';
 import type { PostgresOptions } from '../../storage/metadata/postgres/options.ts';
 import { bodyOf, digestOfText, name, NO_CLAIM, pushBlob } from '../harness/registry.ts';
 import { temporaryDirectory } from '../harness/process.ts';
@@ -87,6 +89,23 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     assert.equal(one.keeper.run, two.keeper.run);
     await one[Symbol.asyncDispose]();
     await two[Symbol.asyncDispose]();
+  });
+
+  it('make the store ready in place of one that died at it, while they wait', async () => {
+    await using directory = await temporaryDirectory();
+    const metadata = await openPostgresMetadata(database);
+    const dead = await join(metadata, { id: 'dead/0', host: 'dead' }, 15_000);
+    assert.equal(dead?.isFirst, true);
+    const opening = openReplica({ root: directory.path, database, name: 'one/0' });
+    await delay(500);
+    await letRunOut(database, 'dead/0');
+    const isThere = await Promise.race([opening.then(() => true), delay(30_000, false)]);
+    // Otherwise it would wait for minutes more.
+    if (!isThere) await metadata.write('durable', (tx) => metadata.replicas.remove(tx, 'dead/0'));
+    await using one = await opening;
+    assert.equal(isThere, true);
+    assert.notEqual(one.keeper.run, dead?.run);
+    await metadata.close();
   });
 
   it('are all on one tree: who has another one is refused as long as others work on the index', async () => {
