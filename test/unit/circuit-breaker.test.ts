@@ -72,6 +72,15 @@ describe('a circuit breaker', () => {
     for (let i = 0; i < 20; i += 1) await assert.rejects(breaker.run(refused), /no/);
   });
 
+  it('takes a server for well that has no such request', async () => {
+    const breaker = new CircuitBreaker(guarding(new Clock().read));
+    const unknown = async () => {
+      throw Object.assign(new Error('no'), { name: 'NotImplemented', $metadata: { httpStatusCode: 501 } });
+    };
+    for (let i = 0; i < 20; i += 1) await assert.rejects(breaker.run(unknown), /no/);
+    assert.equal(await breaker.run(askAnything), 'asked');
+  });
+
   it('finds out by itself where it can: nobody who comes waits for that', async () => {
     const clock = new Clock();
     const probes: PromiseWithResolvers<void>[] = [];

@@ -1,6 +1,9 @@
+import { StorageError } from '../driver.ts';
 import type { BucketUploads, Part, UploadName } from './bucket-uploads.ts';
 import type { Bucket } from './bucket.ts';
 import { CopyWays } from './copy-ways.ts';
+import { isForbidden, isOutage } from './failure.ts';
+import { Multipart } from './multipart.ts';
 
 const MIB = 1024 ** 2;
 // What one CopyObject takes at most.
@@ -37,19 +40,44 @@ export class Copier {
    */
   async copy(from: string, to: string, size: number): Promise<void> {
     if (size < PIECES_MIN_BYTES) return this.#bucket.copy(from, to);
-    const way = size > WHOLE_MAX_BYTES ? 'pieces' : this.#ways.choose();
+    if (size > WHOLE_MAX_BYTES) return this.#copyInPieces(from, to, size);
+    if (this.#ways.choose() === 'whole') return this.#copyWhole(from, to, size);
+    try {
+      await this.#copyInPieces(from, to, size);
+    } catch (error) {
+      if (!isOfPieces(error)) throw error;
+      await this.#copyWhole(from, to, size);
+      this.#ways.learn('pieces', 0, 1);
+    }
+  }
+
+  async #copyWhole(from: string, to: string, size: number): Promise<void> {
     const begin = this.#now();
-    await (way === 'whole' ? this.#bucket.copy(from, to) : this.#copyInPieces(from, to, size));
-    this.#ways.learn(way, size, this.#now() - begin);
+    await this.#bucket.copy(from, to);
+    this.#ways.learn('whole', size, this.#now() - begin);
   }
 
   async #copyInPieces(from: string, to: string, size: number): Promise<void> {
+    const begin = this.#now();
     const upload = await this.#uploads.create(to);
     try {
-      await this.#uploads.complete(upload, await this.#copyPieces(from, upload, size));
+      await this.#complete(new Multipart(this.#uploads, upload, await this.#copyPieces(from, upload, size)));
+      this.#ways.learn('pieces', size, this.#now() - begin);
     } catch (error) {
       await this.#uploads.abort(upload).catch(() => undefined);
       throw error;
+    }
+  }
+
+  async #complete(pieces: Multipart): Promise<void> {
+    try {
+      await pieces.complete();
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.failure !== 'not-found') throw error;
+      // The answer may have been lost, and the request been sent again.
+      const { key } = pieces.name;
+      if ((await this.#bucket.stat(key))?.etag === pieces.etag) return;
+      throw new StorageError('unavailable', `${key}: nobody knows whether it was completed`, error);
     }
   }
 
@@ -72,4 +100,10 @@ export class Copier {
     if (failures.length > 0) throw failures[0];
     return parts.sort((a, b) => a.number - b.number);
   }
+}
+
+/** Whether the server answered in a way that it might not answer to another request for the same copy. */
+function isOfPieces(error: unknown): boolean {
+  if (!(error instanceof StorageError) || error.failure !== 'unavailable') return false;
+  return !isOutage(error) && !isForbidden(error.cause);
 }

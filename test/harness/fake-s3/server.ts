@@ -14,6 +14,7 @@ import { FakeObjects, Refusal } from './objects.ts';
  * - `slow-down`: 503, as AWS throttles
  * - `internal`: 500
  * - `denied`: 403
+ * - `unknown`: 501, as servers answer what they do not have
  * - `wrong-etag`: of a part, another ETag is answered than the server keeps
  * - `unconditional`: of a copy, the condition is not looked at
  */
@@ -24,6 +25,7 @@ export type S3Fault =
   | 'slow-down'
   | 'internal'
   | 'denied'
+  | 'unknown'
   | 'wrong-etag'
   | 'unconditional';
 
@@ -138,6 +140,7 @@ function respond(objects: FakeObjects, asked: Asked, response: ServerResponse, f
   if (fault === 'slow-down') return send(response, refused(new Refusal(503, 'SlowDown')));
   if (fault === 'internal') return send(response, refused(new Refusal(500, 'InternalError')));
   if (fault === 'denied') return send(response, refused(new Refusal(403, 'AccessDenied')));
+  if (fault === 'unknown') return send(response, refused(new Refusal(501, 'NotImplemented')));
   if (fault === 'unconditional') delete asked.headers['x-amz-copy-source-if-match'];
   const answered = answerOf(objects, asked);
   if (fault === 'lost') return void response.destroy();
