@@ -5,7 +5,7 @@ import { expectTheSameTree, type StoreParts } from '../registry/store.ts';
 import { Silence } from '../registry/silence.ts';
 import { giveUpLeases, join, leave, makeReady, type Joined } from '../registry/term.ts';
 import { StorageError } from '../storage/blobs/driver.ts';
-import type { ReplicaRecord } from '../storage/metadata/replicas.ts';
+import type { ReplicaRecord, WatchedReplica } from '../storage/metadata/replicas.ts';
 import type { Log } from './observe/log.ts';
 
 /** How long a lease lasts unless it is renewed. */
@@ -70,8 +70,7 @@ export class Replica {
 
   async #tryToJoin(): Promise<boolean> {
     const { metadata, keeper, name } = this.#parts;
-    if (this.#count === 0)
-      await this.#giveUp((await metadata.replicas.watch(MARGIN_MS)).filter(({ isOver }) => isOver));
+    if (this.#count === 0) await this.#giveUpLeftovers();
     // Never twice the same: nobody knows what became of an attempt whose answer was lost.
     const id = this.#count === 0 ? name : `${name}.${this.#count}`;
     this.#count += 1;
@@ -152,8 +151,21 @@ export class Replica {
     return true;
   }
 
+  /** Leases that are over before this process has watched anybody. */
+  async #giveUpLeftovers(): Promise<void> {
+    const over = (await this.#watch()).filter(({ isOver }) => isOver);
+    if (over.length === 0) return;
+    // Those of processes that live are renewed meanwhile: it is the clock that was set.
+    await delay(2 * RENEW_EVERY_MS);
+    await this.#giveUp(over);
+  }
+
   async #giveUpSilent(): Promise<void> {
-    await this.#giveUp(this.#silence.look(await this.#parts.metadata.replicas.watch(MARGIN_MS)));
+    await this.#giveUp(this.#silence.look(await this.#watch()));
+  }
+
+  async #watch(): Promise<readonly WatchedReplica[]> {
+    return this.#parts.metadata.replicas.watch(MARGIN_MS, LASTS_MS);
   }
 
   async #giveUp(silent: readonly ReplicaRecord[]): Promise<void> {

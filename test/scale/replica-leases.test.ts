@@ -14,6 +14,7 @@ import { missingPostgres, PostgresServer } from './postgres-server.ts';
 import { letRunOut, openReplica, type OpenedReplica } from './replica-registry.ts';
 
 const MARGIN_MS = 5_000;
+const LASTS_MS = 15_000;
 const repository = name('team/app');
 const subjects = [{ tag: parseTag('latest') }] as const;
 const isGivenUp = { name: 'StorageError', message: /given up/ };
@@ -106,6 +107,26 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     assert.equal(isThere, true);
     assert.notEqual(one.keeper.run, dead?.run);
     await metadata.close();
+  });
+
+  it('are not given up by one that starts when the clock of the database was set forward', async () => {
+    await using directory = await temporaryDirectory();
+    await using one = await openReplica({ root: directory.path, database, name: 'one/0' });
+    await letRunOut(database, 'one/0');
+    await using two = await openReplica({ root: directory.path, database, name: 'two/0' });
+    assert.equal(two.keeper.run, one.keeper.run);
+    assert.equal((await two.metadata.replicas.living()).map(({ id }) => id).join(), 'one/0,two/0');
+  });
+
+  it('give up a silent one also when the clock of the database was set back', async () => {
+    await using directory = await temporaryDirectory();
+    await using one = await openReplica({ root: directory.path, database, name: 'one/0' });
+    const dead = await join(one.metadata, { id: 'dead/0', host: 'dead' }, 3_600_000);
+    assert.equal(dead?.run, one.keeper.run);
+    const deadline = performance.now() + 40_000;
+    const names = async () => (await one.metadata.replicas.all()).map(({ id }) => id).join();
+    while ((await names()) !== 'one/0' && performance.now() < deadline) await delay(500);
+    assert.equal(await names(), 'one/0');
   });
 
   it('are all on one tree: who has another one is refused as long as others work on the index', async () => {
@@ -232,7 +253,7 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
 
 /** What a process does with those that were silent for long enough. */
 async function giveUpSilent({ metadata, store }: OpenedReplica): Promise<readonly string[]> {
-  const watched = await metadata.replicas.watch(MARGIN_MS);
+  const watched = await metadata.replicas.watch(MARGIN_MS, LASTS_MS);
   return giveUpLeases(
     store,
     watched.filter(({ isOver }) => isOver),
