@@ -67,7 +67,13 @@ export async function expectTheSameTree(store: StoreParts): Promise<void> {
   throw new StorageError('unavailable', `${reason} (.meta/epoch differs). ${advice}`);
 }
 
-async function epochsOf({ driver, metadata }: StoreParts) {
+/** Whether somebody has begun another index of this tree, and works on it perhaps. */
+export async function isTakenOver(store: Pick<StoreParts, 'driver' | 'metadata'>): Promise<boolean> {
+  const { inTree, ours } = await epochsOf(store);
+  return inTree !== undefined && inTree !== ours;
+}
+
+async function epochsOf({ driver, metadata }: Pick<StoreParts, 'driver' | 'metadata'>) {
   const inTree = await driver.readSmall(EPOCH_KEY, EPOCH_MAX_BYTES);
   return { inTree: inTree && Buffer.from(inTree).toString('utf8'), ours: await metadata.state.get('epoch') };
 }
