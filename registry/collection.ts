@@ -284,7 +284,7 @@ export class Collection {
 
   /** Its row says `deleting`: nobody relies on it, and nobody else deletes it. */
   async #delete(digest: Digest): Promise<Partial<Collected>> {
-    const { driver, metadata, cache, lastKnown, now } = this.#context;
+    const { driver, metadata, cache, lastKnown, lease, now } = this.#context;
     try {
       const bytes = (await driver.stat(blobKey(digest)))?.size ?? 0;
       await driver.delete([blobDirectoryKey(digest)]);
@@ -293,6 +293,8 @@ export class Collection {
       await this.#write((tx) => metadata.collection.endDeletion(tx, digest));
       return { removed: 1, bytes };
     } catch (error) {
+      // What was sent may still come: who stored it again meanwhile would lose it.
+      await lease?.untilRunOut();
       await this.#write((tx) => metadata.collection.abandonDeletions(tx, now(), digest));
       throw error;
     }

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Fence } from '../storage/blobs/fence.ts';
 import { isGivenUp } from '../storage/metadata/replicas.ts';
 
@@ -75,6 +76,12 @@ export class LeaseKeeper {
   /** Until when the caller may change the store. */
   fence(): Fence {
     return this.#begunUnder.getStore() ?? this.#current ?? NONE;
+  }
+
+  /** Resolves when no bucket takes anything any more of what the caller has sent by now. */
+  async untilRunOut(): Promise<void> {
+    const left = this.fence().leftMs();
+    if (left > 0) await delay(left);
   }
 
   /** @throws StorageError `unavailable` when the lease is over under which the caller began, or this process has none */

@@ -7,6 +7,8 @@ import { giveUpLeases, join } from '../../registry/term.ts';
 import { parseTag } from '../../oci/names.ts';
 import { openPostgresMetadata } from '../../storage/metadata/metadata.ts';
 import type { PostgresOptions } from '../../storage/metadata/postgres/options.ts';
+import { StorageError } from '../../storage/blobs/driver.ts';
+import { blobKey } from '../../storage/layout.ts';
 import { bodyOf, digestOfText, name, NO_CLAIM, pushBlob } from '../harness/registry.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { until } from '../http/until.ts';
@@ -221,6 +223,29 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     goOn();
     await first;
     assert.equal(await two.registry.collection.runUnlessDone(3_600_000, async () => true), undefined, 'just done');
+  });
+
+  it('take back no blob while the store may still get the request that removes it', async () => {
+    await using both = await openTwo();
+    const { one, two } = both;
+    await one.registry.maintenance.verifyTree(async () => {});
+    const digest = await pushBlob(one.registry, repository, 'nobody needs this');
+    const remove = one.context.driver.delete.bind(one.context.driver);
+    let late: Promise<void> | undefined;
+    one.context.driver.delete = async (keys) => {
+      if (!keys.some((key) => key.includes('/blobs/'))) return remove(keys);
+      // A bucket would take it as long as this process may change it.
+      late = delay(Math.min(2_000, one.keeper.fence().leftMs())).then(() => remove(keys));
+      throw new StorageError('unavailable', 'no answer came in time');
+    };
+    await delay(5);
+    const round = one.registry.collection.run(async () => true);
+    await until('the deletion', () => late !== undefined);
+    assert.equal(await pushBlob(two.registry, repository, 'nobody needs this'), digest);
+    await late;
+    await round;
+    assert.equal(await two.registry.blobs.get(repository, digest).then((blob) => blob.size), 17);
+    assert.notEqual(await two.context.driver.stat(blobKey(digest)), undefined);
   });
 
   it('go on with the deletion of a blob that a silent one was at', async () => {
