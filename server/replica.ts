@@ -99,7 +99,7 @@ export class Replica {
     }
   }
 
-  /** Gives everything back; nothing may be under way any more. */
+  /** Gives everything back. What is still under way, of a client that went away perhaps, is waited for as long as it may last. */
   async leave(): Promise<void> {
     const { keeper, metadata, log } = this.#parts;
     this.#hasLeft = true;
@@ -107,6 +107,8 @@ export class Replica {
     await this.#renewing;
     const id = keeper.current;
     if (id === undefined) return;
+    // Others must not change what a request of this process may still change.
+    await keeper.untilIdle();
     keeper.lose();
     await leave(metadata, id).catch((error: unknown) =>
       log.warn('the lease could not be given back: the others wait for its end', { err: error }),

@@ -167,6 +167,30 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     assert.ok(one.log.lines.some(({ message }) => message.includes('was given up by another server')));
   });
 
+  it('give back their lease when what they are changing is done: its last request may be on its way', async () => {
+    await using both = await openTwo();
+    const { one, two } = both;
+    const { promise: mayGoOn, resolve: goOn } = Promise.withResolvers<void>();
+    const done: string[] = [];
+    const change = ({ context }: OpenedReplica, who: string) =>
+      changing(context, { name: repository, subjects }, async (held) => {
+        done.push(`${who} begins`);
+        if (who === 'one') await mayGoOn;
+        await held.finish('durable', async () => {});
+        done.push(`${who} ends`);
+      });
+    const first = change(one, 'one');
+    await until('the change to begin', () => done.length > 0);
+    // Of a client that did not wait for the answer, say.
+    const leaving = one.replica.leave();
+    const second = change(two, 'two');
+    await delay(1_000);
+    goOn();
+    await Promise.all([first, second, leaving]);
+    assert.deepEqual(done, ['one begins', 'one ends', 'two begins', 'two ends']);
+    assert.equal((await two.metadata.replicas.all()).map(({ id }) => id).join(), 'two/0');
+  });
+
   it('take no lock under a lease that was given up and that they have not seen yet', async () => {
     await using both = await openTwo();
     const { one, two } = both;
