@@ -61,7 +61,7 @@ export async function expectTheSameTree(store: StoreParts): Promise<void> {
   const { inTree, ours } = await epochsOf(store);
   if (inTree === ours) return;
   const reason =
-    'other servers are working on this database, and they keep their blobs in another tree than this one would';
+    'other servers are working on this database, or were a moment ago, and they keep their blobs in another tree than this one would';
   const advice =
     'Make storage the same in all of them; where it is, the tree was replaced while they ran: stop all, then start them again';
   throw new StorageError('unavailable', `${reason} (.meta/epoch differs). ${advice}`);

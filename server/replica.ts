@@ -11,6 +11,7 @@ import type { Log } from './observe/log.ts';
 /** How long a lease lasts unless it is renewed. */
 const LASTS_MS = 15_000;
 const RENEW_EVERY_MS = 3_000;
+const RENEWED_WITHIN_MS = 2 * RENEW_EVERY_MS;
 // Nothing is begun under a lease that is nearly over, and one is given up some time after it is. Between the two what was
 // sent last comes to its end.
 const LAST_BEGINS_MS = 5_000;
@@ -157,8 +158,11 @@ export class Replica {
   async #giveUpLeftovers(): Promise<void> {
     const over = (await this.#watch()).filter(({ isOver }) => isOver);
     if (over.length === 0) return;
-    // Those of processes that live are renewed meanwhile: it is the clock that was set.
-    await delay(2 * RENEW_EVERY_MS);
+    this.#parts.log.info('leases of others are over: waiting for a moment whether they are renewed', {
+      waitMs: RENEWED_WITHIN_MS,
+    });
+    // Those of processes that live are: it is the clock that was set.
+    await delay(RENEWED_WITHIN_MS);
     await this.#giveUp(over);
   }
 
