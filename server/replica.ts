@@ -154,16 +154,16 @@ export class Replica {
     return true;
   }
 
-  /** Leases that are over before this process has watched anybody. */
+  /** Where nobody seems to live any more. Whoever does sees to the dead by itself. */
   async #giveUpLeftovers(): Promise<void> {
-    const over = (await this.#watch()).filter(({ isOver }) => isOver);
-    if (over.length === 0) return;
-    this.#parts.log.info('leases of others are over: waiting for a moment whether they are renewed', {
+    const left = await this.#watch();
+    if (left.length === 0 || left.some(({ isOver }) => !isOver)) return;
+    this.#parts.log.info('the leases of all others are over: waiting for a moment whether they are renewed', {
       waitMs: RENEWED_WITHIN_MS,
     });
     // Those of processes that live are: it is the clock that was set.
     await delay(RENEWED_WITHIN_MS);
-    await this.#giveUp(over);
+    await this.#giveUp(left);
   }
 
   async #giveUpSilent(): Promise<void> {
