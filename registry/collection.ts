@@ -9,6 +9,7 @@ import type { Adoption } from './adoption.ts';
 import type { Context } from './context.ts';
 import { COLLECTING, exclusively, exclusivelyInTurn, writeInJob } from './exclusive.ts';
 import { changing } from './intents.ts';
+import { isTakenOver } from './store.ts';
 
 const BATCH = 100;
 
@@ -84,7 +85,8 @@ export class Collection {
     const { collection, holds, state } = this.#context.metadata;
     const last = await state.get('collection-last');
     return {
-      refusal: await this.refusal(),
+      // Where the store is away the round fails all the same.
+      refusal: (await this.refusal()) ?? (await this.#refusalOfTree().catch(() => undefined)),
       holds: await holds.list(),
       queued: await collection.length(),
       last: last === undefined ? undefined : (JSON.parse(last) as LastRound),
@@ -116,6 +118,12 @@ export class Collection {
     return (await metadata.collection.isWholeTreeKnown(run))
       ? undefined
       : 'repositories are in doubt: the log says which, and why';
+  }
+
+  /** What another registry stores here, with an index of its own, this one would take for garbage. */
+  async #refusalOfTree(): Promise<Refusal | undefined> {
+    if (!(await isTakenOver(this.#context))) return undefined;
+    return 'another registry has begun to work on this tree (.meta/epoch is not ours): only one may; stop it, then start this one again';
   }
 
   /**
@@ -157,7 +165,7 @@ export class Collection {
     const { metadata, now, settings } = this.#context;
     // Nobody else deletes: what is said to be under way was given up when the index could not be told so.
     await this.#write((tx) => metadata.collection.abandonDeletions(tx, now()));
-    const refused = await this.refusal();
+    const refused = (await this.refusal()) ?? (await this.#refusalOfTree());
     if (refused !== undefined) return refused;
     const before = now() - settings.collectionGraceMs;
     const done = { examined: 0, unlinked: 0, removed: 0, bytes: 0, failed: 0 };
@@ -276,7 +284,7 @@ export class Collection {
 
   /** Its row says `deleting`: nobody relies on it, and nobody else deletes it. */
   async #delete(digest: Digest): Promise<Partial<Collected>> {
-    const { driver, metadata, cache, lastKnown, now } = this.#context;
+    const { driver, metadata, cache, lastKnown, lease, now } = this.#context;
     try {
       const bytes = (await driver.stat(blobKey(digest)))?.size ?? 0;
       await driver.delete([blobDirectoryKey(digest)]);
@@ -285,6 +293,8 @@ export class Collection {
       await this.#write((tx) => metadata.collection.endDeletion(tx, digest));
       return { removed: 1, bytes };
     } catch (error) {
+      // What was sent may still come: who stored it again meanwhile would lose it.
+      await lease?.untilRunOut();
       await this.#write((tx) => metadata.collection.abandonDeletions(tx, now(), digest));
       throw error;
     }

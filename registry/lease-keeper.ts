@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Fence } from '../storage/blobs/fence.ts';
 import { isGivenUp } from '../storage/metadata/replicas.ts';
 
@@ -28,6 +29,8 @@ class Lease implements Fence {
   }
 }
 
+const LOOK_MS = 20;
+
 const NONE: Fence = { leftMs: () => 0 };
 
 /** What `LeaseKeeper.take` is told. */
@@ -51,6 +54,8 @@ export class LeaseKeeper {
   readonly #begunUnder = new AsyncLocalStorage<Lease>();
   #current: Lease | undefined;
   #last = { id: '', run: '', aheadMs: 0 };
+  /** How much goes on under leases. */
+  #underWay = 0;
 
   /** See `Context.run`. */
   get run(): string {
@@ -77,12 +82,32 @@ export class LeaseKeeper {
     return this.#begunUnder.getStore() ?? this.#current ?? NONE;
   }
 
+  /** Resolves when no bucket takes anything any more of what the caller has sent by now. */
+  async untilRunOut(): Promise<void> {
+    const left = this.fence().leftMs();
+    if (left > 0) await delay(left);
+  }
+
+  /** Resolves when nothing goes on under the lease any more, or nothing that it could change; to be renewed no more. */
+  async untilIdle(): Promise<void> {
+    while (this.#underWay > 0 && this.fence().leftMs() > 0) await delay(LOOK_MS);
+  }
+
   /** @throws StorageError `unavailable` when the lease is over under which the caller began, or this process has none */
   async during<T>(work: () => Promise<T>): Promise<T> {
     const begunUnder = this.#begunUnder.getStore();
     const lease = begunUnder ?? this.#current;
     if (lease === undefined || lease.leftMs() <= 0) throw isGivenUp(lease?.id ?? this.#last.id);
-    return begunUnder === undefined ? this.#begunUnder.run(lease, work) : work();
+    return begunUnder === undefined ? this.#begin(lease, work) : work();
+  }
+
+  async #begin<T>(lease: Lease, work: () => Promise<T>): Promise<T> {
+    this.#underWay += 1;
+    try {
+      return await this.#begunUnder.run(lease, work);
+    } finally {
+      this.#underWay -= 1;
+    }
   }
 
   take({ until, ...taken }: TakenLease): void {

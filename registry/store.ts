@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { BlobDriver } from '../storage/blobs/driver.ts';
+import { StorageError, type BlobDriver } from '../storage/blobs/driver.ts';
 import { EPOCH_KEY } from '../storage/layout.ts';
 import type { Metadata } from '../storage/metadata/metadata.ts';
 import type { RegistryLog } from './context.ts';
@@ -40,9 +40,8 @@ export async function beginRun(store: StoreParts, run: string, boot: string): Pr
 /** The tree and the index know each other by an id. */
 export async function agreeOnEpoch(store: StoreParts): Promise<void> {
   const { driver, metadata, log } = store;
-  const inTree = await driver.readSmall(EPOCH_KEY, EPOCH_MAX_BYTES);
-  const ours = await metadata.state.get('epoch');
-  if (ours !== undefined && inTree !== undefined && Buffer.from(inTree).toString('utf8') === ours) return;
+  const { inTree, ours } = await epochsOf(store);
+  if (ours !== undefined && inTree === ours) return;
   if (ours !== undefined) {
     log.warn('the index belongs to another tree: nothing that it says of blobs is taken for verified', { epoch: ours });
   }
@@ -50,4 +49,31 @@ export async function agreeOnEpoch(store: StoreParts): Promise<void> {
   const epoch = randomUUID();
   await driver.writeAll([{ key: EPOCH_KEY, bytes: Buffer.from(epoch) }]);
   await metadata.state.set('epoch', epoch);
+}
+
+/**
+ * For who joins others at work on the index: what it stored elsewhere they would not find, and what they stored it would
+ * take for lost.
+ *
+ * @throws StorageError `unavailable` when the index is not of this tree
+ */
+export async function expectTheSameTree(store: StoreParts): Promise<void> {
+  const { inTree, ours } = await epochsOf(store);
+  if (inTree === ours) return;
+  const reason =
+    'other servers are working on this database, or were a moment ago, and they keep their blobs in another tree than this one would';
+  const advice =
+    'Make storage the same in all of them; where it is, the tree was replaced while they ran: stop all, then start them again';
+  throw new StorageError('unavailable', `${reason} (.meta/epoch differs). ${advice}`);
+}
+
+/** Whether somebody has begun another index of this tree, and works on it perhaps. */
+export async function isTakenOver(store: Pick<StoreParts, 'driver' | 'metadata'>): Promise<boolean> {
+  const { inTree, ours } = await epochsOf(store);
+  return inTree !== undefined && inTree !== ours;
+}
+
+async function epochsOf({ driver, metadata }: Pick<StoreParts, 'driver' | 'metadata'>) {
+  const inTree = await driver.readSmall(EPOCH_KEY, EPOCH_MAX_BYTES);
+  return { inTree: inTree && Buffer.from(inTree).toString('utf8'), ours: await metadata.state.get('epoch') };
 }

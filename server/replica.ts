@@ -1,16 +1,17 @@
 import { hostname } from 'node:os';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { LeaseKeeper } from '../registry/lease-keeper.ts';
-import type { StoreParts } from '../registry/store.ts';
+import { expectTheSameTree, type StoreParts } from '../registry/store.ts';
 import { Silence } from '../registry/silence.ts';
 import { giveUpLeases, join, leave, makeReady, type Joined } from '../registry/term.ts';
 import { StorageError } from '../storage/blobs/driver.ts';
-import type { ReplicaRecord } from '../storage/metadata/replicas.ts';
+import type { ReplicaRecord, WatchedReplica } from '../storage/metadata/replicas.ts';
 import type { Log } from './observe/log.ts';
 
 /** How long a lease lasts unless it is renewed. */
 const LASTS_MS = 15_000;
 const RENEW_EVERY_MS = 3_000;
+const RENEWED_WITHIN_MS = 2 * RENEW_EVERY_MS;
 // Nothing is begun under a lease that is nearly over, and one is given up some time after it is. Between the two what was
 // sent last comes to its end.
 const LAST_BEGINS_MS = 5_000;
@@ -47,7 +48,7 @@ export class Replica {
   /**
    * Takes a lease, and keeps it until `leave`.
    *
-   * @throws StorageError `unavailable` also when another server does not get the store ready
+   * @throws StorageError `unavailable` also when another server does not get the store ready, or has another store
    */
   async join(): Promise<void> {
     const deadline = performance.now() + READY_WITHIN_MS;
@@ -56,14 +57,21 @@ export class Replica {
         throw new StorageError('unavailable', 'another server has begun to make the store ready and does not get done');
       }
       await delay(ASK_AGAIN_MS);
+      // The one that makes it ready may die meanwhile.
+      await this.#giveUpSilent();
+    }
+    try {
+      await expectTheSameTree(this.#parts);
+    } catch (error) {
+      await this.leave();
+      throw error;
     }
     this.#renewLater();
   }
 
   async #tryToJoin(): Promise<boolean> {
     const { metadata, keeper, name } = this.#parts;
-    if (this.#count === 0)
-      await this.#giveUp((await metadata.replicas.watch(MARGIN_MS)).filter(({ isOver }) => isOver));
+    if (this.#count === 0) await this.#giveUpLeftovers();
     // Never twice the same: nobody knows what became of an attempt whose answer was lost.
     const id = this.#count === 0 ? name : `${name}.${this.#count}`;
     this.#count += 1;
@@ -92,7 +100,7 @@ export class Replica {
     }
   }
 
-  /** Gives everything back; nothing may be under way any more. */
+  /** Gives everything back. What is still under way, of a client that went away perhaps, is waited for as long as it may last. */
   async leave(): Promise<void> {
     const { keeper, metadata, log } = this.#parts;
     this.#hasLeft = true;
@@ -100,6 +108,8 @@ export class Replica {
     await this.#renewing;
     const id = keeper.current;
     if (id === undefined) return;
+    // Others must not change what a request of this process may still change.
+    await keeper.untilIdle();
     keeper.lose();
     await leave(metadata, id).catch((error: unknown) =>
       log.warn('the lease could not be given back: the others wait for its end', { err: error }),
@@ -114,10 +124,10 @@ export class Replica {
   }
 
   async #renewOrJoin(): Promise<void> {
-    const { keeper, metadata, log } = this.#parts;
+    const { keeper, log } = this.#parts;
     try {
       if (keeper.current === undefined || !(await this.#renew())) await this.#tryToJoin();
-      await this.#giveUp(this.#silence.look(await metadata.replicas.watch(MARGIN_MS)));
+      await this.#giveUpSilent();
     } catch (error) {
       log.warn('the lease on the store could not be renewed, it will be tried again', { err: error });
     }
@@ -142,6 +152,26 @@ export class Replica {
     }
     keeper.extend(sentAt + LASTS_MS - LAST_BEGINS_MS, now - (sent + Date.now()) / 2);
     return true;
+  }
+
+  /** Where nobody seems to live any more. Whoever does sees to the dead by itself. */
+  async #giveUpLeftovers(): Promise<void> {
+    const left = await this.#watch();
+    if (left.length === 0 || left.some(({ isOver }) => !isOver)) return;
+    this.#parts.log.info('the leases of all others are over: waiting for a moment whether they are renewed', {
+      waitMs: RENEWED_WITHIN_MS,
+    });
+    // Those of processes that live are: it is the clock that was set.
+    await delay(RENEWED_WITHIN_MS);
+    await this.#giveUp(left);
+  }
+
+  async #giveUpSilent(): Promise<void> {
+    await this.#giveUp(this.#silence.look(await this.#watch()));
+  }
+
+  async #watch(): Promise<readonly WatchedReplica[]> {
+    return this.#parts.metadata.replicas.watch(MARGIN_MS, LASTS_MS);
   }
 
   async #giveUp(silent: readonly ReplicaRecord[]): Promise<void> {

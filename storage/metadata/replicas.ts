@@ -14,6 +14,7 @@ export interface ReplicaRecord {
 
 /** With what the clock of the database says of it. */
 export interface WatchedReplica extends ReplicaRecord {
+  /** It was not renewed in time, unless that clock was set: then all are over, and whose process lives is renewed soon. */
   readonly isOver: boolean;
 }
 
@@ -91,10 +92,14 @@ export class ReplicaRecords {
     return rows.map(recordOf);
   }
 
-  /** All, and of each whether its lease ran out at least `marginMs` ago. */
-  async watch(marginMs: number): Promise<readonly WatchedReplica[]> {
-    const sql = `SELECT r.*, CASE WHEN expires_at <= ${this.#now} - ? THEN 1 ELSE 0 END AS is_over FROM replica r`;
-    const rows = await this.#database.all(sql, marginMs);
+  /**
+   * All, and of each whether its lease ran out at least `marginMs` ago. One that ends later than any could that was renewed
+   * for `lastsMs` is from before the clock was set back, and would outlive its process for as long.
+   */
+  async watch(marginMs: number, lastsMs: number): Promise<readonly WatchedReplica[]> {
+    const isCurrent = `expires_at > ${this.#now} - ? AND expires_at <= ${this.#now} + ?`;
+    const sql = `SELECT r.*, CASE WHEN ${isCurrent} THEN 0 ELSE 1 END AS is_over FROM replica r`;
+    const rows = await this.#database.all(sql, marginMs, lastsMs + marginMs);
     return rows.map((row) => ({ ...recordOf(row), isOver: Number(row['is_over']) === 1 }));
   }
 

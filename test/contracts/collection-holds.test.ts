@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { parseTag } from '../../oci/names.ts';
 import { EVERYTHING } from '../../registry/rights.ts';
-import { blobKey, layerLinkKey } from '../../storage/layout.ts';
+import { blobKey, EPOCH_KEY, layerLinkKey } from '../../storage/layout.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { digestOfText, imageOf, manifestPush, name, openTestRegistry, pushBlob } from '../harness/registry.ts';
 
@@ -47,6 +47,26 @@ describe('a hold of the collection', () => {
     assert.notEqual(await store.context.driver.stat(blobKey(digestOfText('second'))), undefined);
     await collection.release();
     assert.deepEqual((await collection.status()).holds, []);
+  });
+
+  it('is not needed where another registry has begun to work on the tree: nothing is removed by itself', async () => {
+    await using directory = await temporaryDirectory();
+    let now = START;
+    await using store = await openTestRegistry({ root: directory.path, now: () => now });
+    const { collection } = store.registry;
+    await store.registry.maintenance.verifyTree(noPause);
+    const digest = await pushBlob(store.registry, ONE, 'nobody needs this');
+    now += 3 * HOUR;
+    const { driver } = store.context;
+    const own = (await driver.readSmall(EPOCH_KEY, 100)) ?? assert.fail();
+    await driver.writeAll([{ key: EPOCH_KEY, bytes: Buffer.from('of an index of its own') }]);
+    assert.match(JSON.stringify(await collection.run(goOn)), /^"another registry/);
+    assert.match((await collection.status()).refusal ?? '', /^another registry/);
+    assert.notEqual(await driver.stat(blobKey(digest)), undefined);
+    await driver.writeAll([{ key: EPOCH_KEY, bytes: own }]);
+    assert.equal((await collection.status()).refusal, undefined);
+    await collection.run(goOn);
+    assert.equal(await driver.stat(blobKey(digest)), undefined);
   });
 
   it('is there once for each who wants it, and is never one that was released', async () => {

@@ -65,6 +65,32 @@ describe('a copy within a bucket', () => {
     });
   }
 
+  it('in pieces comes through when the answer to their end is lost', async () => {
+    await using fake = await startFakeS3();
+    using side = copierFor(fake);
+    fake.objects.put('from', BYTES);
+    fake.plan((operation) => {
+      if (operation !== 'CompleteMultipartUpload') return undefined;
+      fake.plan(undefined);
+      return 'lost';
+    });
+    await side.copier.copy('from', 'to', BYTES.length);
+    assert.ok(fake.objects.get('to').bytes.equals(BYTES));
+  });
+
+  it('is made whole, and so ever after, where the server knows no copies of pieces', async () => {
+    await using fake = await startFakeS3();
+    using side = copierFor(fake);
+    fake.objects.put('from', BYTES);
+    fake.plan((operation) => (operation === 'UploadPartCopy' ? 'unknown' : undefined));
+    for (const to of ['to', 'again']) {
+      await side.copier.copy('from', to, BYTES.length);
+      assert.ok(fake.objects.get(to).bytes.equals(BYTES));
+      assert.deepEqual(fake.objects.uploads, []);
+    }
+    assert.equal(operations(fake).filter((each) => each === 'CreateMultipartUpload').length, 1);
+  });
+
   it('in pieces leaves nothing when one of them fails, or their end', async () => {
     await using fake = await startFakeS3();
     fake.objects.put('from', BYTES);

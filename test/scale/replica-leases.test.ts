@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { exclusively, COLLECTING } from '../../registry/exclusive.ts';
 import { changing } from '../../registry/intents.ts';
-import { giveUpLeases } from '../../registry/term.ts';
+import { giveUpLeases, join } from '../../registry/term.ts';
 import { parseTag } from '../../oci/names.ts';
+import { openPostgresMetadata } from '../../storage/metadata/metadata.ts';
 import type { PostgresOptions } from '../../storage/metadata/postgres/options.ts';
+import { StorageError } from '../../storage/blobs/driver.ts';
+import { blobKey } from '../../storage/layout.ts';
 import { bodyOf, digestOfText, name, NO_CLAIM, pushBlob } from '../harness/registry.ts';
 import { temporaryDirectory } from '../harness/process.ts';
 import { until } from '../http/until.ts';
@@ -12,6 +16,7 @@ import { missingPostgres, PostgresServer } from './postgres-server.ts';
 import { letRunOut, openReplica, type OpenedReplica } from './replica-registry.ts';
 
 const MARGIN_MS = 5_000;
+const LASTS_MS = 15_000;
 const repository = name('team/app');
 const subjects = [{ tag: parseTag('latest') }] as const;
 const isGivenUp = { name: 'StorageError', message: /given up/ };
@@ -89,6 +94,56 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     await two[Symbol.asyncDispose]();
   });
 
+  it('make the store ready in place of one that died at it, while they wait', async () => {
+    await using directory = await temporaryDirectory();
+    const metadata = await openPostgresMetadata(database);
+    const dead = await join(metadata, { id: 'dead/0', host: 'dead' }, 15_000);
+    assert.equal(dead?.isFirst, true);
+    const opening = openReplica({ root: directory.path, database, name: 'one/0' });
+    await delay(500);
+    await letRunOut(database, 'dead/0');
+    const isThere = await Promise.race([opening.then(() => true), delay(30_000, false)]);
+    // Otherwise it would wait for minutes more.
+    if (!isThere) await metadata.write('durable', (tx) => metadata.replicas.remove(tx, 'dead/0'));
+    await using one = await opening;
+    assert.equal(isThere, true);
+    assert.notEqual(one.keeper.run, dead?.run);
+    await metadata.close();
+  });
+
+  it('are not given up by one that starts when the clock of the database was set forward', async () => {
+    await using directory = await temporaryDirectory();
+    await using one = await openReplica({ root: directory.path, database, name: 'one/0' });
+    await letRunOut(database, 'one/0');
+    await using two = await openReplica({ root: directory.path, database, name: 'two/0' });
+    assert.equal(two.keeper.run, one.keeper.run);
+    assert.equal((await two.metadata.replicas.living()).map(({ id }) => id).join(), 'one/0,two/0');
+  });
+
+  it('give up a silent one also when the clock of the database was set back', async () => {
+    await using directory = await temporaryDirectory();
+    await using one = await openReplica({ root: directory.path, database, name: 'one/0' });
+    const dead = await join(one.metadata, { id: 'dead/0', host: 'dead' }, 3_600_000);
+    assert.equal(dead?.run, one.keeper.run);
+    const deadline = performance.now() + 40_000;
+    const names = async () => (await one.metadata.replicas.all()).map(({ id }) => id).join();
+    while ((await names()) !== 'one/0' && performance.now() < deadline) await delay(500);
+    assert.equal(await names(), 'one/0');
+  });
+
+  it('are all on one tree: who has another one is refused as long as others work on the index', async () => {
+    await using directory = await temporaryDirectory();
+    await using another = await temporaryDirectory();
+    const one = await openReplica({ root: directory.path, database, name: 'one/0' });
+    const digest = await pushBlob(one.registry, repository, 'some bytes');
+    const open = () => openReplica({ root: another.path, database, name: 'two/0' });
+    await assert.rejects(open(), { name: 'StorageError', message: /another tree.*storage.*stop/ });
+    assert.equal((await one.metadata.replicas.all()).map(({ id }) => id).join(), 'one/0');
+    assert.equal((await one.registry.blobs.get(repository, digest)).size, 10);
+    await one[Symbol.asyncDispose]();
+    await using _alone = await open();
+  });
+
   it("give up what a silent one was changing: its change fails, and its locks are others'", async () => {
     await using both = await openTwo();
     const { one, two } = both;
@@ -110,6 +165,30 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     await changing(one.context, { name: repository, subjects }, (held) => held.finish('durable', async () => {}));
     assert.equal(await one.metadata.intents.isAnyLeft(), false);
     assert.ok(one.log.lines.some(({ message }) => message.includes('was given up by another server')));
+  });
+
+  it('give back their lease when what they are changing is done: its last request may be on its way', async () => {
+    await using both = await openTwo();
+    const { one, two } = both;
+    const { promise: mayGoOn, resolve: goOn } = Promise.withResolvers<void>();
+    const done: string[] = [];
+    const change = ({ context }: OpenedReplica, who: string) =>
+      changing(context, { name: repository, subjects }, async (held) => {
+        done.push(`${who} begins`);
+        if (who === 'one') await mayGoOn;
+        await held.finish('durable', async () => {});
+        done.push(`${who} ends`);
+      });
+    const first = change(one, 'one');
+    await until('the change to begin', () => done.length > 0);
+    // Of a client that did not wait for the answer, say.
+    const leaving = one.replica.leave();
+    const second = change(two, 'two');
+    await delay(1_000);
+    goOn();
+    await Promise.all([first, second, leaving]);
+    assert.deepEqual(done, ['one begins', 'one ends', 'two begins', 'two ends']);
+    assert.equal((await two.metadata.replicas.all()).map(({ id }) => id).join(), 'two/0');
   });
 
   it('take no lock under a lease that was given up and that they have not seen yet', async () => {
@@ -170,6 +249,29 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     assert.equal(await two.registry.collection.runUnlessDone(3_600_000, async () => true), undefined, 'just done');
   });
 
+  it('take back no blob while the store may still get the request that removes it', async () => {
+    await using both = await openTwo();
+    const { one, two } = both;
+    await one.registry.maintenance.verifyTree(async () => {});
+    const digest = await pushBlob(one.registry, repository, 'nobody needs this');
+    const remove = one.context.driver.delete.bind(one.context.driver);
+    let late: Promise<void> | undefined;
+    one.context.driver.delete = async (keys) => {
+      if (!keys.some((key) => key.includes('/blobs/'))) return remove(keys);
+      // A bucket would take it as long as this process may change it.
+      late = delay(Math.min(2_000, one.keeper.fence().leftMs())).then(() => remove(keys));
+      throw new StorageError('unavailable', 'no answer came in time');
+    };
+    await delay(5);
+    const round = one.registry.collection.run(async () => true);
+    await until('the deletion', () => late !== undefined);
+    assert.equal(await pushBlob(two.registry, repository, 'nobody needs this'), digest);
+    await late;
+    await round;
+    assert.equal(await two.registry.blobs.get(repository, digest).then((blob) => blob.size), 17);
+    assert.notEqual(await two.context.driver.stat(blobKey(digest)), undefined);
+  });
+
   it('go on with the deletion of a blob that a silent one was at', async () => {
     await using both = await openTwo();
     const { one, two } = both;
@@ -200,7 +302,7 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
 
 /** What a process does with those that were silent for long enough. */
 async function giveUpSilent({ metadata, store }: OpenedReplica): Promise<readonly string[]> {
-  const watched = await metadata.replicas.watch(MARGIN_MS);
+  const watched = await metadata.replicas.watch(MARGIN_MS, LASTS_MS);
   return giveUpLeases(
     store,
     watched.filter(({ isOver }) => isOver),

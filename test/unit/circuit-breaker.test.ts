@@ -22,6 +22,9 @@ const away = async () => {
 const refused = async () => {
   throw Object.assign(new Error('no'), { name: 'AccessDenied', $metadata: { httpStatusCode: 403 } });
 };
+const unknown = async () => {
+  throw Object.assign(new Error('no'), { name: 'NotImplemented', $metadata: { httpStatusCode: 501 } });
+};
 
 const askAnything = async () => 'asked';
 
@@ -70,6 +73,12 @@ describe('a circuit breaker', () => {
     await assert.rejects(breaker.run(refused), /no/);
     await failTimes(breaker, 7);
     for (let i = 0; i < 20; i += 1) await assert.rejects(breaker.run(refused), /no/);
+  });
+
+  it('takes a server for well that has no such request', async () => {
+    const breaker = new CircuitBreaker(guarding(new Clock().read));
+    for (let i = 0; i < 20; i += 1) await assert.rejects(breaker.run(unknown), /no/);
+    assert.equal(await breaker.run(askAnything), 'asked');
   });
 
   it('finds out by itself where it can: nobody who comes waits for that', async () => {

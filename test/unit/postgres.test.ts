@@ -27,6 +27,14 @@ describe('errors of PostgreSQL', () => {
       ['full', 'unavailable', 'unavailable', 'unavailable'],
     );
     assert.match(asStorageError(errorOf('28P01')).message, /^PostgreSQL: it says so; the password is not right$/);
+    const isOther = asStorageError(errorOf('42P07')).message;
+    assert.equal(
+      isOther,
+      'PostgreSQL: it says so; the database belongs to another program: give this one a database of its own',
+    );
+    assert.match(asStorageError(errorOf('53300')).message, /max_connections.*index\.postgres\.poolSize/);
+    const isAway = Object.assign(new Error('getaddrinfo ENOTFOUND db'), { code: 'ENOTFOUND' });
+    assert.match(asStorageError(isAway).message, /ENOTFOUND db; index\.postgres has to name/);
     const refused = [new Error('connect ECONNREFUSED ::1:5432'), new Error('connect ECONNREFUSED 127.0.0.1:5432')];
     assert.match(
       asStorageError(new AggregateError(refused)).message,

@@ -66,7 +66,10 @@ export class BucketUploads {
     return partOf(what, number, copied.CopyPartResult?.ETag, range.end - range.start + 1);
   }
 
-  /** All parts that the server has, by number; undefined when the upload is gone. */
+  /**
+   * The parts that the server has, by number, up to the first of which it has several: SeaweedFS keeps them all, and nobody
+   * can tell which was meant. Undefined when the upload is gone.
+   */
   async parts(upload: UploadName): Promise<readonly Part[] | undefined> {
     const parts: Part[] = [];
     let marker: string | undefined = '';
@@ -78,7 +81,7 @@ export class BucketUploads {
       }
       marker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined;
     }
-    return parts;
+    return upToTheFirstDispute(parts);
   }
 
   async #partsPage(upload: UploadName, marker: string): Promise<ListPartsCommandOutput | undefined> {
@@ -136,6 +139,16 @@ async function unlessGone<T>(request: Promise<T>): Promise<T | undefined> {
 function partOf(what: string, number: number, etag: string | undefined, size: number): Part {
   if (etag === undefined) throw new StorageError('unavailable', `${what}: the server gave no ETag`);
   return { number, etag, size };
+}
+
+function upToTheFirstDispute(listed: readonly Part[]): readonly Part[] {
+  const parts: Part[] = [];
+  for (const part of listed.toSorted((a, b) => a.number - b.number)) {
+    const last = parts.at(-1);
+    if (last?.number !== part.number) parts.push(part);
+    else if (last.etag !== part.etag) return parts.slice(0, -1);
+  }
+  return parts;
 }
 
 function placeAfter({ NextKeyMarker, NextUploadIdMarker }: ListMultipartUploadsCommandOutput) {

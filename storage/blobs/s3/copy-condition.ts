@@ -1,6 +1,6 @@
 import { StorageError } from '../driver.ts';
 import type { Bucket } from './bucket.ts';
-import { isOtherThanMeant } from './failure.ts';
+import { isNotImplemented, isOtherThanMeant } from './failure.ts';
 
 // That of no object: an ETag of a whole object is its MD5, or looks like one.
 const ETAG_OF_NOTHING = '"00000000000000000000000000000000"';
@@ -32,7 +32,9 @@ export class CopyCondition {
     try {
       await this.#bucket.copy(from, spare, ETAG_OF_NOTHING);
     } catch (error) {
-      if (error instanceof StorageError && isOtherThanMeant(error.cause)) return true;
+      if (!(error instanceof StorageError)) throw error;
+      if (isOtherThanMeant(error.cause)) return true;
+      if (isNotImplemented(error.cause)) return false;
       throw error;
     }
     await this.#bucket.remove([spare]);

@@ -1,6 +1,9 @@
+import { StorageError } from '../driver.ts';
 import type { BucketUploads, Part, UploadName } from './bucket-uploads.ts';
 import type { Bucket } from './bucket.ts';
-import { CopyWays } from './copy-ways.ts';
+import { CopyWays, type CopyWay } from './copy-ways.ts';
+import { isForbidden, isOutage } from './failure.ts';
+import { Multipart } from './multipart.ts';
 
 const MIB = 1024 ** 2;
 // What one CopyObject takes at most.
@@ -29,10 +32,20 @@ export class Copier {
    */
   async copy(from: string, to: string, size: number): Promise<void> {
     if (size < PIECES_MIN_BYTES) return this.#bucket.copy(from, to);
-    const way = size > WHOLE_MAX_BYTES ? 'pieces' : this.#ways.choose();
+    if (size > WHOLE_MAX_BYTES) return this.#copyInPieces(from, to, size);
+    if (this.#ways.choose() === 'whole') return this.#tell('whole', size, () => this.#bucket.copy(from, to));
+    try {
+      await this.#tell('pieces', size, () => this.#copyInPieces(from, to, size));
+    } catch (error) {
+      if (!isOfPieces(error)) throw error;
+      await this.#tell('whole', size, () => this.#bucket.copy(from, to));
+    }
+  }
+
+  async #tell(way: CopyWay, size: number, copy: () => Promise<void>): Promise<void> {
     const begin = performance.now();
     try {
-      await (way === 'whole' ? this.#bucket.copy(from, to) : this.#copyInPieces(from, to, size));
+      await copy();
     } catch (error) {
       // It may have taken longer than something on the way allows: whoever tries again does it the other way.
       this.#ways.learn(way, 0, 1);
@@ -44,10 +57,22 @@ export class Copier {
   async #copyInPieces(from: string, to: string, size: number): Promise<void> {
     const upload = await this.#uploads.create(to);
     try {
-      await this.#uploads.complete(upload, await this.#copyPieces(from, upload, size));
+      await this.#complete(new Multipart(this.#uploads, upload, await this.#copyPieces(from, upload, size)));
     } catch (error) {
       await this.#uploads.abort(upload).catch(() => undefined);
       throw error;
+    }
+  }
+
+  async #complete(pieces: Multipart): Promise<void> {
+    try {
+      await pieces.complete();
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.failure !== 'not-found') throw error;
+      // The answer may have been lost, and the request been sent again.
+      const { key } = pieces.name;
+      if ((await this.#bucket.stat(key))?.etag === pieces.etag) return;
+      throw new StorageError('unavailable', `${key}: nobody knows whether it was completed`, error);
     }
   }
 
@@ -70,4 +95,10 @@ export class Copier {
     if (failures.length > 0) throw failures[0];
     return parts.sort((a, b) => a.number - b.number);
   }
+}
+
+/** Whether the server answered in a way that it might not answer to another request for the same copy. */
+function isOfPieces(error: unknown): boolean {
+  if (!(error instanceof StorageError) || error.failure !== 'unavailable') return false;
+  return !isOutage(error) && !isForbidden(error.cause);
 }

@@ -15,7 +15,12 @@ export async function removeBelow(bucket: Bucket, keys: readonly string[]): Prom
     batch.push(...found);
     for (; batch.length >= BATCH; batch = batch.slice(BATCH)) await bucket.remove(batch.slice(0, BATCH));
   }
-  if (batch.length > 0) await bucket.remove(batch);
+  await removeAll(bucket, batch);
+}
+
+/** Removes the objects at the keys, however many. */
+export async function removeAll(bucket: Bucket, keys: readonly string[]): Promise<void> {
+  for (let at = 0; at < keys.length; at += BATCH) await bucket.remove(keys.slice(at, at + BATCH));
 }
 
 async function* foundBelow(bucket: Bucket, roots: readonly string[]): AsyncGenerator<readonly string[]> {

@@ -60,11 +60,21 @@ export function isMomentary(error: unknown): boolean {
   return toldBy(error).name === 'ExistingObjectIsDirectory';
 }
 
+/** RFC 9110 section 15.6.2: the server has no such request, and is well. */
+export function isNotImplemented(error: unknown): boolean {
+  return toldBy(error).status === 501;
+}
+
+/** Whether who sends the request may not do that, or not any more. */
+export function isForbidden(error: unknown): boolean {
+  return toldBy(error).status === 403;
+}
+
 /** Whether the server, or the way to it, is in trouble: not this request, nor who sends it. */
 export function isOutage(error: unknown): boolean {
   if (error instanceof StorageError) return error.cause !== undefined && isOutage(error.cause);
   const { status } = toldBy(error);
-  return status === undefined || status === 429 || status >= 500;
+  return status === undefined || status === 429 || (status >= 500 && !isNotImplemented(error));
 }
 
 /** The error of the seam for a failed request; one that is of the seam already stays as it is. */

@@ -1,5 +1,5 @@
 import type { ListEntry, ScannedObject } from '../driver.ts';
-import type { Bucket } from './bucket.ts';
+import type { Bucket, ListedObject } from './bucket.ts';
 
 /**
  * The names directly below a prefix, sorted by their bytes.
@@ -31,6 +31,18 @@ export async function* scanBelow(bucket: Bucket, prefix: string): AsyncGenerator
     yield objects;
     from = next;
   } while (from !== undefined);
+}
+
+/** All objects below a prefix of which few are expected: an upload of thousands of chunks leaves thousands. */
+export async function allBelow(bucket: Bucket, prefix: string): Promise<readonly ListedObject[]> {
+  const all: ListedObject[] = [];
+  let from: string | undefined;
+  do {
+    const { objects, next } = await bucket.list({ prefix: `${prefix}/`, from });
+    all.push(...objects);
+    from = next;
+  } while (from !== undefined);
+  return all;
 }
 
 /** In the order of the server, prefixes with the slash at their end. */

@@ -5,7 +5,9 @@ import type { BucketUploads } from './bucket-uploads.ts';
 import type { Bucket } from './bucket.ts';
 import type { CopyCondition } from './copy-condition.ts';
 import type { Copier } from './copy.ts';
+import { removeAll } from './deletion.ts';
 import { GatheredBytes } from './gathered-bytes.ts';
+import { allBelow } from './listing.ts';
 import { FIRST_PART_BYTES, Multipart, SMALLEST_PART_BYTES } from './multipart.ts';
 import { ObjectStream } from './object-stream.ts';
 import type { PartMemory, Share } from './part-memory.ts';
@@ -23,7 +25,7 @@ export interface StageParts {
 /** Takes up the stage; undefined when the server has nothing of it. */
 export async function resumeStage(parts: StageParts): Promise<S3Stage | undefined> {
   const { bucket, uploads, stage } = parts;
-  const { objects } = await bucket.list({ prefix: `${stage}/` });
+  const objects = await allBelow(bucket, stage);
   const { upload, tails, dataSize } = readListing(stage, objects);
   const state = { ...parts, objects: objects.map(({ key }) => key) };
   if (dataSize !== undefined) return new S3Stage(state, { sealedBytes: dataSize });
@@ -300,7 +302,7 @@ export class S3Stage implements StagedWrite {
   }
 
   async #removeObjects(): Promise<void> {
-    if (this.#objects.size > 0) await this.#parts.bucket.remove([...this.#objects]);
+    await removeAll(this.#parts.bucket, [...this.#objects]);
     this.#objects.clear();
   }
 

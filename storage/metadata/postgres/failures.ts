@@ -5,11 +5,19 @@ import { IndexError } from '../index-error.ts';
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 const DISK_FULL = '53100';
 const OTHER_AUTHORITY = 'name the file of the authority that signed its certificate in index.postgres.authorities';
+const NO_SERVER = 'index.postgres has to name a server that runs, and that this machine reaches';
+const TOO_MANY = 'raise what the server allows (max_connections), or lower index.postgres.poolSize';
 const ADVICE: Readonly<Record<string, string>> = {
+  '28000': 'create the role, let pg_hba.conf admit it, or name another in index.postgres.user',
   '28P01': 'the password is not right',
   '3D000': 'create the database first; it is never created by itself',
   '42501': 'make the user the owner of the database, or grant it CREATE on its schema',
-  // Node's own, of the certificate that the server shows.
+  '42P07': 'the database belongs to another program: give this one a database of its own',
+  '53300': TOO_MANY,
+  // Node's own.
+  ENOTFOUND: NO_SERVER,
+  ECONNREFUSED: NO_SERVER,
+  // The same, of the certificate that the server shows.
   SELF_SIGNED_CERT_IN_CHAIN: OTHER_AUTHORITY,
   DEPTH_ZERO_SELF_SIGNED_CERT: OTHER_AUTHORITY,
   UNABLE_TO_VERIFY_LEAF_SIGNATURE: OTHER_AUTHORITY,

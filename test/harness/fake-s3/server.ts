@@ -15,6 +15,7 @@ import { FakeObjects, Refusal } from './objects.ts';
  * - `directory`: 409, as versitygw answers while it takes an emptied directory away
  * - `internal`: 500
  * - `denied`: 403
+ * - `unknown`: 501, as servers answer what they do not have
  * - `wrong-etag`: of a part, another ETag is answered than the server keeps
  * - `unconditional`: of a copy, the condition is not looked at
  */
@@ -26,6 +27,7 @@ export type S3Fault =
   | 'directory'
   | 'internal'
   | 'denied'
+  | 'unknown'
   | 'wrong-etag'
   | 'unconditional';
 
@@ -141,6 +143,7 @@ function respond(objects: FakeObjects, asked: Asked, response: ServerResponse, f
   if (fault === 'directory') return send(response, refused(new Refusal(409, 'ExistingObjectIsDirectory')));
   if (fault === 'internal') return send(response, refused(new Refusal(500, 'InternalError')));
   if (fault === 'denied') return send(response, refused(new Refusal(403, 'AccessDenied')));
+  if (fault === 'unknown') return send(response, refused(new Refusal(501, 'NotImplemented')));
   if (fault === 'unconditional') delete asked.headers['x-amz-copy-source-if-match'];
   const answered = answerOf(objects, asked);
   if (fault === 'lost') return void response.destroy();
