@@ -288,13 +288,14 @@ export class Collection {
     try {
       const bytes = (await driver.stat(blobKey(digest)))?.size ?? 0;
       await driver.delete([blobDirectoryKey(digest)]);
+      await lease?.untilAnswered();
       cache.delete(digest);
       lastKnown.forgetContent(digest);
       await this.#write((tx) => metadata.collection.endDeletion(tx, digest));
       return { removed: 1, bytes };
     } catch (error) {
       // What was sent may still come: who stored it again meanwhile would lose it.
-      await lease?.untilRunOut();
+      await lease?.untilAnswered();
       await this.#write((tx) => metadata.collection.abandonDeletions(tx, now(), digest));
       throw error;
     }

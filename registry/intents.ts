@@ -80,6 +80,7 @@ async function changingUnderLease<A, T>(
   let finished = false;
   const held: Held = {
     finish: async (durability, last) => {
+      await context.lease?.untilAnswered();
       const result = await context.metadata.write(durability, async (tx) => {
         const value = await last(tx);
         if (await context.metadata.intents.release(tx, intents.keys, intents.owner)) return value;
@@ -100,6 +101,7 @@ async function changingUnderLease<A, T>(
 
 async function giveUp(context: Context, intents: AbandonedIntents): Promise<void> {
   const { repository } = intents;
+  await context.lease?.untilAnswered();
   try {
     await abandon(context, intents);
   } catch (error) {

@@ -29,6 +29,29 @@ class Lease implements Fence {
   }
 }
 
+/** What was begun under a lease, and keeps to it. */
+class Work implements Fence {
+  readonly lease: Lease;
+  /** Until when something may still be done that it sent, by the clock of `performance.now()`. */
+  #unansweredUntil = Number.NEGATIVE_INFINITY;
+
+  constructor(lease: Lease) {
+    this.lease = lease;
+  }
+
+  leftMs(): number {
+    return this.lease.leftMs();
+  }
+
+  unanswered(withinMs: number): void {
+    this.#unansweredUntil = Math.max(this.#unansweredUntil, performance.now() + withinMs);
+  }
+
+  unansweredMs(): number {
+    return this.#unansweredUntil - performance.now();
+  }
+}
+
 const LOOK_MS = 20;
 
 const NONE: Fence = { leftMs: () => 0 };
@@ -51,7 +74,7 @@ export interface TakenLease {
  * that one, whatever lease the process has by then.
  */
 export class LeaseKeeper {
-  readonly #begunUnder = new AsyncLocalStorage<Lease>();
+  readonly #begunUnder = new AsyncLocalStorage<Work>();
   #current: Lease | undefined;
   #last = { id: '', run: '', aheadMs: 0 };
   /** How much goes on under leases. */
@@ -64,7 +87,7 @@ export class LeaseKeeper {
 
   /** What the caller, or this process, calls itself in locks. */
   get owner(): string {
-    return this.#begunUnder.getStore()?.id ?? this.#current?.id ?? this.#last.id;
+    return this.#begunUnder.getStore()?.lease.id ?? this.#current?.id ?? this.#last.id;
   }
 
   /** The id of the lease that this process has. */
@@ -82,10 +105,16 @@ export class LeaseKeeper {
     return this.#begunUnder.getStore() ?? this.#current ?? NONE;
   }
 
-  /** Resolves when no bucket takes anything any more of what the caller has sent by now. */
-  async untilRunOut(): Promise<void> {
-    const left = this.fence().leftMs();
-    if (left > 0) await delay(left);
+  /**
+   * Resolves when nothing can be done any more that the caller sent and had no answer to. Most of the time that is at once.
+   * Locks are given back only then: what comes late would undo what others do under them.
+   */
+  async untilAnswered(): Promise<void> {
+    for (;;) {
+      const left = this.#begunUnder.getStore()?.unansweredMs() ?? 0;
+      if (left <= 0) return;
+      await delay(left);
+    }
   }
 
   /** Resolves when nothing goes on under the lease any more, or nothing that it could change; to be renewed no more. */
@@ -96,7 +125,7 @@ export class LeaseKeeper {
   /** @throws StorageError `unavailable` when the lease is over under which the caller began, or this process has none */
   async during<T>(work: () => Promise<T>): Promise<T> {
     const begunUnder = this.#begunUnder.getStore();
-    const lease = begunUnder ?? this.#current;
+    const lease = begunUnder?.lease ?? this.#current;
     if (lease === undefined || lease.leftMs() <= 0) throw isGivenUp(lease?.id ?? this.#last.id);
     return begunUnder === undefined ? this.#begin(lease, work) : work();
   }
@@ -104,7 +133,7 @@ export class LeaseKeeper {
   async #begin<T>(lease: Lease, work: () => Promise<T>): Promise<T> {
     this.#underWay += 1;
     try {
-      return await this.#begunUnder.run(lease, work);
+      return await this.#begunUnder.run(new Work(lease), work);
     } finally {
       this.#underWay -= 1;
     }

@@ -77,7 +77,8 @@ async function take(context: Context, digest: Digest, lock: AbandonedIntents): P
   }
 }
 
-async function giveBack({ metadata, log, unsettled }: Context, lock: AbandonedIntents): Promise<void> {
+async function giveBack({ metadata, log, unsettled, lease }: Context, lock: AbandonedIntents): Promise<void> {
+  await lease?.untilAnswered();
   try {
     await metadata.write('relaxed', (tx) => metadata.intents.release(tx, lock.keys, lock.owner));
   } catch (error) {

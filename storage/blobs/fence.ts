@@ -5,6 +5,13 @@
 export interface Fence {
   /** How long its holder may still change the store, in milliseconds; 0 or less: no more, for good. */
   leftMs(): number;
+  /**
+   * Told by the store when a change that was sent had no answer, so that it may be done later still, perhaps after one that
+   * was sent for the same after it.
+   *
+   * @param withinMs then it is refused, if it has not come by then
+   */
+  unanswered?(withinMs: number): void;
 }
 
 /**

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, it } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { BlobDriver } from '../../storage/blobs/driver.ts';
 import type { Fence } from '../../storage/blobs/fence.ts';
 import { openS3Driver } from '../../storage/blobs/s3.ts';
@@ -89,6 +90,48 @@ describe('a fence of the S3 driver', () => {
     }
     assert.equal(changes(fake).length, before);
     assert.equal(await textAt(driver, 'a/link'), 'text');
+    await driver.close();
+  });
+
+  for (const [fault, isTold] of [
+    ['reset', true],
+    ['lost', true],
+    ['internal', true],
+    ['slow-down', false],
+    ['denied', false],
+  ] as const) {
+    it(`${isTold ? 'is told' : 'is not told'} that a change may still come: ${fault}`, async () => {
+      await using fake = await startFakeS3();
+      const told: number[] = [];
+      const driver = openS3Driver(fake.options, () => ({
+        leftMs: () => 30_000,
+        unanswered: (withinMs) => void told.push(withinMs),
+      }));
+      let faults = 1;
+      fake.plan(() => (faults-- > 0 ? fault : undefined));
+      assert.equal(await textAt(driver, 'a/link').catch(() => undefined), undefined);
+      assert.deepEqual(told, []);
+      faults = 1;
+      await driver.writeAll([smallWrite('a/link', 'text')]).catch(() => undefined);
+      assert.equal(told.length, isTold ? 1 : 0);
+      assert.ok(
+        told.every((withinMs) => withinMs > 25_000 && withinMs <= 30_000),
+        told.join(),
+      );
+      await driver.close();
+    });
+  }
+
+  it('is not told that a change may still come which was never sent', async () => {
+    const fake = await startFakeS3();
+    let told = 0;
+    const driver = openS3Driver(fake.options, () => ({ leftMs: () => 30_000, unanswered: () => void (told += 1) }));
+    await driver.writeAll([smallWrite('a/link', 'text')]);
+    await fake[Symbol.asyncDispose]();
+    // Until the client has seen that its connection ended.
+    await delay(100);
+    await assertFails(driver.writeAll([smallWrite('a/link', 'other')]), 'unavailable');
+    assert.equal(told, 0);
     await driver.close();
   });
 

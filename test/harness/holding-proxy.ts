@@ -9,6 +9,7 @@ export type IsHeld = (method: string, target: string) => boolean;
 interface Held {
   readonly target: string;
   send(): Promise<number>;
+  cut(): void;
 }
 
 const WITHIN_MS = 10_000;
@@ -65,6 +66,12 @@ export class HoldingProxy implements AsyncDisposable {
     await this.holds(this.#held.length + 1);
   }
 
+  /** Holds no more, and ends the connections of those that it has: whoever sent them may send them again. */
+  cut(): void {
+    this.#isHeld = isNothing;
+    for (const held of this.#held) held.cut();
+  }
+
   /** When the last of those that are held runs out, in milliseconds since 1970. @throws Error where one never does */
   lastEnd(): number {
     return Math.max(...this.#held.map(({ target }) => endOf(new URL(target, this.#origin))));
@@ -86,7 +93,7 @@ export class HoldingProxy implements AsyncDisposable {
     if (this.#isDamaging && method === 'PUT' && body.length > 0) body[0] = (body[0] ?? 0) ^ 1;
     const send = () => this.#send(request, response, body);
     if (this.#isHeld(method, decodeURIComponent(target))) {
-      this.#held.push({ target, send });
+      this.#held.push({ target, send, cut: () => request.socket.destroy() });
       this.#arrivals.emit('held');
     } else await send().catch(() => response.destroy());
   }

@@ -54,6 +54,7 @@ describe('a server that was frozen for longer than its lease', { skip: missingFo
   let replicas: Replicas;
   let frozen: Replica;
   let other: Replica;
+  const ledger = new Ledger();
   before(async () => {
     const bucket: S3Server = resources.use(await versitygw.start());
     proxy = resources.use(await HoldingProxy.start(bucket.options.endpoint ?? ''));
@@ -66,7 +67,6 @@ describe('a server that was frozen for longer than its lease', { skip: missingFo
   after(() => resources.disposeAsync());
 
   it('changes nothing late, whatever it was at', async (t) => {
-    const ledger = new Ledger();
     using client = new Client(other.url, 60_000);
     using late = new Client(frozen.url, 120_000);
     const places = CHANGES.map(({ repository }) => ({ client, ledger, repository }));
@@ -94,6 +94,28 @@ describe('a server that was frozen for longer than its lease', { skip: missingFo
     assert.deepEqual(findings(await verifyReplicas(replicas, ledger)), []);
     // It has a new lease by then, and is as good as before.
     for (const to of places) await push({ ...to, client: late }, LATE);
+    assert.deepEqual(findings(await verifyReplicas(replicas, ledger)), []);
+  });
+
+  it('says nothing before what had no answer can come no more', async (t) => {
+    using client = new Client(other.url, 60_000);
+    using cut = new Client(frozen.url, 120_000);
+    for (const { repository, isHeld, ask } of CHANGES) {
+      const to = { client, ledger, repository: `${repository}-without-answer` };
+      for (const image of [LATE, NEW, OLD]) await push(to, image);
+      const held = proxy.holdNext(isHeld);
+      const asked = ask(cut, to.repository);
+      await held;
+      // It sends that again, which is answered.
+      proxy.cut();
+      const { status } = await asked;
+      assert.ok(status < 300, `${repository}: ${status}`);
+      await changeTheSame(to);
+      const statuses = await proxy.release();
+      t.diagnostic(`${repository}: the S3 server answers ${statuses.join(', ')} to what comes late`);
+      assert.ok(statuses.length > 0 && statuses.every((code) => code >= 400), statuses.join());
+    }
+    await untilQuiet(replicas);
     assert.deepEqual(findings(await verifyReplicas(replicas, ledger)), []);
   });
 

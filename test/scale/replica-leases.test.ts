@@ -258,8 +258,9 @@ describe('processes that work on one store', { skip: missingPostgres }, () => {
     let late: Promise<void> | undefined;
     one.context.driver.delete = async (keys) => {
       if (!keys.some((key) => key.includes('/blobs/'))) return remove(keys);
-      // A bucket would take it as long as this process may change it.
-      late = delay(Math.min(2_000, one.keeper.fence().leftMs())).then(() => remove(keys));
+      // As the driver of a bucket says, which takes it until then.
+      one.keeper.fence().unanswered?.(2_000);
+      late = delay(1_500).then(() => remove(keys));
       throw new StorageError('unavailable', 'no answer came in time');
     };
     await delay(5);

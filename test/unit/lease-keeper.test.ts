@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
 import { LeaseKeeper } from '../../registry/lease-keeper.ts';
 import { StorageError } from '../../storage/blobs/driver.ts';
 
@@ -72,4 +73,26 @@ test('its time is whole milliseconds, however the clock of the database was foun
   assert.ok(Number.isInteger(keeper.now()), String(keeper.now()));
   keeper.extend(soon(), -0.5);
   assert.ok(Number.isInteger(keeper.now()), String(keeper.now()));
+});
+
+test('who sent something without an answer waits until it can come no more, and nobody else does', async () => {
+  const keeper = new LeaseKeeper();
+  keeper.take({ id: 'first', run: 'a', aheadMs: 0, until: soon() });
+  const others = keeper.during(async () => {
+    await delay(20);
+    const begin = performance.now();
+    await keeper.untilAnswered();
+    assert.ok(performance.now() - begin < 100);
+  });
+  await keeper.during(async () => {
+    const begin = performance.now();
+    keeper.fence().unanswered?.(300);
+    keeper.fence().unanswered?.(100);
+    await keeper.untilAnswered();
+    assert.ok(performance.now() - begin >= 300);
+    await keeper.untilAnswered();
+  });
+  await others;
+  // Who is under no lease sends no changes.
+  await keeper.untilAnswered();
 });

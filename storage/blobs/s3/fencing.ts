@@ -11,9 +11,16 @@ type Signer = SignatureV4MultiRegion;
 type Request = Parameters<Signer['sign']>[0];
 type Signing = Parameters<Signer['sign']>[1];
 
+interface Answer {
+  readonly statusCode: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
 const SECOND_MS = 1000;
 const PIECE_BYTES = 1024 * 1024;
 const READS = new Set(['GET', 'HEAD']);
+// There was no connection to send it by.
+const NOT_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
 
 /**
  * Lets no change of the bucket begin after the fence of whoever asked for it: it is sent as a presigned request that runs
@@ -56,14 +63,27 @@ export class Fencing {
     client.middlewareStack.add(
       (next) => async (args) => {
         const sentAt = this.#clock.moment();
-        const answered = await next(args);
-        const { headers = {} } = answered.response as { readonly headers?: Readonly<Record<string, string>> };
-        this.#clock.observe(headers['date'], sentAt);
-        return answered;
+        const request = args.request as Request;
+        try {
+          const answered = await next(args);
+          const { headers = {}, statusCode } = answered.response as Answer;
+          this.#clock.observe(headers['date'], sentAt);
+          if (saysNothing(statusCode)) this.#tellUnanswered(request, sentAt);
+          return answered;
+        } catch (error) {
+          if (!wasNotSent(error)) this.#tellUnanswered(request, sentAt);
+          throw error;
+        }
       },
       // Next to the wire: also what is no success passes here as an answer.
       { step: 'deserialize', priority: 'low', name: 'serverClock' },
     );
+  }
+
+  /** Of a request that was presigned. */
+  #tellUnanswered({ query }: Request, sentAt: number): void {
+    const withinMs = Number(query?.['X-Amz-Expires'] ?? 0) * SECOND_MS - (this.#clock.moment() - sentAt);
+    if (withinMs > 0) this.#current()?.unanswered?.(withinMs);
   }
 
   async #presign(signer: Signer, fence: Fence, request: Request, signing: Signing): Promise<Request> {
@@ -96,6 +116,15 @@ export class Fencing {
       if (isOutage(error)) throw new StorageError('unavailable', 'the S3 server was asked for the time', error);
     }
   }
+}
+
+/** Of whether a change was done, or will be: the server that was to do it, or one on the way to it, gave up. */
+function saysNothing(status: number): boolean {
+  return status === 500 || status === 502 || status === 504;
+}
+
+function wasNotSent(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && NOT_SENT.has(String(error.code));
 }
 
 /**
