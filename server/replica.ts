@@ -69,6 +69,12 @@ export class Replica {
     this.#renewLater();
   }
 
+  /** @throws StorageError `unavailable` when this process has no lease, so that it can change nothing */
+  expectLease(): void {
+    if (this.#parts.keeper.fence().leftMs() > 0) return;
+    throw new StorageError('unavailable', 'the lease on the store could not be renewed: nothing can be pushed');
+  }
+
   async #tryToJoin(): Promise<boolean> {
     const { metadata, keeper, name } = this.#parts;
     if (this.#count === 0) await this.#giveUpLeftovers();

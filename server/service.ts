@@ -64,8 +64,12 @@ export async function createService(config: Config, identity: Identity, parts: S
   let isDraining = false;
   const readOnly = createReadOnly(opened.metadata.state, config.readOnly);
   const health = createHealth({
-    checks: { index: async () => void (await opened.metadata.state.get('epoch')) },
-    canServeWithout: { index: () => !opened.registry.lastKnown.isEmpty },
+    checks: {
+      index: async () => void (await opened.metadata.state.get('epoch')),
+      lease: async () => opened.replica?.expectLease(),
+    },
+    // Who has no lease still reads.
+    canServeWithout: { index: () => !opened.registry.lastKnown.isEmpty, lease: () => true },
     isDraining: () => isDraining,
     onFailure: (check, reason) => log.warn('a readiness check failed', { check, err: reason }),
   });

@@ -84,6 +84,41 @@ describe('a registry whose PostgreSQL is away', { skip: missingPostgres }, () =>
     });
   }
 
+  it('is told by readiness when the database only reads, until it takes writes again', async () => {
+    await using directory = await temporaryDirectory();
+    await using fake = await startFakeS3();
+    await using postgres = await PostgresServer.start();
+    const options = await postgres.database();
+    const env = { ...s3Environment(fake.options), ...postgresEnvironment(options) };
+    const root = path.join(directory.path, 'root');
+    await using server = await startEntrepot({ root, env, args: ['--workers', '1'] });
+    using client = new Client(server.url, PATIENCE_MS);
+    const to = { client, ledger: new Ledger(), repository: 'app' };
+    const image = trialImage('known');
+    await push(to, image);
+    const readOnly = async (value: 'on' | 'off') => {
+      const { database } = options;
+      await postgres.query('postgres', `ALTER DATABASE ${database} SET default_transaction_read_only = ${value}`);
+      await postgres.query(
+        'postgres',
+        `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`,
+      );
+    };
+    const isDegraded = async () =>
+      (await client.send('GET', '/readyz')).body.toString() === '{"status":"degraded","failing":["lease"]}';
+
+    await readOnly('on');
+    // The lease that it has lasts for so long.
+    await delay(15_000);
+    await until('readiness to say so', isDegraded);
+    await pull(client, 'app', image);
+    assertClearlyUnavailable((await tryPush(to, trialImage('late'))) ?? assert.fail('pushed'));
+    assert.match(server.output(), /the database only reads: name the server that takes writes/);
+    await readOnly('off');
+    await until('readiness to be well', async () => !(await isDegraded()));
+    await push(to, trialImage('late'));
+  });
+
   it('still knows who may log in', async () => {
     await using directory = await temporaryDirectory();
     await using fake = await startFakeS3();

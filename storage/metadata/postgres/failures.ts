@@ -27,7 +27,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   '55P03':
     'somebody else has written to the index, or read it, for longer than that: a server that migrates it, perhaps; ' +
     'what was to be written can be tried again',
-  '25006': 'this is a server that only reads: name the one that takes writes',
+  '25006': 'the database only reads: name the server that takes writes, or put default_transaction_read_only off',
 };
 // The server goes away, or is not there yet: class 57P0x, and what a pooler says of the server behind it.
 const ENDS_CONNECTION = /^(?:57P0[1-5]|08\w{3}|25P03)$/;
