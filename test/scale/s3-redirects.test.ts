@@ -66,7 +66,12 @@ for (const program of [versitygw, seaweedfs, radosgw]) {
             assert.equal(part.headers.get('Content-Range'), `bytes 99000-${size - 1}/${size}`);
             assert.ok(bytes.subarray(99_000).equals(await part.bytes()));
           });
-          assert.deepEqual(asked, []);
+          // Others are of what goes on in the background after a start.
+          const hex = url.split(':').at(-1) ?? '';
+          assert.deepEqual(
+            asked.filter((request) => request.includes(hex)),
+            [],
+          );
         }
       }
     });
