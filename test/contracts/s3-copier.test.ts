@@ -25,6 +25,14 @@ function operations({ requests }: FakeS3): readonly string[] {
   return requests.map(({ operation }) => operation);
 }
 
+function failOnce(fake: FakeS3, failing: string, fault: S3Fault): void {
+  fake.plan((operation) => {
+    if (operation !== failing) return undefined;
+    fake.plan(undefined);
+    return fault;
+  });
+}
+
 describe('a copy within a bucket', () => {
   it('of many bytes is made in pieces where that is faster, to the same bytes', async () => {
     await using fake = await startFakeS3();
@@ -53,13 +61,7 @@ describe('a copy within a bucket', () => {
       await using fake = await startFakeS3();
       using side = copierFor(fake);
       fake.objects.put('from', BYTES);
-      let faults: readonly S3Fault[] = [fault];
-      fake.plan((operation) => {
-        if (operation !== 'UploadPartCopy') return undefined;
-        const [next, ...rest] = faults;
-        faults = rest;
-        return next;
-      });
+      failOnce(fake, 'UploadPartCopy', fault);
       await side.copier.copy('from', 'to', BYTES.length);
       assert.ok(fake.objects.get('to').bytes.equals(BYTES));
     });
@@ -69,11 +71,7 @@ describe('a copy within a bucket', () => {
     await using fake = await startFakeS3();
     using side = copierFor(fake);
     fake.objects.put('from', BYTES);
-    fake.plan((operation) => {
-      if (operation !== 'CompleteMultipartUpload') return undefined;
-      fake.plan(undefined);
-      return 'lost';
-    });
+    failOnce(fake, 'CompleteMultipartUpload', 'lost');
     await side.copier.copy('from', 'to', BYTES.length);
     assert.ok(fake.objects.get('to').bytes.equals(BYTES));
   });

@@ -6,8 +6,8 @@ const BY_REFERENCE = (2 * 1024 ** 3) / 1000;
 const TRIED_AGAIN_AFTER = 32;
 
 /**
- * Which way is the faster one with this server, as seen so far. It differs by more than ten times either way: radosgw copies a
- * whole object by reference and each piece byte by byte; what moves bytes for both moves pieces side by side.
+ * Which way is the faster one with this server, as seen so far. radosgw copies a whole object by reference, and each piece byte
+ * by byte, which takes it ten times as long; what moves bytes for both moves pieces side by side.
  */
 export class CopyWays {
   /** Bytes a millisecond, of the last copy of each way. */
