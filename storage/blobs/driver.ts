@@ -60,6 +60,9 @@ export interface SmallWrite {
   readonly bytes: Uint8Array;
 }
 
+/** `deferred`: the bytes are found at the key, though they lie elsewhere until `DeferredCopies.finish` moves them. */
+export type CommitOutcome = 'placed' | 'deferred';
+
 /** What `list` yields: a name directly below the prefix, and whether more lies below it. */
 export interface ListEntry {
   readonly name: string;
@@ -114,12 +117,29 @@ export interface StagedWrite {
    *
    * After an error `key` holds what it held before or the whole new bytes. Of the stage only `abort` and `detach` work
    * then; `resume` says whether it has bytes left for another try.
+   *
+   * @param mayDefer where moving the bytes takes long, they may be found at `key` before they lie there, durably; then
+   *   somebody has to call `DeferredCopies.finish`
    */
-  commit(key: Key, links: readonly SmallWrite[]): Promise<void>;
+  commit(key: Key, links: readonly SmallWrite[], mayDefer?: boolean): Promise<CommitOutcome>;
   /** Removes the staged bytes. Calling it twice, or after `commit`, does nothing. */
   abort(): Promise<void>;
   /** Lets go of what this process holds (a descriptor, memory) and leaves what was saved for `resume`. */
   detach(): Promise<void>;
+}
+
+/**
+ * Bytes that are found at their key by every method of a driver but `list`, `scan` and `locate`, and lie where they were
+ * staged: so no other program finds them yet.
+ */
+export interface DeferredCopies {
+  /** The keys, in no order. */
+  list(): AsyncIterable<Key>;
+  /**
+   * Moves the bytes to the key, unless others lie there by now: those are newer. A key of which nothing is deferred is no
+   * error. Nobody else, in any process, may commit to, delete or set aside the key meanwhile.
+   */
+  finish(key: Key): Promise<void>;
 }
 
 export interface BlobDriver {
@@ -202,6 +222,9 @@ export interface BlobDriver {
    * @throws StorageError `unavailable`
    */
   readonly locate?: ((key: Key, expiresMs: number) => Promise<string>) | undefined;
+
+  /** Present where a commit can be deferred. */
+  readonly deferred?: DeferredCopies | undefined;
 
   /** Lets go of everything the driver holds. */
   close(): Promise<void>;

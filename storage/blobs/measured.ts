@@ -32,6 +32,8 @@ export type MeasuredOperation =
   | 'detach'
   | 'flush'
   | 'removeAbandoned'
+  | 'listDeferred'
+  | 'finishDeferred'
   | 'locate';
 
 /** Hears of every call when it ends; `ok` is whether it resolved. Must not throw. */
@@ -133,6 +135,15 @@ class MeasuredDriver implements BlobDriver {
     return scan && ((prefix) => this.#watch.iterate('scan', scan(prefix)));
   }
 
+  get deferred(): BlobDriver['deferred'] {
+    const deferred = this.#driver.deferred;
+    if (deferred === undefined) return undefined;
+    return {
+      list: () => this.#watch.iterate('listDeferred', deferred.list()),
+      finish: (key) => this.#watch.time('finishDeferred', () => deferred.finish(key)),
+    };
+  }
+
   async stage(key: Key) {
     return new MeasuredStage(await this.#watch.time('stage', () => this.#driver.stage(key)), this.#watch);
   }
@@ -222,8 +233,8 @@ class MeasuredStage implements StagedWrite {
     return this.#watch.time('sync', () => this.#stage.sync());
   }
 
-  commit(key: Key, links: readonly SmallWrite[]) {
-    return this.#watch.time('commit', () => this.#stage.commit(key, links));
+  commit(key: Key, links: readonly SmallWrite[], mayDefer?: boolean) {
+    return this.#watch.time('commit', () => this.#stage.commit(key, links, mayDefer));
   }
 
   abort() {

@@ -148,7 +148,7 @@ class MemoryStage implements StagedWrite {
     this.#refuseEnded();
   }
 
-  async commit(key: Key, links: readonly SmallWrite[]): Promise<void> {
+  async commit(key: Key, links: readonly SmallWrite[]): Promise<'placed'> {
     this.#refuseEnded();
     if (this.#exists && !this.#objects.has(dataKey(this.#key))) {
       throw new StorageError('not-found', `${this.#key}: gone before it was committed`);
@@ -156,6 +156,7 @@ class MemoryStage implements StagedWrite {
     put(this.#objects, key, this.#bytes);
     putAll(this.#objects, links);
     await this.abort();
+    return 'placed';
   }
 
   async abort(): Promise<void> {

@@ -11,13 +11,14 @@ import {
   type StagedWrite,
 } from './driver.ts';
 import type { CurrentFence } from './fence.ts';
-import { abortAbandoned } from './s3/abandoned.ts';
+import { removeAbandoned } from './s3/abandoned.ts';
 import { BucketUploads } from './s3/bucket-uploads.ts';
 import { Bucket } from './s3/bucket.ts';
 import { createClient } from './s3/client.ts';
 import { CopyCondition } from './s3/copy-condition.ts';
 import { Copier } from './s3/copy.ts';
-import { removeBelow } from './s3/deletion.ts';
+import { BucketDeferredCopies, type DeferredObject } from './s3/deferred-copies.ts';
+import { removeAll, removeBelow } from './s3/deletion.ts';
 import { listBelow, scanBelow } from './s3/listing.ts';
 import { FIRST_PART_BYTES } from './s3/multipart.ts';
 import { ObjectStream } from './s3/object-stream.ts';
@@ -25,7 +26,8 @@ import type { S3Options } from './s3/options.ts';
 import { PartMemory } from './s3/part-memory.ts';
 import { PublicObjects } from './s3/public-objects.ts';
 import { Requests } from './s3/requests.ts';
-import { resumeStage, S3Stage, type StageParts } from './s3/stage.ts';
+import { resumeStage } from './s3/resume.ts';
+import { S3Stage, type StageParts } from './s3/stage.ts';
 
 /**
  * Keys are those of objects in a bucket, below a prefix. Any number of processes may hold drivers of the same.
@@ -38,6 +40,7 @@ export function openS3Driver(options: S3Options, fence?: CurrentFence): BlobDriv
     new Requests(client, options),
     new PartMemory(options.partMemoryBytes, FIRST_PART_BYTES),
     new PublicObjects(client, options),
+    options.deferCopiesFromBytes ?? Infinity,
   );
 }
 
@@ -49,8 +52,9 @@ class S3Driver implements BlobDriver {
   readonly #public: PublicObjects;
   readonly #copier: Copier;
   readonly #condition: CopyCondition;
+  readonly deferred: BucketDeferredCopies;
 
-  constructor(requests: Requests, memory: PartMemory, objects: PublicObjects) {
+  constructor(requests: Requests, memory: PartMemory, objects: PublicObjects, deferFromBytes: number) {
     this.#requests = requests;
     this.#bucket = new Bucket(requests);
     this.#uploads = new BucketUploads(requests);
@@ -58,15 +62,16 @@ class S3Driver implements BlobDriver {
     this.#public = objects;
     this.#copier = new Copier(this.#bucket, this.#uploads);
     this.#condition = new CopyCondition(this.#bucket);
+    this.deferred = new BucketDeferredCopies(this.#bucket, this.#copier, deferFromBytes);
   }
 
   async stat(key: Key): Promise<BlobStat | undefined> {
-    const stat = await this.#bucket.stat(key);
+    const stat = (await this.#bucket.stat(key)) ?? (await this.deferred.stat(key));
     return stat && { size: stat.size, modifiedAt: stat.modifiedAt };
   }
 
   async read(key: Key, range?: ByteRange): Promise<ObjectReader | undefined> {
-    const found = await this.#bucket.get(key, range);
+    const found = (await this.#bucket.get(key, range)) ?? (await this.deferred.get(key, range));
     if (found === undefined) return undefined;
     const size = range === undefined ? found.size : range.end - range.start + 1;
     return new ObjectStream(`GET ${key}`, found.body, found.object, size);
@@ -92,14 +97,21 @@ class S3Driver implements BlobDriver {
   }
 
   async delete(keys: readonly Key[]): Promise<void> {
-    if (keys.length > 0) await removeBelow(this.#bucket, keys);
+    if (keys.length === 0) return;
+    const deferred = await this.deferred.below(keys);
+    await removeAll(this.#bucket, pointersOf(deferred));
+    await removeBelow(this.#bucket, keys);
+    await removeAll(this.#bucket, sourcesOf(deferred));
   }
 
   async setAside(key: Key, aside: Key): Promise<void> {
     const stat = await this.#bucket.stat(key);
-    if (stat === undefined) return;
-    await this.#copier.copy(key, aside, stat.size);
-    await this.#bucket.remove([key]);
+    const deferred = await this.deferred.below([key]);
+    const found = stat === undefined ? deferred[0]?.source : { at: key, size: stat.size };
+    if (found === undefined) return;
+    await this.#copier.copy(found.at, aside, found.size);
+    await this.#bucket.remove([key, ...pointersOf(deferred)]);
+    await removeAll(this.#bucket, sourcesOf(deferred));
   }
 
   list(prefix: Key): AsyncIterable<ListEntry> {
@@ -122,7 +134,7 @@ class S3Driver implements BlobDriver {
   async flush(): Promise<void> {}
 
   removeAbandoned(before: Date): Promise<number> {
-    return abortAbandoned(this.#bucket, this.#uploads, before);
+    return removeAbandoned({ bucket: this.#bucket, uploads: this.#uploads, deferred: this.deferred }, before);
   }
 
   locate(key: Key, expiresMs: number): Promise<string> {
@@ -141,7 +153,16 @@ class S3Driver implements BlobDriver {
       memory: this.#memory,
       copier: this.#copier,
       condition: this.#condition,
+      deferred: this.deferred,
       stage,
     };
   }
+}
+
+function pointersOf(deferred: readonly DeferredObject[]): readonly string[] {
+  return deferred.map(({ pointer }) => pointer);
+}
+
+function sourcesOf(deferred: readonly DeferredObject[]): readonly string[] {
+  return deferred.flatMap(({ source }) => (source === undefined ? [] : [source.at]));
 }

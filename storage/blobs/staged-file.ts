@@ -91,7 +91,7 @@ export class StagedFile implements StagedWrite {
     }
   }
 
-  async commit(key: Key, links: readonly SmallWrite[]): Promise<void> {
+  async commit(key: Key, links: readonly SmallWrite[]): Promise<'placed'> {
     await this.#open();
     const data = { target: this.#tree.pathOf(key), prepare: () => this.#syncedData(), discard: async () => {} };
     try {
@@ -105,6 +105,7 @@ export class StagedFile implements StagedWrite {
     this.#removed = true;
     await this.#close();
     await this.#removeEmpty();
+    return 'placed';
   }
 
   async abort(): Promise<void> {

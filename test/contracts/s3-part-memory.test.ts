@@ -6,11 +6,13 @@ import { BucketUploads } from '../../storage/blobs/s3/bucket-uploads.ts';
 import { Bucket } from '../../storage/blobs/s3/bucket.ts';
 import { CopyCondition } from '../../storage/blobs/s3/copy-condition.ts';
 import { Copier } from '../../storage/blobs/s3/copy.ts';
+import { BucketDeferredCopies } from '../../storage/blobs/s3/deferred-copies.ts';
 import { createClient } from '../../storage/blobs/s3/client.ts';
 import { FIRST_PART_BYTES } from '../../storage/blobs/s3/multipart.ts';
 import { PartMemory } from '../../storage/blobs/s3/part-memory.ts';
 import { Requests } from '../../storage/blobs/s3/requests.ts';
-import { resumeStage, S3Stage } from '../../storage/blobs/s3/stage.ts';
+import { resumeStage } from '../../storage/blobs/s3/resume.ts';
+import { S3Stage } from '../../storage/blobs/s3/stage.ts';
 import { startFakeS3, type FakeS3 } from '../harness/fake-s3/server.ts';
 import { assertSameBytes, drain, keyOf } from './blob-bytes.ts';
 
@@ -28,7 +30,9 @@ function sharing(fake: FakeS3, fence?: () => Fence | undefined) {
   const memory = new PartMemory(FIRST_PART_BYTES, FIRST_PART_BYTES, () => clock.now);
   const [bucket, uploads] = [new Bucket(requests), new BucketUploads(requests)];
   const [copier, condition] = [new Copier(bucket, uploads), new CopyCondition(bucket)];
-  const partsOf = (name: string) => ({ bucket, uploads, memory, copier, condition, stage: `r/_uploads/${name}` });
+  const deferred = new BucketDeferredCopies(bucket, copier, Infinity);
+  const shared = { bucket, uploads, memory, copier, condition, deferred };
+  const partsOf = (name: string) => ({ ...shared, stage: `r/_uploads/${name}` });
   return {
     stage: (name: string) => new S3Stage(partsOf(name)),
     resume: (name: string) => resumeStage(partsOf(name)),

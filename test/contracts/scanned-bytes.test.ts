@@ -128,9 +128,10 @@ describe('bytes that no row knows, in a store that scans', () => {
       const staged = await stage(key);
       const commit = staged.commit.bind(staged);
       staged.commit = async (...to) => {
-        await commit(...to);
+        const outcome = await commit(...to);
         found.push((await store.registry.maintenance.findUnknownBytes(breathe)).found);
         assert.equal((await collected(scanned)).removed, 0);
+        return outcome;
       };
       return staged;
     };

@@ -14,7 +14,9 @@ import {
 
 /** A method of the driver, of its readers (`fill`) or of its stages. */
 export type FaultyOperation =
-  | Exclude<keyof BlobDriver, 'close'>
+  | Exclude<keyof BlobDriver, 'close' | 'deferred'>
+  | 'listDeferred'
+  | 'finishDeferred'
   | 'fill'
   | Exclude<keyof StagedWrite, 'size' | 'read'>
   | 'readStaged';
@@ -139,6 +141,15 @@ class FaultyDriver implements BlobDriver, FaultLog {
     return scan && ((prefix) => this.#saboteur.iterate('scan', () => scan(prefix)));
   }
 
+  get deferred(): BlobDriver['deferred'] {
+    const deferred = this.#driver.deferred;
+    if (deferred === undefined) return undefined;
+    return {
+      list: () => this.#saboteur.iterate('listDeferred', () => deferred.list()),
+      finish: (key) => this.#saboteur.run('finishDeferred', () => deferred.finish(key)),
+    };
+  }
+
   async stage(key: Key) {
     const stage = await this.#saboteur.run(
       'stage',
@@ -237,8 +248,8 @@ class FaultyStage implements StagedWrite {
     return this.#saboteur.run('sync', () => this.#stage.sync());
   }
 
-  commit(key: Key, links: readonly SmallWrite[]) {
-    return this.#saboteur.run('commit', () => this.#stage.commit(key, links));
+  commit(key: Key, links: readonly SmallWrite[], mayDefer?: boolean) {
+    return this.#saboteur.run('commit', () => this.#stage.commit(key, links, mayDefer));
   }
 
   abort() {

@@ -80,8 +80,9 @@ export class Watcher {
       read: () => staged.read(),
       sync: () => staged.sync(),
       commit: async (key, links) => {
-        await this.#after(() => staged.commit(key, []));
+        const outcome = await this.#after(() => staged.commit(key, []));
         await writeAll(links);
+        return outcome;
       },
       abort: () => staged.abort(),
       detach: () => staged.detach(),
@@ -107,11 +108,11 @@ export class Watcher {
     };
   }
 
-  async #after(step: () => Promise<void>): Promise<void> {
+  async #after<T>(step: () => Promise<T>): Promise<T> {
     // A driver in memory has done it when it returns the promise: nobody comes in between.
     const done = step();
     await this.#lookAtTree();
-    await done;
+    return done;
   }
 
   async #lookAtTree(): Promise<void> {

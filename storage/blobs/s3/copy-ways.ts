@@ -14,10 +14,15 @@ export class CopyWays {
   readonly #rates = new Map<CopyWay, number>();
   #sinceTried = 0;
 
+  /** Whether the server was seen to copy by reference. */
+  get isByReference(): boolean {
+    return (this.#rates.get('whole') ?? 0) >= BY_REFERENCE;
+  }
+
   choose(): CopyWay {
     const whole = this.#rates.get('whole');
     const pieces = this.#rates.get('pieces');
-    if (whole === undefined || whole >= BY_REFERENCE) return 'whole';
+    if (whole === undefined || this.isByReference) return 'whole';
     if (pieces === undefined) return 'pieces';
     const [better, other]: [CopyWay, CopyWay] = pieces > whole ? ['pieces', 'whole'] : ['whole', 'pieces'];
     this.#sinceTried = (this.#sinceTried + 1) % TRIED_AGAIN_AFTER;

@@ -26,6 +26,11 @@ export class Copier {
     this.#ways = ways;
   }
 
+  /** Whether an object of any size is copied in no time, as far as is known. */
+  get isInstant(): boolean {
+    return this.#ways.isByReference;
+  }
+
   /**
    * @param size of the object, in bytes; any
    * @throws StorageError `not-found` when nothing lies at `from`

@@ -19,6 +19,8 @@ export interface S3Options {
   readonly storageClass?: string | undefined;
   /** Memory for the parts of all uploads of this process, in bytes. */
   readonly partMemoryBytes: number;
+  /** Commits of at least so many bytes may be deferred; undefined: none. */
+  readonly deferCopiesFromBytes?: number | undefined;
 }
 
 export interface S3Credentials {

@@ -1,22 +1,27 @@
 /*
  * What a stage consists of, below its key:
  *
- *   multipart.<id>   says which multipart upload to `data` has its parts; empty
+ *   multipart.<id>   says which multipart upload has its parts; empty
  *   tail.<offset>    the bytes behind the parts, from that offset on; of no use once a part has them
- *   data             everything, once the multipart upload was completed
  *   spare            of no meaning: what a server copied that was asked in a way to refuse
+ *
+ * and beside Distribution's tree, where neither its deletion of a repository nor that of its uploads comes:
+ *
+ *   .meta/staged/<key of the stage>   everything, once the multipart upload to it was completed
  *
  * The list of parts, not a record of ours, says how far a stage got: a rule of the bucket may take a multipart upload away
  * that nobody worked on for some days.
  */
 
+export const STAGED_PREFIX = '.meta/staged';
+
 export function stagedDataKey(stage: string): string {
-  return `${stage}/data`;
+  return `${STAGED_PREFIX}/${stage}`;
 }
 
 /** The stage whose parts make `key`; undefined when they make something else. */
 export function stageOf(key: string): string | undefined {
-  return /^(.*\/_uploads\/[^/]+)\/data$/.exec(key)?.[1];
+  return key.startsWith(`${STAGED_PREFIX}/`) ? key.slice(STAGED_PREFIX.length + 1) : undefined;
 }
 
 export function markerKey(stage: string, upload: string): string {
@@ -44,20 +49,16 @@ export interface StageListing {
   readonly upload: string | undefined;
   /** By offset, in bytes. */
   readonly tails: ReadonlyMap<number, Tail>;
-  /** In bytes; undefined when it is not complete. */
-  readonly dataSize: number | undefined;
 }
 
 export function readListing(stage: string, objects: readonly (Tail & { readonly key: string })[]): StageListing {
   const tails = new Map<number, Tail>();
   let upload: string | undefined;
-  let dataSize: number | undefined;
   for (const { key, size, etag } of objects) {
     const name = key.slice(stage.length + 1);
     const [kind, value = ''] = name.split('.', 2);
-    if (name === 'data') dataSize = size;
-    else if (kind === 'multipart') upload = Buffer.from(value, 'base64url').toString();
+    if (kind === 'multipart') upload = Buffer.from(value, 'base64url').toString();
     else if (kind === 'tail') tails.set(Number(value), { size, etag });
   }
-  return { upload, tails, dataSize };
+  return { upload, tails };
 }

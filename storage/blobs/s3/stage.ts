@@ -1,17 +1,24 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { BytesReader } from '../bytes-reader.ts';
-import { StorageError, type BlobReader, type Key, type SmallWrite, type StagedWrite } from '../driver.ts';
+import {
+  StorageError,
+  type BlobReader,
+  type CommitOutcome,
+  type Key,
+  type SmallWrite,
+  type StagedWrite,
+} from '../driver.ts';
 import type { BucketUploads } from './bucket-uploads.ts';
 import type { Bucket } from './bucket.ts';
 import type { CopyCondition } from './copy-condition.ts';
 import type { Copier } from './copy.ts';
+import type { BucketDeferredCopies } from './deferred-copies.ts';
 import { removeAll } from './deletion.ts';
 import { GatheredBytes } from './gathered-bytes.ts';
-import { allBelow } from './listing.ts';
 import { FIRST_PART_BYTES, Multipart, SMALLEST_PART_BYTES } from './multipart.ts';
 import { ObjectStream } from './object-stream.ts';
 import type { PartMemory, Share } from './part-memory.ts';
-import { markerKey, readListing, spareKey, stagedDataKey, tailKey, type Tail } from './stage-keys.ts';
+import { markerKey, spareKey, stagedDataKey, tailKey, type Tail } from './stage-keys.ts';
 
 export interface StageParts {
   readonly bucket: Bucket;
@@ -19,24 +26,8 @@ export interface StageParts {
   readonly memory: PartMemory;
   readonly copier: Copier;
   readonly condition: CopyCondition;
+  readonly deferred: BucketDeferredCopies;
   readonly stage: string;
-}
-
-/** Takes up the stage; undefined when the server has nothing of it. */
-export async function resumeStage(parts: StageParts): Promise<S3Stage | undefined> {
-  const { bucket, uploads, stage } = parts;
-  const objects = await allBelow(bucket, stage);
-  const { upload, tails, dataSize } = readListing(stage, objects);
-  const state = { ...parts, objects: objects.map(({ key }) => key) };
-  if (dataSize !== undefined) return new S3Stage(state, { sealedBytes: dataSize });
-  const name = upload === undefined ? undefined : { key: stagedDataKey(stage), id: upload };
-  const found = name === undefined ? [] : await uploads.parts(name);
-  // The server forgot the parts: what is left is no beginning of anything.
-  if (found === undefined) return undefined;
-  const multipart = name && new Multipart(uploads, name, found);
-  const tail = tails.get(multipart?.size ?? 0);
-  if (multipart === undefined && tail === undefined) return undefined;
-  return new S3Stage(state, { multipart, tail });
 }
 
 /**
@@ -118,13 +109,14 @@ export class S3Stage implements StagedWrite {
     });
   }
 
-  commit(key: Key, links: readonly SmallWrite[]): Promise<void> {
+  commit(key: Key, links: readonly SmallWrite[], mayDefer = false): Promise<CommitOutcome> {
     return this.#exclusive(async () => {
+      let outcome: CommitOutcome;
       const { bucket } = this.#parts;
       const target = this.#target;
       if (target !== undefined && target !== key) throw new StorageError('unavailable', `${target} is not ${key}`);
       try {
-        await this.#place(key);
+        outcome = await this.#place(key, mayDefer);
         for (const link of links) await bucket.put(link.key, link.bytes);
       } catch (error) {
         this.#ended ??= new StorageError('unavailable', `${this.#parts.stage}: the commit to ${key} failed`, error);
@@ -135,6 +127,7 @@ export class S3Stage implements StagedWrite {
       // What is left is found as an abandoned upload some day.
       await this.#removeObjects().catch(() => undefined);
       this.#removed = true;
+      return outcome;
     });
   }
 
@@ -280,14 +273,28 @@ export class S3Stage implements StagedWrite {
     return stat?.size === size && (this.#target === undefined || stat.etag === multipart.etag);
   }
 
-  async #place(key: string): Promise<void> {
-    const { bucket, copier, stage } = this.#parts;
-    const target = this.#target;
+  async #place(key: string, mayDefer: boolean): Promise<CommitOutcome> {
     if (this.#multipart !== undefined) await this.#seal(this.#multipart);
-    if (this.#sealedBytes !== undefined) {
-      if (target === undefined) await copier.copy(stagedDataKey(stage), key, this.#sealedBytes);
-      return;
+    if (this.#sealedBytes === undefined) await this.#placeSmall(key);
+    else if (this.#target === undefined) return this.#placeSealed(key, this.#sealedBytes, mayDefer);
+    return 'placed';
+  }
+
+  async #placeSealed(key: string, size: number, mayDefer: boolean): Promise<CommitOutcome> {
+    const { copier, deferred, stage } = this.#parts;
+    const at = stagedDataKey(stage);
+    if (mayDefer && (await deferred.isWorthwhile(key, size))) {
+      // Also when the answer is lost: whoever finds them by then must not lose them.
+      this.#objects.delete(at);
+      await deferred.defer(key, { at, size });
+      return 'deferred';
     }
+    await copier.copy(at, key, size);
+    return 'placed';
+  }
+
+  async #placeSmall(key: string): Promise<void> {
+    const { bucket } = this.#parts;
     if (this.#tail !== undefined) {
       if (await this.#isCopiedOnlyAsMeant(this.#tail)) return bucket.copy(this.#tailKey, key, this.#tail.etag);
       await this.#loadTail();

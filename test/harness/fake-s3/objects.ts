@@ -43,6 +43,11 @@ export class FakeObjects {
     return this.multiparts('').map(({ key }) => key);
   }
 
+  /** Of all objects, sorted. */
+  get keys(): readonly string[] {
+    return [...this.#objects.keys()].sort();
+  }
+
   multiparts(prefix: string): readonly { readonly id: string; readonly key: string; readonly begunAt: Date }[] {
     const all = [...this.#uploads].map(([id, { key, begunAt }]) => ({ id, key, begunAt }));
     return all.filter(({ key }) => key.startsWith(prefix));

@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { describe, it } from 'node:test';
+import type { BlobDriver } from '../../storage/blobs/driver.ts';
+import { openS3Driver } from '../../storage/blobs/s3.ts';
+import { startFakeS3, type FakeS3, type S3Fault } from '../harness/fake-s3/server.ts';
+import type { Operation } from '../harness/fake-s3/answers.ts';
+import { assertFails, assertSameBytes, bytesAt, keyOf, smallWrite } from './blob-bytes.ts';
+import { commitLater, deferredOf } from './deferred-copies.ts';
+
+const MIB = 1024 * 1024;
+const BYTES = randomBytes(9 * MIB);
+const BLOB = 'blobs/sha256/ab/abcd/data';
+const STAGE = keyOf('r/_uploads/1');
+const STAGED = '.meta/staged/r/_uploads/1';
+const POINTER = `.meta/deferred/${BLOB}`;
+
+async function opened(deferCopiesFromBytes = 1) {
+  const fake = await startFakeS3();
+  const driver = openS3Driver({ ...fake.options, deferCopiesFromBytes });
+  return {
+    fake,
+    driver,
+    [Symbol.asyncDispose]: async () => {
+      await driver.close();
+      await fake[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** Every request for the object fails so. */
+function fail(fake: FakeS3, operation: Operation, key: string, fault: S3Fault): void {
+  fake.plan((asked, at) => (asked === operation && at === key ? fault : undefined));
+}
+
+function commit(driver: BlobDriver) {
+  return commitLater(driver, { bytes: BYTES });
+}
+
+describe('copies that are deferred in a bucket', () => {
+  it('are those of at least so many bytes', async () => {
+    await using side = await opened(BYTES.length + 1);
+    assert.equal(await commit(side.driver), 'placed');
+    await using other = await opened(BYTES.length);
+    assert.equal(await commit(other.driver), 'deferred');
+  });
+
+  it('are none unless that is asked for, of the bucket and of the commit', async () => {
+    await using fake = await startFakeS3();
+    const driver = openS3Driver(fake.options);
+    assert.equal(await commit(driver), 'placed');
+    await driver.close();
+    await using side = await opened();
+    const staged = await side.driver.stage(STAGE);
+    await staged.append([BYTES]);
+    assert.equal(await staged.commit(keyOf(BLOB), []), 'placed');
+  });
+
+  for (const fault of ['denied', 'lost'] as const) {
+    it(`lose nothing that anybody found when the answer to what points to the bytes is ${fault}`, async () => {
+      await using side = await opened();
+      fail(side.fake, 'PutObject', POINTER, fault);
+      const staged = await side.driver.stage(STAGE);
+      await staged.append([BYTES]);
+      await assertFails(staged.commit(keyOf(BLOB), [], true), 'unavailable');
+      side.fake.plan(undefined);
+      await staged.abort();
+      const stat = await side.driver.stat(keyOf(BLOB));
+      assert.equal(stat?.size, fault === 'lost' ? BYTES.length : undefined);
+      // What nothing points to goes some day.
+      const removed = await side.driver.removeAbandoned(new Date(Date.now() + 1000));
+      assert.equal(removed, fault === 'lost' ? 0 : 1);
+    });
+  }
+
+  it('are not taken back with a commit that failed behind them: somebody may have found them', async () => {
+    await using side = await opened();
+    const link = smallWrite('repositories/r/link', 'there');
+    fail(side.fake, 'PutObject', link.key, 'denied');
+    const staged = await side.driver.stage(STAGE);
+    await staged.append([BYTES]);
+    await assertFails(staged.commit(keyOf(BLOB), [link], true), 'unavailable');
+    side.fake.plan(undefined);
+    await staged.detach();
+    // Another process ends the session.
+    assert.equal(await side.driver.resume(STAGE), undefined);
+    await side.driver.delete([STAGE]);
+    await side.driver.removeAbandoned(new Date(Date.now() + 1000));
+    assertSameBytes(await bytesAt(side.driver, BLOB), BYTES);
+  });
+
+  for (const [operation, key] of [
+    ['HeadObject', STAGED],
+    ['CopyObject', BLOB],
+    ['DeleteObjects', ''],
+  ] as const) {
+    for (const fault of ['denied', 'lost', 'reset'] as const) {
+      it(`are found all the while, and finished later, when ${operation} fails: ${fault}`, async () => {
+        await using side = await opened();
+        await commit(side.driver);
+        let failures = 0;
+        side.fake.plan((asked, at) => {
+          if (asked !== operation || (at !== key && operation !== 'DeleteObjects')) return undefined;
+          failures += 1;
+          return fault;
+        });
+        await deferredOf(side.driver)
+          .finish(keyOf(BLOB))
+          .catch(() => undefined);
+        assert.ok(failures > 0);
+        side.fake.plan(undefined);
+        assertSameBytes(await bytesAt(side.driver, BLOB), BYTES);
+        await deferredOf(side.driver).finish(keyOf(BLOB));
+        assertSameBytes(await bytesAt(side.driver, BLOB), BYTES);
+        assert.deepEqual(side.fake.objects.keys, [BLOB, 'repositories/r/link']);
+      });
+    }
+  }
+
+  it('keep their bytes when the server says that it copied them, and did not', async () => {
+    await using side = await opened();
+    await commit(side.driver);
+    side.fake.plan((operation, key) => {
+      // Asked for the second time, after the copy.
+      if (operation === 'HeadObject' && key === BLOB) side.fake.objects.remove(BLOB);
+      return undefined;
+    });
+    await assertFails(deferredOf(side.driver).finish(keyOf(BLOB)), 'unavailable');
+    side.fake.plan(undefined);
+    assertSameBytes(await bytesAt(side.driver, BLOB), BYTES);
+  });
+
+  it('are found by who looked at the key before the copy, and at what points to them after', async () => {
+    await using side = await opened();
+    await commit(side.driver);
+    for (const look of [() => side.driver.stat(keyOf(BLOB)), () => side.driver.read(keyOf(BLOB))]) {
+      side.fake.objects.remove(BLOB);
+      let isFinished = false;
+      side.fake.plan((operation, key) => {
+        if (operation !== 'GetObject' || key !== POINTER || isFinished) return undefined;
+        isFinished = true;
+        side.fake.objects.put(BLOB, BYTES);
+        side.fake.objects.remove(POINTER);
+        return undefined;
+      });
+      const found = await look();
+      assert.ok(isFinished);
+      assert.ok(found);
+      if ('close' in found) await found.close();
+    }
+  });
+
+  it('end without a trace when their bytes were taken back', async () => {
+    await using side = await opened();
+    side.fake.objects.put(POINTER, Buffer.from(JSON.stringify({ at: STAGED, size: 5 })));
+    assert.equal(await side.driver.stat(keyOf(BLOB)), undefined);
+    await deferredOf(side.driver).finish(keyOf(BLOB));
+    assert.deepEqual(side.fake.objects.keys, []);
+  });
+
+  for (const text of ['', '{', '[]', 'null', '{"at":5,"size":5}', '{"at":"a","size":"5"}', 'x'.repeat(20_000)]) {
+    it(`say what is wrong where something else points to them: ${text.slice(0, 20)}`, async () => {
+      await using side = await opened();
+      side.fake.objects.put(POINTER, Buffer.from(text));
+      const says = /\.meta\/deferred\/blobs.* does not say where the bytes/;
+      await assert.rejects(() => side.driver.stat(keyOf(BLOB)), says);
+      await assert.rejects(() => deferredOf(side.driver).finish(keyOf(BLOB)), says);
+      await side.driver.delete([keyOf(BLOB)]);
+      assert.deepEqual(side.fake.objects.keys, []);
+    });
+  }
+});
