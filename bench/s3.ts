@@ -2,7 +2,10 @@ import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
+import type { BlobDriver } from '../storage/blobs/driver.ts';
+import { openS3Driver } from '../storage/blobs/s3.ts';
 import { tool } from '../test/clients/tools.ts';
 import { startEntrepot, temporaryDirectory, type RunningServer } from '../test/harness/process.ts';
 import { s3Environment } from '../test/harness/s3-environment.ts';
@@ -17,13 +20,15 @@ const run = promisify(execFile);
 const PUSHER = fileURLToPath(new URL('s3/pusher.ts', import.meta.url));
 const GIB_MIB = 1024;
 const AT_ONCE = 8;
+const LOOK_MS = 20;
 
 const PROGRAMS = { versitygw, radosgw, seaweedfs };
 
 const USAGE = `usage: node bench/s3.ts [--s3 versitygw|radosgw|seaweedfs] [--leases] [--rounds N] [--only push|memory]
 
 Pushes blobs of 1 GiB through Entrepot into an S3 server (versitygw), in alternation with the client of versitygw, which
-sends as many bytes in parts of the same size. Then eight such pushes at once, for the most memory that the server's one
+sends as many bytes in parts of the same size. Nothing else runs meanwhile: copies that the server made later are waited for, and
+the time until the bytes lay in their place is told as well. Then eight such pushes at once, for the most memory that the server's one
 process has. With --leases the server is one that could have others beside it: its index is in PostgreSQL, and every change
 of the bucket is a presigned request.`;
 
@@ -43,6 +48,8 @@ interface Row {
   readonly way: string;
   readonly seconds: number[];
   readonly cpuSeconds: number[];
+  /** Until the bytes lay in their place, which may be later. */
+  readonly placedSeconds: number[];
 }
 
 const WAYS = ['own client', 'digest first', 'digest last'] as const;
@@ -72,25 +79,46 @@ async function main(args: readonly string[]): Promise<void> {
 async function measurePushes(setting: Setting, blobs: Blobs, rounds: number): Promise<void> {
   await using running = await start(setting);
   const { s3, server } = running;
-  const rows: Row[] = WAYS.map((way) => ({ way, seconds: [], cpuSeconds: [] }));
+  const rows: Row[] = WAYS.map((way) => ({ way, seconds: [], cpuSeconds: [], placedSeconds: [] }));
   // The first one of each pays for what is done once.
   for (let round = -1; round < rounds; round += 1) {
     for (const row of rows) {
       const before = cpuMicroseconds(server.pid);
       const seconds = row.way === 'own client' ? await ownClient(s3) : await push(server, blobs, row.way);
+      const more = await untilPlaced(s3);
       if (round < 0) continue;
       row.seconds.push(seconds);
+      row.placedSeconds.push(seconds + more);
       row.cpuSeconds.push((cpuMicroseconds(server.pid) - before) / 1e6);
     }
   }
   const [own] = rows;
-  for (const { way, seconds, cpuSeconds } of rows) {
-    const ratio = median(seconds.map((value, round) => value / (own?.seconds[round] ?? Number.NaN)));
+  const ratio = (seconds: readonly number[]) =>
+    median(seconds.map((value, round) => value / (own?.seconds[round] ?? Number.NaN))).toFixed(2);
+  for (const { way, seconds, cpuSeconds, placedSeconds } of rows) {
     const all = seconds.map((value) => value.toFixed(2)).join(' ');
+    const placed = `in its place after ${median(placedSeconds).toFixed(2)} s, ${ratio(placedSeconds)}`;
     console.log(
-      `${way}: ${median(seconds).toFixed(2)} s, ${ratio.toFixed(2)} of the own client's; server CPU ${median(cpuSeconds).toFixed(2)} s (${all})`,
+      `${way}: ${median(seconds).toFixed(2)} s, ${ratio(seconds)} of the own client's; ${placed}; server CPU ${median(cpuSeconds).toFixed(2)} s (${all})`,
     );
   }
+}
+
+/** Waits until no copy is left to be made. @returns how long that took, in seconds */
+async function untilPlaced({ options }: S3Server): Promise<number> {
+  const begin = performance.now();
+  const driver = openS3Driver(options);
+  try {
+    while (await isAnyDeferred(driver)) await delay(LOOK_MS);
+  } finally {
+    await driver.close();
+  }
+  return (performance.now() - begin) / 1000;
+}
+
+async function isAnyDeferred({ deferred }: BlobDriver): Promise<boolean> {
+  for await (const _ of deferred?.list() ?? []) return true;
+  return false;
 }
 
 async function measureMemory(setting: Setting, blobs: Blobs): Promise<void> {

@@ -93,6 +93,8 @@ export interface S3Config {
   readonly redirect?: RedirectConfig;
   /** Per worker. */
   readonly partMemoryBytes: number;
+  /** Absent: every copy is waited for. */
+  readonly deferCopiesFromBytes?: number;
 }
 
 /** Clients that fetch blobs from the bucket themselves. */

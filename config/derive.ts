@@ -66,6 +66,7 @@ function s3Config({ driver, s3 }: Settings['storage'], cwd: string): { readonly 
       region,
       pathStyle,
       partMemoryBytes: bytes(s3.partMemory),
+      ...(s3.copyLaterFrom !== 'never' && { deferCopiesFromBytes: bytes(s3.copyLaterFrom) }),
       ...(s3.endpoint !== undefined && { endpoint: new URL(s3.endpoint).origin }),
       ...(accessKeyId !== undefined &&
         secretAccessKey !== undefined && { credentials: { accessKeyId, secretAccessKey } }),

@@ -63,7 +63,12 @@ function durationText(min: string, max: string, expected: string) {
 }
 
 export function size(meaning: string, min: string, max: string) {
-  const expected = `a size from ${min} to ${max}, a whole number with B, KiB, MiB, GiB or TiB`;
+  const { value, expected } = sizeFrom(min, max, 'a size');
+  return described(value, meaning, expected);
+}
+
+function sizeFrom(min: string, max: string, what: string) {
+  const expected = `${what} from ${min} to ${max}, a whole number with B, KiB, MiB, GiB or TiB`;
   const [least, most] = [parseSize(min) ?? 0, parseSize(max) ?? 0];
   const isWithin = (value: string | number) => {
     const bytes = parseSize(value);
@@ -71,7 +76,13 @@ export function size(meaning: string, min: string, max: string) {
   };
   const number = z.int(expected).min(0, expected);
   const text = z.string(expected).regex(SIZE, expected);
-  return described(z.union([number, text], expected).refine(isWithin, expected), meaning, expected);
+  return { value: z.union([number, text], expected).refine(isWithin, expected), expected };
+}
+
+/** A size, or the word for none. */
+export function sizeOr<const T extends string>(word: T, meaning: string, min: string, max: string) {
+  const { value, expected } = sizeFrom(min, max, `${word} or a size`);
+  return described(z.union([z.literal(word, expected), value], expected), meaning, expected);
 }
 
 /** A rate, or the word for none. */

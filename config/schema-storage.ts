@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isUrl } from './access-words.ts';
 import { isNetwork } from './address.ts';
-import { choice, duration, file, flag, line, list, SECTION, size } from './field.ts';
+import { choice, duration, file, flag, line, list, SECTION, size, sizeOr } from './field.ts';
 
 /* Where blobs and manifests lie; see schema.ts. */
 
@@ -47,6 +47,12 @@ const s3 = z.strictObject(
     partMemory: size('Memory for the parts of blobs on their way to the bucket, per worker.', '16MiB', '64GiB').default(
       '96MiB',
     ),
+    copyLaterFrom: sizeOr(
+      'never',
+      'Blobs of at least this size, pushed with the digest last, are acknowledged before the S3 server has copied them to their place, unless it does that in no time.',
+      '1B',
+      '5TiB',
+    ).default('128MiB'),
     redirect: redirect.prefault({}),
   },
   SECTION,

@@ -188,12 +188,14 @@ export class Blobs {
 
   /**
    * Where a client may fetch the blob without us; see `BlobDriver.locate`. Undefined when it has to come from here:
-   * the store cannot, the blob is so small that going elsewhere costs more, or its bytes are still to be hashed.
+   * the store cannot, the blob is so small that going elsewhere costs more, or its bytes are still to be hashed, or to be
+   * copied to their place.
    *
    * @throws StorageError
    */
   async locate(blob: KnownBlob, expiresMs: number): Promise<string | undefined> {
-    if (blob.size <= CACHED_CONTENT_MAX_BYTES || !this.#reads.isTrusted(blob.digest, blob)) return undefined;
+    if (blob.size <= CACHED_CONTENT_MAX_BYTES || blob.isDeferred) return undefined;
+    if (!this.#reads.isTrusted(blob.digest, blob)) return undefined;
     return this.#context.driver.locate?.(blobKey(blob.digest), expiresMs);
   }
 

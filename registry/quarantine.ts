@@ -1,18 +1,14 @@
-import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { algorithmOf, type Digest } from '../oci/digest.ts';
-import type { RepositoryName } from '../oci/names.ts';
 import type { BlobStat } from '../storage/blobs/driver.ts';
 import { blobKey, quarantineKey } from '../storage/layout.ts';
 import { handlingKey } from '../storage/metadata/integrity.ts';
-import type { AbandonedIntents } from '../storage/metadata/intents.ts';
-import { takerOf, underLease, type Context } from './context.ts';
+import { bytesLock, giveBytesBack, takeBytes, type BytesLock } from './bytes-lock.ts';
+import { underLease, type Context } from './context.ts';
 import { RunningDigest } from './hashing.ts';
 
 const RETRY_MS = 5;
 const LIMIT_MS = 5_000;
-// The lock is of no repository.
-const NO_REPOSITORY = '' as RepositoryName;
 
 /**
  * What became of damaged bytes:
@@ -44,13 +40,13 @@ export async function handleDamage(context: Context, damage: Damage): Promise<Ha
 }
 
 async function handleUnderLease(context: Context, { digest, seen, cause }: Damage): Promise<Handled> {
-  const lock = { keys: [handlingKey(digest)], repository: NO_REPOSITORY, owner: `${context.owner}/${randomUUID()}` };
+  const lock = bytesLock(context, handlingKey(digest));
   if (!(await take(context, digest, lock))) return 'busy';
   let handled: Handled;
   try {
     handled = await handle(context, digest, seen);
   } finally {
-    await giveBack(context, lock);
+    await giveBytesBack(context, lock);
   }
   if (handled === 'changed') return handled;
   context.integrityObserver?.damaged();
@@ -60,30 +56,19 @@ async function handleUnderLease(context: Context, { digest, seen, cause }: Damag
   return handled;
 }
 
-async function take(context: Context, digest: Digest, lock: AbandonedIntents): Promise<boolean> {
-  const { metadata, now } = context;
-  const { lease } = takerOf(context);
+async function take(context: Context, digest: Digest, lock: BytesLock): Promise<boolean> {
+  const { metadata } = context;
   const deadline = performance.now() + LIMIT_MS;
   for (;;) {
     const taken = await metadata.write('relaxed', async (tx): Promise<boolean | 'pushed'> => {
       // Somebody else sees to it, or it is being collected.
       if (await metadata.blobs.isBeingDeleted(tx, digest)) return false;
       if (await metadata.collection.isBeingChanged(tx, digest)) return 'pushed';
-      return metadata.intents.acquire(tx, { ...lock, lease, now: now() });
+      return takeBytes(context, tx, lock);
     });
     if (taken !== 'pushed') return taken;
     if (performance.now() > deadline) return false;
     await delay(RETRY_MS);
-  }
-}
-
-async function giveBack({ metadata, log, unsettled, lease }: Context, lock: AbandonedIntents): Promise<void> {
-  await lease?.untilAnswered();
-  try {
-    await metadata.write('relaxed', (tx) => metadata.intents.release(tx, lock.keys, lock.owner));
-  } catch (error) {
-    log.warn('the lock on a damaged blob could not be given back yet, will try again', { err: error });
-    unsettled.add(lock);
   }
 }
 

@@ -2,6 +2,7 @@ import { Adoption } from './adoption.ts';
 import { Blobs } from './blobs.ts';
 import { Collection } from './collection.ts';
 import type { Context } from './context.ts';
+import { DeferredCopies } from './deferred-copies.ts';
 import { Integrity } from './integrity.ts';
 import type { LastKnown } from './last-known.ts';
 import { Maintenance } from './maintenance.ts';
@@ -18,12 +19,16 @@ import { Undo } from './undo.ts';
 import { Uploads } from './uploads.ts';
 import { VerifiedReads } from './verified-reads.ts';
 
+// Beyond that they are better left for the next start than to whoever stops the server by force.
+const COPIES_AWAITED_MS = 10_000;
+
 /** What a registry means, without HTTP: one noun each. */
 export interface Registry {
   readonly blobs: Blobs;
   readonly manifests: Manifests;
   readonly tags: Tags;
   readonly uploads: Uploads;
+  readonly deferredCopies: DeferredCopies;
   readonly referrers: Referrers;
   readonly repositories: Repositories;
   readonly maintenance: Maintenance;
@@ -44,7 +49,8 @@ export interface Registry {
 /** Puts the nouns together over one store. The store must belong to `context.run`: see `openStore`. */
 export function createRegistry(context: Context): Registry {
   const adoption = new Adoption(context);
-  const uploads = new Uploads(context, adoption);
+  const deferredCopies = new DeferredCopies(context);
+  const uploads = new Uploads(context, adoption, deferredCopies);
   const [manifests, tags] = [new Manifests(context, adoption), new Tags(context, adoption)];
   const pulls = new Pulls(context);
   const maintenance = new Maintenance(context, adoption);
@@ -57,6 +63,7 @@ export function createRegistry(context: Context): Registry {
     pulls,
     retention: new Retention(context, { adoption, tags, manifests }),
     uploads,
+    deferredCopies,
     referrers: new Referrers(context, adoption),
     repositories: new Repositories(context, adoption),
     maintenance,
@@ -69,6 +76,7 @@ export function createRegistry(context: Context): Registry {
     lastKnown: context.lastKnown,
     close: async (last) => {
       await uploads.close();
+      await deferredCopies.close(COPIES_AWAITED_MS);
       await pulls.flush();
       await reads.settle();
       await last?.();

@@ -10,6 +10,7 @@ import type { Adoption } from './adoption.ts';
 import { commitBlob } from './blob-commit.ts';
 import type { Blob } from './blobs.ts';
 import { takerOf, underLease, type Context } from './context.ts';
+import type { DeferredCopies } from './deferred-copies.ts';
 import { HashThread } from './hash-thread.ts';
 import { RunningDigest } from './hashing.ts';
 import { expectRoom } from './quota.ts';
@@ -34,13 +35,15 @@ const RETRY_AFTER_SECONDS = '30';
 export class Uploads {
   readonly #context: Context;
   readonly #adoption: Adoption;
+  readonly #deferred: DeferredCopies;
   readonly #hashThread = new HashThread();
   readonly #live: LiveUploads;
   readonly #holds: UploadHolds;
 
-  constructor(context: Context, adoption: Adoption) {
+  constructor(context: Context, adoption: Adoption, deferred: DeferredCopies) {
     this.#context = context;
     this.#adoption = adoption;
+    this.#deferred = deferred;
     this.#live = new LiveUploads(context, this.#hashThread);
     this.#holds = new UploadHolds(context);
   }
@@ -240,12 +243,8 @@ export class Uploads {
       throw isOther(digest, computed, live.size);
     }
     try {
-      return await commitBlob(this.#context, this.#adoption, {
-        name,
-        digest,
-        content: { staged: live.staged },
-        upload,
-      });
+      const push = { name, digest, content: { staged: live.staged }, upload, deferred: this.#deferred };
+      return await commitBlob(this.#context, this.#adoption, push);
     } catch (error) {
       live.fail();
       throw error;

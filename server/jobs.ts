@@ -30,6 +30,7 @@ export interface Jobs {
 }
 
 const COMPARING = 'compare the tree with the index';
+const COPYING = 'make deferred copies';
 
 /** Starts comparing the tree with the index at once, and the regular jobs. */
 export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs {
@@ -61,6 +62,11 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   ofOne(6 * HOUR_MS, 'remove abandoned writes', () =>
     removed(log, 'writes that were never finished were removed', maintenance.removeAbandoned()),
   );
+  if (opened.driver.deferred !== undefined) {
+    const resume = () => registry.deferredCopies.resume();
+    runner.once(COPYING, resume);
+    ofOne(60 * SECOND_MS, COPYING, resume);
+  }
   ofOne(HOUR_MS, 'look for bytes that no row knows', async () => {
     if (await maintenance.mayHaveUnknownBytes()) await findUnknownBytes(registry, runner, log);
   });

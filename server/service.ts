@@ -59,6 +59,7 @@ export async function createService(config: Config, identity: Identity, parts: S
   const opened = await openRegistry(config, identity, parts);
   const budget = new TransferBudget(config.storage.transferMemoryBytes);
   metrics.measureTransferMemory(() => config.storage.transferMemoryBytes - budget.free);
+  if (opened.driver.deferred !== undefined) metrics.measureDeferredCopies(() => opened.registry.deferredCopies.count);
   const buffers = new Buffers(budget);
   const watchdog = new Watchdog(config.http.minimumRate);
   let isDraining = false;

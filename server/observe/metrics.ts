@@ -34,6 +34,8 @@ export interface Metrics {
   measureUploadsOpen(read: () => number | Promise<number>): void;
   /** Tells how much memory is in use for transfers in this process; asked at every scrape. */
   measureTransferMemory(read: () => number): void;
+  /** Tells how many copies this process has before it that were left for later; asked at every scrape. */
+  measureDeferredCopies(read: () => number): void;
   /** Everything counted so far, as plain JSON. */
   families(): Promise<readonly MetricFamily[]>;
   /** Stops watching the event loop. */
@@ -218,6 +220,11 @@ class ProcessMetrics implements Metrics {
   measureTransferMemory(read: () => number): void {
     const help = 'Memory in use for transfers, added up over the processes.';
     this.#instruments.push(createGauge({ name: 'entrepot_transfer_memory_bytes', help, read }));
+  }
+
+  measureDeferredCopies(read: () => number): void {
+    const help = 'Large blobs that are served and wait to be copied to their place in the bucket.';
+    this.#instruments.push(createGauge({ name: 'entrepot_deferred_copies', help, read }));
   }
 
   families(): Promise<readonly MetricFamily[]> {

@@ -137,7 +137,8 @@ export interface DeferredCopies {
   list(): AsyncIterable<Key>;
   /**
    * Moves the bytes to the key, unless others lie there by now: those are newer. A key of which nothing is deferred is no
-   * error. Nobody else, in any process, may commit to, delete or set aside the key meanwhile.
+   * error. Nobody else, in any process, may do the same, delete or set aside the key meanwhile; what somebody commits to it
+   * has to be the same bytes.
    */
   finish(key: Key): Promise<void>;
 }

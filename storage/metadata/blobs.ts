@@ -13,6 +13,8 @@ export interface BlobRecord {
   readonly lastUsed: number;
   /** When its bytes were hashed last; undefined when nobody of us did. */
   readonly verifiedAt: number | undefined;
+  /** Its bytes do not lie at its key yet: see `DeferredCopies`. */
+  readonly isDeferred: boolean;
 }
 
 /** What the index says of a blob in a repository, with how far the repository itself is known. */
@@ -34,7 +36,7 @@ export class BlobRecords {
   /** Undefined when the repository has no row. */
   async lookup(repository: RepositoryName, digest: Digest): Promise<BlobLookup | undefined> {
     const row = await this.#database.prompt.get(
-      `SELECT r.verified_run, b.size, b.last_used, b.verified_at, b.state FROM repository r
+      `SELECT r.verified_run, b.size, b.last_used, b.verified_at, b.deferred_at, b.state FROM repository r
        LEFT JOIN blob b ON b.digest = ?
          AND EXISTS (SELECT 1 FROM repository_blob rb WHERE rb.repository_id = r.id AND rb.blob_id = b.id)
        WHERE r.name = ?`,
@@ -42,13 +44,10 @@ export class BlobRecords {
       repository,
     );
     if (row === undefined) return undefined;
-    const { size, state } = row;
-    const verifiedAt = (row['verified_at'] as number | null) ?? undefined;
-    const isDamaged = state === 'quarantined';
+    const isDamaged = row['state'] === 'quarantined';
     return {
       verifiedRun: (row['verified_run'] as string | null) ?? undefined,
-      blob:
-        size === null || isDamaged ? undefined : { size: Number(size), lastUsed: Number(row['last_used']), verifiedAt },
+      blob: row['size'] === null || isDamaged ? undefined : recordOf(row),
       isDamaged,
     };
   }
@@ -191,6 +190,21 @@ export class BlobRecords {
     await tx.run('UPDATE blob SET verified_at = NULL WHERE digest = ?', digest);
   }
 
+  /** Its bytes are found at its key, and lie elsewhere. */
+  async defer(tx: Transaction, digest: Digest, now: number): Promise<void> {
+    await tx.run('UPDATE blob SET deferred_at = ? WHERE digest = ?', now, digest);
+  }
+
+  /** They lie at its key since just now: the copy is as right as what was hashed. */
+  async endDeferral(tx: Transaction, digest: Digest, now: number): Promise<void> {
+    await tx.run(
+      `UPDATE blob SET deferred_at = NULL, verified_at = CASE WHEN verified_at IS NULL THEN NULL ELSE ? END
+       WHERE digest = ? AND deferred_at IS NOT NULL`,
+      now,
+      digest,
+    );
+  }
+
   async unlink(tx: Transaction, repository: RepositoryName, digest: Digest, now: number): Promise<boolean> {
     const id = Number((await tx.get('SELECT id FROM blob WHERE digest = ?', digest))?.['id'] ?? -1);
     const repositoryId = Number((await tx.get('SELECT id FROM repository WHERE name = ?', repository))?.['id'] ?? -1);
@@ -247,4 +261,13 @@ export class BlobRecords {
     );
     return rows.map((row: Row) => ({ id: Number(row['id']), digest: String(row['digest']) }));
   }
+}
+
+function recordOf(row: Row): BlobRecord {
+  return {
+    size: Number(row['size']),
+    lastUsed: Number(row['last_used']),
+    verifiedAt: (row['verified_at'] as number | null) ?? undefined,
+    isDeferred: row['deferred_at'] !== null,
+  };
 }

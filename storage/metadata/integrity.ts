@@ -39,6 +39,11 @@ export function handlingKey(digest: Digest): string {
   return `blob:@${digest}`;
 }
 
+/** The lock of who copies the bytes of a blob to their key: they are not collected and not set aside meanwhile. */
+export function copyKey(digest: Digest): string {
+  return `copy:@${digest}`;
+}
+
 function recordOf(row: Row): ContentRecord {
   return {
     digest: row['digest'] as Digest,

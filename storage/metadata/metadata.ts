@@ -16,6 +16,7 @@ import { addCollection } from './migrations/0002-collection.ts';
 import { addSpace } from './migrations/0003-space.ts';
 import { addReplicas } from './migrations/0004-replicas.ts';
 import { addCounts } from './migrations/0005-counts.ts';
+import { addDeferred } from './migrations/0006-deferred.ts';
 import { migrate, type Schema } from './migrations/migrate.ts';
 import type { PostgresOptions } from './postgres/options.ts';
 import { QuotaRecords } from './quotas.ts';
@@ -99,7 +100,7 @@ export async function openPostgresMetadata(options: PostgresOptions, observe?: O
   );
 }
 
-const MIGRATIONS = [start, addCollection, addSpace, addReplicas, addCounts];
+const MIGRATIONS = [start, addCollection, addSpace, addReplicas, addCounts, addDeferred];
 
 /** How many migrations of the index this program knows. */
 export const KNOWN_MIGRATIONS = MIGRATIONS.length;

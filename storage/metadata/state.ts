@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Database, Durability, Queries, Transaction } from './database.ts';
 
 /**
@@ -46,6 +47,11 @@ export class StateRecords {
 
   async set(key: StateKey, value: string, durability: Durability = 'durable'): Promise<void> {
     await this.#database.write(durability, (tx) => this.setIn(tx, key, value));
+  }
+
+  /** Something may have left bytes behind which no row knows. */
+  async doubtBytes(tx: Transaction): Promise<void> {
+    await this.setIn(tx, 'bytes-doubted', randomUUID());
   }
 
   async setIn(tx: Transaction, key: StateKey, value: string): Promise<void> {

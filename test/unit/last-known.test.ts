@@ -13,7 +13,7 @@ const V1 = parseTag('v1');
 const manifestOf = (text: string) => ({ digest: digestOfText(text), size: text.length, mediaType: 'a/b' });
 const ONE = manifestOf('one');
 const TWO = manifestOf('two');
-const BLOB = { size: 3, lastUsed: 1, verifiedAt: 2 };
+const BLOB = { size: 3, lastUsed: 1, verifiedAt: 2, isDeferred: false };
 
 function open({ maxBytes }: { maxBytes?: number } = {}) {
   const lines: string[] = [];
