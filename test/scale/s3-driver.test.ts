@@ -1,8 +1,10 @@
-import { after, before, describe } from 'node:test';
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe } from 'node:test';
 import type { BlobDriver, Key, ListEntry } from '../../storage/blobs/driver.ts';
 import { openS3Driver } from '../../storage/blobs/s3.ts';
 import { describeAddresses } from '../contracts/blob-addresses.ts';
 import { describeBlobDriver } from '../contracts/blob-driver.ts';
+import { describeDeferredCopies } from '../contracts/deferred-copies.ts';
 import { radosgw, seaweedfs, versitygw, type S3Server } from './s3-servers.ts';
 
 const FENCES = [
@@ -30,6 +32,24 @@ for (const program of [versitygw, seaweedfs, radosgw]) {
       };
       describeBlobDriver(`${program.name}, ${name}`, openStore, describeAddresses);
     }
+
+    describe('every copy deferred', () => {
+      const drivers: BlobDriver[] = [];
+      const another = async () => {
+        const prefix = `store-${stores}/`;
+        const driver = openS3Driver({ ...server.options, prefix, deferCopiesFromBytes: 1 }, FENCES[1][1]);
+        drivers.push(driver);
+        return driver;
+      };
+      beforeEach(async () => {
+        stores += 1;
+        await another();
+      });
+      afterEach(async () => {
+        for (const driver of drivers.splice(0)) await driver.close();
+      });
+      describeDeferredCopies({ driver: () => drivers[0] ?? assert.fail(), another });
+    });
   });
 }
 
