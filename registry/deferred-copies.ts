@@ -52,6 +52,8 @@ export class DeferredCopies {
       const digest = digestOfBlobKey(key);
       if (digest !== undefined) this.soon(digest);
     }
+    // Those that were made by somebody who ended before it was written down.
+    for (const digest of await this.#context.metadata.blobs.deferred(WAITING_MAX)) this.soon(digest);
   }
 
   /**

@@ -35,6 +35,11 @@ export function randomBlob(random: Random): Blob {
   return blobOf(random.bytes(random.integer(65_537, 1_048_576)));
 }
 
+/** Of more bytes than a bucket takes as one part. */
+export function largeBlob(random: Random): Blob {
+  return blobOf(random.bytes(random.integer(9 * 1024 * 1024, 12 * 1024 * 1024)));
+}
+
 export function configBlob(random: Random): Blob {
   const config = {
     architecture: 'amd64',

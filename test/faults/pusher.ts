@@ -1,6 +1,14 @@
 import { Disconnected, type Client } from './client.ts';
 import { mountBlob, pushBlob, Refused, STYLES, type Destination } from './blob-push.ts';
-import { configBlob, imageDocument, indexDocument, randomBlob, type Blob, type Document } from './content.ts';
+import {
+  configBlob,
+  imageDocument,
+  indexDocument,
+  largeBlob,
+  randomBlob,
+  type Blob,
+  type Document,
+} from './content.ts';
 import type { Ledger } from './ledger.ts';
 import { deleteBlob, deleteManifest, deleteTag, pushManifest } from './manifest-push.ts';
 import { Random } from './random.ts';
@@ -15,6 +23,8 @@ export interface CrowdOptions {
   readonly signal: AbortSignal;
   /** Further ways to act, for servers that have them. */
   readonly deletesTags?: boolean;
+  /** Of a hundred layers, so many are large. */
+  readonly largeLayers?: number;
 }
 
 const TAGS = ['latest', 'v1', 'v2', 'v3', 'edge', 'stable'] as const;
@@ -74,13 +84,18 @@ class Pusher {
 
   async #pushImage(to: Destination, tag: string | undefined): Promise<Document> {
     const config = configBlob(this.#random);
-    const layers = Array.from({ length: this.#random.integer(1, 3) }, () => randomBlob(this.#random));
+    const layers = Array.from({ length: this.#random.integer(1, 3) }, () => this.#layer());
     const distinct = [...new Map([config, ...layers].map((blob) => [blob.digest, blob])).values()];
     // Layers go up side by side, as the clients send them.
     await settled(distinct.map((blob) => this.#provide(to, blob)));
     const document = imageDocument(config, layers, this.#random.chance(0.7) ? 'oci' : 'docker');
     await pushManifest(to, document, tag);
     return document;
+  }
+
+  #layer(): Blob {
+    const { largeLayers = 0 } = this.#options;
+    return this.#random.chance(largeLayers / 100) ? largeBlob(this.#random) : randomBlob(this.#random);
   }
 
   async #pushIndex(to: Destination): Promise<void> {

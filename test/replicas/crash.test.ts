@@ -19,6 +19,9 @@ const SEED = process.env['ENTREPOT_TEST_SEED'] ?? String(Date.now());
 const PUSHERS = 8;
 // Whose lock a dead server holds waits for the end of its lease; whoever talks to a frozen one waits for its thaw.
 const PATIENCE_MS = 60_000;
+const MIB = 1024 * 1024;
+// Of each large layer whose digest comes last.
+const COPY_LATER = { ENTREPOT_STORAGE_S3_COPY_LATER_FROM: '1MiB' };
 const SETTINGS = [
   { s3: versitygw, workers: 1 },
   { s3: seaweedfs, workers: 2 },
@@ -28,7 +31,7 @@ for (const { s3, workers } of SETTINGS) {
   const title = `three servers on PostgreSQL and ${s3.name}, ${workers} worker${workers === 1 ? '' : 's'} each`;
   describe(title, { skip: missingForReplicas === false ? s3.missing : missingForReplicas }, () => {
     it('lose nothing while one is killed and one is frozen every few seconds', async (t) => {
-      await using replicas = await Replicas.start({ s3, workers });
+      await using replicas = await Replicas.start({ s3, workers, env: COPY_LATER });
       const ledger = new Ledger();
       await pushThroughMisfortune(t, replicas, ledger);
       await untilQuiet(replicas);
@@ -43,7 +46,15 @@ for (const { s3, workers } of SETTINGS) {
 async function pushThroughMisfortune(t: TestContext, replicas: Replicas, ledger: Ledger): Promise<void> {
   using client = new Client(replicas.url, PATIENCE_MS);
   const stop = new AbortController();
-  const options = { client, ledger, seed: SEED, pushers: PUSHERS, signal: stop.signal, deletesTags: true };
+  const options = {
+    client,
+    ledger,
+    seed: SEED,
+    pushers: PUSHERS,
+    signal: stop.signal,
+    deletesTags: true,
+    largeLayers: 12,
+  };
   const pushing = pushConcurrently(options);
   const misfortune = new Misfortune(replicas.members, new Random(SEED));
   await Promise.race([pushing, delay(SECONDS * 1000)]);
@@ -60,6 +71,9 @@ async function pushThroughMisfortune(t: TestContext, replicas: Replicas, ledger:
   );
   assert.deepEqual(unclear, [], 'answers that no healthy server gives');
   assert.ok(kills > SECONDS / 20 && longFreezes > 0, 'too little happened');
+  const large = [...ledger.sizes.values()].filter((size) => size > 8 * MIB).length;
+  t.diagnostic(`${large} large layers`);
+  assert.ok(large >= SECONDS / 10, 'too few copies were left for later');
   assert.ok(ledger.acknowledged > SECONDS && ledger.uncertain > 0, 'too little was under way');
 }
 

@@ -33,6 +33,7 @@ if (missingPostgres === false) {
   await import('../contracts/rebuild.test.ts');
   await import('../contracts/rebuild-race.test.ts');
   await import('../contracts/backup.test.ts');
+  await import('../contracts/deferred-pushes.test.ts');
 } else {
   describe('registry over PostgreSQL', () => it('keeps its contracts', { skip: missingPostgres }, () => {}));
 }
