@@ -22,6 +22,18 @@ export async function probe(s3: S3Config): Promise<Probe> {
   return probeBucket(await optionsOf(s3));
 }
 
+/** How many blobs wait in the bucket to be copied to their place. */
+export async function countDeferred(s3: S3Config): Promise<number> {
+  const driver = await openBucket(s3);
+  try {
+    let count = 0;
+    for await (const _ of driver.deferred?.list() ?? []) count += 1;
+    return count;
+  } finally {
+    await driver.close();
+  }
+}
+
 /** What clients get that are sent to the bucket. */
 export async function probePublic(s3: S3Config): Promise<PublicProbe | undefined> {
   const { probePublicEndpoint } = await import('../storage/blobs/s3/public-probe.ts');

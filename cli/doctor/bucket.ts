@@ -1,4 +1,5 @@
-import { probe } from '../../server/bucket.ts';
+import type { S3Config } from '../../config/config.ts';
+import { countDeferred, probe } from '../../server/bucket.ts';
 import { clockFindings } from './clock-difference.ts';
 import { about, type Check, type Finding } from './finding.ts';
 
@@ -21,6 +22,7 @@ export const checkBucket: Check = async ({ config }) => {
     return [
       bucket.ok(`${where} can ${able}${isCopyConditional === false ? UNCONDITIONAL : ''}`),
       ...clockOf(clockAheadMs),
+      ...(await deferredIn(s3)),
     ];
   }
   return failed.map(({ what, permission, failure }) =>
@@ -30,6 +32,18 @@ export const checkBucket: Check = async ({ config }) => {
     ),
   );
 };
+
+/** A server copies them within a minute or so: what is left is of one that ended before. */
+async function deferredIn(s3: S3Config): Promise<readonly Finding[]> {
+  const count = await countDeferred(s3);
+  if (count === 0) return [];
+  return [
+    bucket.warning(
+      `${count} large ${count === 1 ? 'blob waits' : 'blobs wait'} to be copied to their place: this registry serves them, no other program finds them there yet`,
+      'A server that runs does it by itself, within minutes. Before you give the bucket to another program, or copy it without .meta/, start one, and ask again.',
+    ),
+  ];
+}
 
 function clockOf(aheadMs: number | undefined): readonly Finding[] {
   return aheadMs === undefined ? [] : clockFindings('the bucket', aheadMs, EXACT_MS);

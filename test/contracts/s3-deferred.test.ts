@@ -56,6 +56,16 @@ describe('copies that are deferred in a bucket', () => {
     assert.equal(await staged.commit(keyOf(BLOB), []), 'placed');
   });
 
+  it('take eight requests more than one that is waited for', async () => {
+    await using later = await opened();
+    await commit(later.driver);
+    await deferredOf(later.driver).finish(keyOf(BLOB));
+    await using now = await opened(BYTES.length + 1);
+    await commit(now.driver);
+    assert.equal(later.fake.requests.length - now.fake.requests.length, 8);
+    assert.deepEqual(later.fake.objects.keys, now.fake.objects.keys);
+  });
+
   for (const fault of ['denied', 'lost'] as const) {
     it(`lose nothing that anybody found when the answer to what points to the bytes is ${fault}`, async () => {
       await using side = await opened();

@@ -40,6 +40,22 @@ describe('entrepot doctor, of a bucket', () => {
     assert.deepEqual(fake.objects.list('', '', '', 1000).entries, []);
   });
 
+  it('says how many blobs wait for their copy', async () => {
+    await using fake = await startFakeS3();
+    for (const [number, counted] of [
+      [1, /^1 large blob waits to be copied/],
+      [2, /^2 large blobs wait to be copied/],
+    ] as const) {
+      fake.objects.put(`.meta/deferred/docker/registry/v2/blobs/sha256/ab/${number}/data`, Buffer.from('{}'));
+      const [finding, warning, ...others] = await findingsOf(fake);
+      assert.equal(finding?.level, 'ok');
+      assert.ok(warning?.level === 'warning');
+      assert.match(warning.saw, counted);
+      assert.match(warning.advice, /start one/);
+      assert.deepEqual(others, []);
+    }
+  });
+
   for (const [operation, failed, permission] of [
     ['PutObject', /to write an object failed: .*AccessDenied/, /has s3:PutObject\./],
     ['GetObject', /to read an object, whole and in part failed: .*AccessDenied/, /has s3:GetObject\./],
