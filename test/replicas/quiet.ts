@@ -17,9 +17,9 @@ export async function untilQuiet({
   const deadline = performance.now() + PATIENCE_MS;
   for (;;) {
     const [rows = {}] = await postgres.query(database.database, LEFT);
-    const left = { ...rows, copies: await countDeferred(s3.options) };
-    if (Object.values(left).every((count) => Number(count) === 0)) return;
-    if (performance.now() > deadline) throw new Error(`left: ${JSON.stringify(left)}`);
+    const copies = await countDeferred(s3.options);
+    if (copies === 0 && Object.values(rows).every((count) => Number(count) === 0)) return;
+    if (performance.now() > deadline) throw new Error(`left: ${JSON.stringify({ ...rows, copies })}`);
     await delay(200);
   }
 }
