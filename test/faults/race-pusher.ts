@@ -95,6 +95,7 @@ export class Pusher {
   readonly #ledger: Ledger;
   readonly #label: string;
   readonly #tell: Tell;
+  readonly #blobs: readonly string[];
   #count = 0;
   acknowledged = 0;
   restored = 0;
@@ -106,12 +107,14 @@ export class Pusher {
     ledger: Ledger,
     label: string,
     tell: Tell = { acknowledged: async () => {}, deleting: async () => {} },
+    blobs = BLOBS,
   ) {
     this.#registry = registry;
     this.#random = random;
     this.#ledger = ledger;
     this.#label = label;
     this.#tell = tell;
+    this.#blobs = blobs;
   }
 
   async step(): Promise<void> {
@@ -126,7 +129,7 @@ export class Pusher {
   async #push(): Promise<void> {
     const repository = this.#random.pick(REPOSITORIES);
     // The config is this pusher's alone, so that the image is.
-    const blobs = [this.#label, ...wantedNow().filter(() => this.#random.chance(2 / 3))];
+    const blobs = [this.#label, ...wantedNow(this.#blobs).filter(() => this.#random.chance(2 / 3))];
     for (const blob of blobs) await this.#bring(repository, blob);
     if (this.#random.chance(1 / 4)) await delay(this.#random.integer(0, GRACE_MS * 2));
     const bytes = imageOf(this.#label, ...blobs.slice(1));
@@ -171,9 +174,9 @@ export class Pusher {
   }
 }
 
-function wantedNow(): readonly string[] {
-  const first = Math.floor(performance.now() / WANTED_FOR_MS) % BLOBS.length;
-  return Array.from({ length: WANTED_AT_ONCE }, (_, index) => BLOBS[(first + index) % BLOBS.length] ?? '');
+function wantedNow(blobs: readonly string[]): readonly string[] {
+  const first = Math.floor(performance.now() / WANTED_FOR_MS) % blobs.length;
+  return Array.from({ length: WANTED_AT_ONCE }, (_, index) => blobs[(first + index) % blobs.length] ?? '');
 }
 
 /** Everything that the image is made of is in the index, and in the tree. */

@@ -28,6 +28,9 @@ const SERVERS = 3;
 const SECONDS = Number(process.env['ENTREPOT_TEST_SECONDS'] ?? 20);
 const SEED = process.env['ENTREPOT_TEST_SEED'] ?? String(Date.now());
 
+// One of them has to be copied within the bucket, which is left for later.
+const LAYERS = BLOBS.map((text, index) => (index % 16 === 3 ? text.padEnd(9 * 1024 * 1024) : text));
+
 for (const s3Program of [versitygw, seaweedfs]) {
   const title = `the garbage collection in three servers on ${s3Program.name}, while everybody pushes and deletes the same`;
   describe(title, { skip: missingPostgres === false ? s3Program.missing : missingPostgres }, () => {
@@ -39,6 +42,7 @@ for (const s3Program of [versitygw, seaweedfs]) {
         ...postgresEnvironment(await postgres.database()),
         ...s3Environment(s3.options),
         ENTREPOT_ACCESS_ALLOW_ANONYMOUS: 'true',
+        ENTREPOT_STORAGE_S3_COPY_LATER_FROM: '1MiB',
       };
       const services: TestService[] = [];
       for (let index = 0; index < SERVERS; index++) {
@@ -51,7 +55,8 @@ for (const s3Program of [versitygw, seaweedfs]) {
       const ledger: Ledger = new Map();
       const registry = racedOverHttp(client, services);
       const pushers = Array.from({ length: PUSHERS }, (_, index) => {
-        return new Pusher(registry, new Random(`${SEED} ${index}`), ledger, `pusher-${index}`);
+        const random = new Random(`${SEED} ${index}`);
+        return new Pusher(registry, random, ledger, `pusher-${index}`, undefined, LAYERS);
       });
       const end = performance.now() + SECONDS * 1000;
       let removed = 0;
@@ -76,11 +81,11 @@ for (const s3Program of [versitygw, seaweedfs]) {
       );
       t.diagnostic(`requests: ${balancer.served.join(', ')}`);
       assert.equal(balancer.failed, 0);
-      assert.ok(acknowledged > SECONDS && removed > SECONDS / 2 && restored > 0, 'too little happened');
+      assert.ok(acknowledged > SECONDS && removed > SECONDS / 4 && restored > 0, 'too little happened');
       await deleteAll(services, ledger, registry);
-      for (const content of BLOBS) {
+      for (const content of LAYERS) {
         const key = blobKey(digestOfText(content));
-        assert.equal(await services[0]?.service.driver.stat(key), undefined, content);
+        assert.equal(await services[0]?.service.driver.stat(key), undefined, content.trimEnd());
       }
     });
   });
