@@ -130,6 +130,25 @@ describe('copies that are deferred in a bucket', () => {
     assertSameBytes(await bytesAt(side.driver, BLOB), BYTES);
   });
 
+  it('keep their bytes, also beyond another attempt, when the server copied too few of them', async () => {
+    await using side = await opened();
+    await commit(side.driver);
+    let looks = 0;
+    side.fake.plan((operation, key) => {
+      if (operation !== 'HeadObject' || key !== BLOB) return undefined;
+      looks += 1;
+      // After the copy.
+      if (looks === 2) side.fake.objects.put(BLOB, BYTES.subarray(0, MIB));
+      return undefined;
+    });
+    await assertFails(deferredOf(side.driver).finish(keyOf(BLOB)), 'unavailable');
+    assert.ok(looks >= 2);
+    assertSameBytes(await bytesAt(side.driver, BLOB), BYTES);
+    await deferredOf(side.driver).finish(keyOf(BLOB));
+    assertSameBytes(await bytesAt(side.driver, BLOB), BYTES);
+    assert.deepEqual(side.fake.objects.keys, [BLOB, 'repositories/r/link']);
+  });
+
   it('are found by who looked at the key before the copy, and at what points to them after', async () => {
     await using side = await opened();
     await commit(side.driver);

@@ -136,6 +136,8 @@ export class BucketDeferredCopies implements DeferredCopies {
     // The staged bytes are the only ones until then.
     const copied = await this.#bucket.stat(key);
     if (copied?.size === size) return;
+    // Otherwise the next attempt would take it for newer.
+    if (copied !== undefined) await this.#bucket.remove([key]);
     throw new StorageError('unavailable', `${key}: copied, and ${copied?.size ?? 0} of ${size} bytes are there`);
   }
 }
