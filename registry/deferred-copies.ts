@@ -1,10 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
+import { StorageError } from '../storage/blobs/driver.ts';
 import { blobKey, digestOfBlobKey } from '../storage/layout.ts';
 import { copyKey } from '../storage/metadata/integrity.ts';
 import { bytesLock, giveBytesBack, takeBytes } from './bytes-lock.ts';
 import { underLease, type Context } from './context.ts';
+import { handleDamage } from './quarantine.ts';
 
 // Each of them is several requests to the store at once already.
 const AT_ONCE = 2;
@@ -81,13 +83,24 @@ export class DeferredCopies {
 
   async #make(digest: Digest): Promise<void> {
     try {
-      await underLease(this.#context, () => this.#makeUnderLease(digest));
+      await this.#makeOrGiveUp(digest);
     } catch (error) {
       const message = 'a large blob could not be copied to its place yet, it will be tried again';
       if (!this.#isClosing) this.#context.log.warn(message, { digest, err: error });
     } finally {
       this.#running.delete(digest);
       this.#go();
+    }
+  }
+
+  /** Bytes that are gone are nobody's any more, and nothing is tried again, until somebody pushes them. */
+  async #makeOrGiveUp(digest: Digest): Promise<void> {
+    try {
+      await underLease(this.#context, () => this.#makeUnderLease(digest));
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.failure !== 'not-found') throw error;
+      // Looked at again where nobody pushes: they may have been staged anew meanwhile.
+      await handleDamage(this.#context, { digest, seen: undefined, cause: error.message });
     }
   }
 

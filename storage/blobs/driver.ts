@@ -139,6 +139,9 @@ export interface DeferredCopies {
    * Moves the bytes to the key, unless others lie there by now: those are newer. A key of which nothing is deferred is no
    * error. Nobody else, in any process, may do the same, delete or set aside the key meanwhile; what somebody commits to it
    * has to be the same bytes.
+   *
+   * @throws StorageError `not-found` when they are gone from where they were staged. The key is listed until it is deleted,
+   *   set aside or committed to: somebody may be committing to it just now
    */
   finish(key: Key): Promise<void>;
 }

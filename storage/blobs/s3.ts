@@ -105,11 +105,14 @@ class S3Driver implements BlobDriver {
   }
 
   async setAside(key: Key, aside: Key): Promise<void> {
-    const stat = await this.#bucket.stat(key);
     const deferred = await this.deferred.below([key]);
-    const found = stat === undefined ? deferred[0]?.source : { at: key, size: stat.size };
-    if (found === undefined) return;
-    await this.#copier.copy(found.at, aside, found.size);
+    for (const at of [key, ...sourcesOf(deferred)]) {
+      const stat = await this.#bucket.stat(at);
+      if (stat === undefined) continue;
+      await this.#copier.copy(at, aside, stat.size);
+      break;
+    }
+    // Also what points to bytes that are gone.
     await this.#bucket.remove([key, ...pointersOf(deferred)]);
     await removeAll(this.#bucket, sourcesOf(deferred));
   }

@@ -130,8 +130,8 @@ export class BucketDeferredCopies implements DeferredCopies {
   }
 
   async #copy({ at, size }: Source, key: string): Promise<void> {
-    // Somebody pointed to them late, and has taken them back: nobody was told of them.
-    if ((await this.#bucket.stat(at)) === undefined) return;
+    // What points to them is somebody else's by now, perhaps: it is not ours to remove.
+    if ((await this.#bucket.stat(at)) === undefined) throw new StorageError('not-found', `${key}: ${at} is gone`);
     await this.#copier.copy(at, key, size);
     // The staged bytes are the only ones until then.
     const copied = await this.#bucket.stat(key);
