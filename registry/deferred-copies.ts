@@ -48,12 +48,16 @@ export class DeferredCopies {
     this.#go();
   }
 
-  /** Has all copies made that the store knows of: those that failed, and what a process left that ended. */
+  /**
+   * Has all copies made that the store knows of: those that failed, and what a process left that ended. Also what the index
+   * alone takes for one: its end was not written down, or it was set aside.
+   */
   async resume(): Promise<void> {
     for await (const key of this.#context.driver.deferred?.list() ?? []) {
       const digest = digestOfBlobKey(key);
       if (digest !== undefined) this.soon(digest);
     }
+    for (const digest of await this.#context.metadata.blobs.deferred()) this.soon(digest);
   }
 
   /**
@@ -105,7 +109,7 @@ export class DeferredCopies {
   }
 
   async #makeUnderLease(digest: Digest): Promise<void> {
-    const { driver, metadata, now } = this.#context;
+    const { driver, metadata, now, lease } = this.#context;
     const lock = bytesLock(this.#context, copyKey(digest));
     const isTaken = await metadata.write('relaxed', async (tx) => {
       // It goes, or is set aside; or somebody else makes the copy.
@@ -115,13 +119,17 @@ export class DeferredCopies {
     if (!isTaken) return;
     try {
       await driver.deferred?.finish(blobKey(digest));
+      await lease?.untilAnswered();
       await metadata.write('relaxed', async (tx) => {
+        // Whoever took this process for dead has let others delete it, and push it anew.
+        if (!(await metadata.intents.release(tx, lock.keys, lock.owner))) return;
         await metadata.blobs.endDeferral(tx, digest, now());
         // Of a push that failed: found by who looks for bytes that no row knows, who may have done so before they lay there.
         if ((await metadata.integrity.find(digest, tx)) === undefined) await metadata.state.doubtBytes(tx);
       });
-    } finally {
+    } catch (error) {
       await giveBytesBack(this.#context, lock);
+      throw error;
     }
   }
 }

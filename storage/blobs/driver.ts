@@ -13,6 +13,8 @@ export interface BlobStat {
   /** In bytes. */
   readonly size: number;
   readonly modifiedAt: Date;
+  /** It is found at its key, and does not lie there yet: see `DeferredCopies`. Said by `stat` alone. */
+  readonly isDeferred?: boolean;
 }
 
 /** Bytes `start` to `end`, both included, counted from 0 (RFC 9110 section 14.1.2). */

@@ -67,7 +67,9 @@ class S3Driver implements BlobDriver {
 
   async stat(key: Key): Promise<BlobStat | undefined> {
     const stat = (await this.#bucket.stat(key)) ?? (await this.deferred.stat(key));
-    return stat && { size: stat.size, modifiedAt: stat.modifiedAt };
+    if (stat === undefined) return undefined;
+    const { size, modifiedAt, isDeferred = false }: BlobStat = stat;
+    return { size, modifiedAt, ...(isDeferred && { isDeferred }) };
   }
 
   async read(key: Key, range?: ByteRange): Promise<ObjectReader | undefined> {

@@ -195,6 +195,12 @@ export class BlobRecords {
     await tx.run('UPDATE blob SET deferred_at = ? WHERE digest = ?', now, digest);
   }
 
+  /** Those of which that was said, and is still to be taken back. */
+  async deferred(): Promise<readonly Digest[]> {
+    const rows = await this.#database.all('SELECT digest FROM blob WHERE deferred_at IS NOT NULL ORDER BY deferred_at');
+    return rows.map((row) => row['digest'] as Digest);
+  }
+
   /** They lie at its key since just now: the copy is as right as what was hashed. */
   async endDeferral(tx: Transaction, digest: Digest, now: number): Promise<void> {
     await tx.run(

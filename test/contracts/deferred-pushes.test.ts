@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type { Digest } from '../../oci/digest.ts';
+import { suspect } from '../../registry/stored-bytes.ts';
+import type { BlobDriver } from '../../storage/blobs/driver.ts';
 import { openS3Driver } from '../../storage/blobs/s3.ts';
 import { blobKey } from '../../storage/layout.ts';
 import { startFakeS3, type FakeS3 } from '../harness/fake-s3/server.ts';
@@ -25,18 +27,21 @@ const DIGEST = digestOfText(BYTES);
 const POINTER = `.meta/deferred/${blobKey(DIGEST)}`;
 
 /** A bucket in which every copy is deferred that may be, and a registry over it. */
-async function opened(options: Partial<RegistryOptions> = {}) {
+async function opened(around = (driver: BlobDriver) => driver) {
   await using stack = new AsyncDisposableStack();
   const fake = stack.use(await startFakeS3());
   const { path: root } = stack.use(await temporaryDirectory());
-  const open = () => openOver(fake, { root, ...options });
-  const store = stack.use(await open());
+  const store = stack.use(await openOver(fake, { root }, around));
   const kept = stack.move();
-  return { fake, store, open, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+  return { fake, store, [Symbol.asyncDispose]: () => kept.disposeAsync() };
 }
 
-async function openOver(fake: FakeS3, options: RegistryOptions): Promise<OpenedRegistry> {
-  const wrap = () => openS3Driver({ ...fake.options, deferCopiesFromBytes: 1 });
+async function openOver(
+  fake: FakeS3,
+  options: RegistryOptions,
+  around = (driver: BlobDriver) => driver,
+): Promise<OpenedRegistry> {
+  const wrap = () => around(openS3Driver({ ...fake.options, deferCopiesFromBytes: 1 }));
   const store = await openTestRegistry({ wrap, ...options });
   await store.registry.maintenance.verifyTree(async () => {});
   return store;
@@ -100,6 +105,58 @@ describe('a push whose copy is deferred', () => {
     await untilIdle(side.store);
     assert.equal(await stateOf(side.store), 'live');
     assertSameBytes(await bytesAt(side.store.driver, blobKey(DIGEST)), BYTES);
+  });
+
+  it('is no longer taken for one when whoever copied it died before that was written down', async () => {
+    await using side = await opened();
+    await pushedUncopied(side);
+    await side.store.driver.deferred?.finish(blobKey(DIGEST));
+    assert.equal((await side.store.registry.blobs.get(APP, DIGEST)).isDeferred, true);
+    await resume(side.store);
+    assert.equal((await side.store.registry.blobs.get(APP, DIGEST)).isDeferred, false);
+  });
+
+  it('is no longer taken for one when it was set aside and healed by a push that is not deferred', async () => {
+    await using side = await opened();
+    await pushedUncopied(side);
+    side.fake.objects.put(stagedIn(side.fake), randomBytes(BYTES.length));
+    assert.equal(await suspect(side.store.context, DIGEST, 'a test'), 'quarantined');
+    await side.store.registry.uploads.pushWhole(APP, DIGEST, NO_CLAIM, bodyOf(BYTES));
+    await resume(side.store);
+    assert.equal((await side.store.registry.blobs.get(APP, DIGEST)).isDeferred, false);
+  });
+
+  it('is known as one to an index that is new', async () => {
+    await using side = await opened();
+    await pushedUncopied(side);
+    await using root = await temporaryDirectory();
+    await using other = await openOver(side.fake, { root: root.path });
+    assert.equal((await other.registry.blobs.get(APP, DIGEST)).isDeferred, true);
+    await resume(other);
+    assert.equal((await other.registry.blobs.get(APP, DIGEST)).isDeferred, false);
+  });
+
+  it('stays one when somebody who was taken for dead has copied the one before it', async () => {
+    let copied: (() => Promise<void>) | undefined;
+    const wrap = (driver: BlobDriver) => {
+      const { deferred } = driver;
+      if (deferred === undefined) return assert.fail();
+      const finish = deferred.finish.bind(deferred);
+      deferred.finish = async (key) => {
+        await finish(key);
+        await copied?.();
+      };
+      return driver;
+    };
+    await using side = await opened(wrap);
+    const { store } = side;
+    await pushedUncopied(side);
+    copied = async () => {
+      await store.registry.maintenance.abandonProcess(store.context.owner);
+      await store.metadata.write('relaxed', (tx) => store.metadata.blobs.defer(tx, DIGEST, 1));
+    };
+    await resume(store);
+    assert.equal((await store.registry.blobs.get(APP, DIGEST)).isDeferred, true);
   });
 
   it('that no row knows leaves nothing when its bytes are gone', async () => {

@@ -1,5 +1,5 @@
-import { StorageError, type ByteRange, type DeferredCopies, type Key } from '../driver.ts';
-import type { Bucket, Fetched, ObjectStat } from './bucket.ts';
+import { StorageError, type BlobStat, type ByteRange, type DeferredCopies, type Key } from '../driver.ts';
+import type { Bucket, Fetched } from './bucket.ts';
 import type { Copier } from './copy.ts';
 import { scanBelow } from './listing.ts';
 
@@ -63,8 +63,11 @@ export class BucketDeferredCopies implements DeferredCopies {
   }
 
   /** Of what is not at its key. */
-  async stat(key: string): Promise<ObjectStat | undefined> {
-    return this.#elsewhere(key, (at) => this.#bucket.stat(at));
+  async stat(key: string): Promise<BlobStat | undefined> {
+    return this.#elsewhere(key, async (at) => {
+      const stat = await this.#bucket.stat(at);
+      return stat && { ...stat, isDeferred: at !== key };
+    });
   }
 
   /** As `stat`. */

@@ -5,5 +5,8 @@ import type { ColumnTypes } from '../database.ts';
  *   there. The store knows it as well: this spares asking it
  */
 export function addDeferred(types: ColumnTypes): readonly string[] {
-  return [`ALTER TABLE blob ADD COLUMN deferred_at ${types.integer}`];
+  return [
+    `ALTER TABLE blob ADD COLUMN deferred_at ${types.integer}`,
+    `CREATE INDEX blob_by_deferral ON blob (deferred_at) WHERE deferred_at IS NOT NULL`,
+  ];
 }
