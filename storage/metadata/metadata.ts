@@ -107,8 +107,8 @@ export const KNOWN_MIGRATIONS = MIGRATIONS.length;
 
 const schemaOf = (dialect: Dialect): Schema => ({
   migrations: MIGRATIONS,
-  // Older ones do not know leases.
-  worksFrom: 4,
+  // Older ones take bytes for lost whose copy is deferred, and their blob for damaged.
+  worksFrom: 6,
   versionTable: 'schema_version',
   living: (tx, version) => livingPrograms(tx, version, dialect),
   advice: 'use the program that wrote it, or delete the index: it is rebuilt from the tree',
