@@ -204,7 +204,9 @@ export class BlobRecords {
   /** They lie at its key since just now: the copy is as right as what was hashed. */
   async endDeferral(tx: Transaction, digest: Digest, now: number): Promise<void> {
     await tx.run(
-      `UPDATE blob SET deferred_at = NULL, verified_at = CASE WHEN verified_at IS NULL THEN NULL ELSE ? END
+      // PostgreSQL takes a bare value beside NULL for text.
+      `UPDATE blob SET deferred_at = NULL,
+         verified_at = CASE WHEN verified_at IS NULL THEN NULL ELSE CAST(? AS BIGINT) END
        WHERE digest = ? AND deferred_at IS NOT NULL`,
       now,
       digest,
