@@ -108,15 +108,20 @@ class S3Driver implements BlobDriver {
 
   async setAside(key: Key, aside: Key): Promise<void> {
     const deferred = await this.deferred.below([key]);
-    for (const at of [key, ...sourcesOf(deferred)]) {
-      const stat = await this.#bucket.stat(at);
-      if (stat === undefined) continue;
-      await this.#copier.copy(at, aside, stat.size);
-      break;
-    }
+    const found = await this.#firstOf([key, ...sourcesOf(deferred)]);
+    if (found !== undefined) await this.#copier.copy(found.at, aside, found.size);
     // Also what points to bytes that are gone.
     await this.#bucket.remove([key, ...pointersOf(deferred)]);
-    await removeAll(this.#bucket, sourcesOf(deferred));
+    // What is not found now may be so later: then it is nobody's, and goes as such.
+    if (found !== undefined) await removeAll(this.#bucket, sourcesOf(deferred));
+  }
+
+  async #firstOf(keys: readonly string[]): Promise<{ readonly at: string; readonly size: number } | undefined> {
+    for (const at of keys) {
+      const stat = await this.#bucket.stat(at);
+      if (stat !== undefined) return { at, size: stat.size };
+    }
+    return undefined;
   }
 
   list(prefix: Key): AsyncIterable<ListEntry> {

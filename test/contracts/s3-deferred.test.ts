@@ -181,6 +181,21 @@ describe('copies that are deferred in a bucket', () => {
     }
   });
 
+  it('are not removed unseen when they are set aside while the server does not find them', async () => {
+    await using side = await opened();
+    await commit(side.driver);
+    const { bytes } = side.fake.objects.get(STAGED);
+    side.fake.objects.remove(STAGED);
+    side.fake.plan((operation) => {
+      // It finds them again.
+      if (operation === 'DeleteObjects') side.fake.objects.put(STAGED, bytes);
+      return undefined;
+    });
+    await side.driver.setAside(keyOf(BLOB), keyOf('aside/one'));
+    side.fake.plan(undefined);
+    assert.deepEqual(side.fake.objects.keys, [STAGED, 'repositories/r/link']);
+  });
+
   it('are not lost when they are staged anew while it turns out that the former ones are gone', async () => {
     await using side = await opened();
     await commit(side.driver);
