@@ -76,7 +76,7 @@ export class Comparison {
     const known = await this.#context.metadata.blobs.lookup(name, digest);
     if (await this.#tree.isLinkedElsewhere(name, digest))
       await this.holdCollection(`${name} links ${digest} to another blob`);
-    const size = await this.#tree.layer(name, digest);
+    const size = (await this.#tree.layer(name, digest))?.size;
     if (known?.isDamaged === true && (await this.#tree.hasLayer(name, digest))) {
       // Known as such; unless another server stored it anew, the repository keeps it for the push that heals it.
       return size === undefined || !(await reconsider(this.#context, digest)) || this.#agreesOnLayer(name, digest);

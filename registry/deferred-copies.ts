@@ -1,10 +1,12 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
+import { StorageError } from '../storage/blobs/driver.ts';
 import { blobKey, digestOfBlobKey } from '../storage/layout.ts';
 import { copyKey } from '../storage/metadata/integrity.ts';
 import { bytesLock, giveBytesBack, takeBytes } from './bytes-lock.ts';
 import { underLease, type Context } from './context.ts';
+import { handleDamage } from './quarantine.ts';
 
 // Each of them is several requests to the store at once already.
 const AT_ONCE = 2;
@@ -46,14 +48,16 @@ export class DeferredCopies {
     this.#go();
   }
 
-  /** Has all copies made that the store knows of: those that failed, and what a process left that ended. */
+  /**
+   * Has all copies made that the store knows of: those that failed, and what a process left that ended. Also what the index
+   * alone takes for one: its end was not written down, or it was set aside.
+   */
   async resume(): Promise<void> {
     for await (const key of this.#context.driver.deferred?.list() ?? []) {
       const digest = digestOfBlobKey(key);
       if (digest !== undefined) this.soon(digest);
     }
-    // Those that were made by somebody who ended before it was written down.
-    for (const digest of await this.#context.metadata.blobs.deferred(WAITING_MAX)) this.soon(digest);
+    for (const digest of await this.#context.metadata.blobs.deferred()) this.soon(digest);
   }
 
   /**
@@ -83,7 +87,7 @@ export class DeferredCopies {
 
   async #make(digest: Digest): Promise<void> {
     try {
-      await underLease(this.#context, () => this.#makeUnderLease(digest));
+      await this.#makeOrGiveUp(digest);
     } catch (error) {
       const message = 'a large blob could not be copied to its place yet, it will be tried again';
       if (!this.#isClosing) this.#context.log.warn(message, { digest, err: error });
@@ -93,8 +97,19 @@ export class DeferredCopies {
     }
   }
 
+  /** Bytes that are gone are nobody's any more, and nothing is tried again, until somebody pushes them. */
+  async #makeOrGiveUp(digest: Digest): Promise<void> {
+    try {
+      await underLease(this.#context, () => this.#makeUnderLease(digest));
+    } catch (error) {
+      if (!(error instanceof StorageError) || error.failure !== 'not-found') throw error;
+      // Looked at again where nobody pushes: they may have been staged anew meanwhile.
+      await handleDamage(this.#context, { digest, seen: undefined, cause: error.message });
+    }
+  }
+
   async #makeUnderLease(digest: Digest): Promise<void> {
-    const { driver, metadata, now } = this.#context;
+    const { driver, metadata, now, lease } = this.#context;
     const lock = bytesLock(this.#context, copyKey(digest));
     const isTaken = await metadata.write('relaxed', async (tx) => {
       // It goes, or is set aside; or somebody else makes the copy.
@@ -104,13 +119,17 @@ export class DeferredCopies {
     if (!isTaken) return;
     try {
       await driver.deferred?.finish(blobKey(digest));
+      await lease?.untilAnswered();
       await metadata.write('relaxed', async (tx) => {
+        // Whoever took this process for dead has let others delete it, and push it anew.
+        if (!(await metadata.intents.release(tx, lock.keys, lock.owner))) return;
         await metadata.blobs.endDeferral(tx, digest, now());
         // Of a push that failed: found by who looks for bytes that no row knows, who may have done so before they lay there.
         if ((await metadata.integrity.find(digest, tx)) === undefined) await metadata.state.doubtBytes(tx);
       });
-    } finally {
+    } catch (error) {
       await giveBytesBack(this.#context, lock);
+      throw error;
     }
   }
 }

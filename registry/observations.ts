@@ -4,11 +4,11 @@ import type { Transaction } from '../storage/metadata/database.ts';
 import type { NewManifest } from '../storage/metadata/manifests.ts';
 import type { Context } from './context.ts';
 import type { Subject } from './intents.ts';
-import type { Tree } from './tree.ts';
+import type { StoredLayer, Tree } from './tree.ts';
 
 /** What the tree says of an object; undefined parts mean that it is not there. */
 export type Observation =
-  | { readonly layer: Digest; readonly size: number | undefined }
+  | { readonly layer: Digest; readonly stored: StoredLayer | undefined }
   | { readonly manifest: Digest; readonly row: NewManifest | undefined }
   | {
       readonly tag: Tag;
@@ -20,7 +20,7 @@ export type Observation =
 /** Looks at an object in the tree; its locks are held. */
 export async function observe(tree: Tree, name: RepositoryName, subject: Subject): Promise<readonly Observation[]> {
   if (subject === 'whole repository') return [];
-  if ('layer' in subject) return [{ layer: subject.layer, size: await tree.layer(name, subject.layer) }];
+  if ('layer' in subject) return [{ layer: subject.layer, stored: await tree.layer(name, subject.layer) }];
   if ('manifest' in subject) return [{ manifest: subject.manifest, row: await tree.manifest(name, subject.manifest) }];
   const [digest, since] = [await tree.tag(name, subject.tag), await tree.tagTime(name, subject.tag)];
   return [{ tag: subject.tag, digest, since }];
@@ -60,14 +60,14 @@ export async function applyObservations(
   if (id === undefined) return;
   const applying = new Applying(context, tx, name, id);
   for (const seen of observations) {
-    if ('layer' in seen) await applying.layer(seen.layer, seen.size);
+    if ('layer' in seen) await applying.layer(seen.layer, seen.stored);
     else if ('manifest' in seen) await applying.manifest(seen.manifest, seen.row);
     else await applying.tag(seen.tag, seen.digest, seen.since);
   }
 }
 
 function isThere(seen: Observation): boolean {
-  if ('layer' in seen) return seen.size !== undefined;
+  if ('layer' in seen) return seen.stored !== undefined;
   return 'manifest' in seen ? seen.row !== undefined : seen.digest !== undefined;
 }
 
@@ -85,13 +85,15 @@ class Applying {
     this.#id = id;
   }
 
-  async layer(digest: Digest, size: number | undefined): Promise<void> {
+  async layer(digest: Digest, stored: StoredLayer | undefined): Promise<void> {
     const { metadata, now } = this.#context;
-    if (size === undefined) {
+    if (stored === undefined) {
       await metadata.blobs.unlink(this.#tx, this.#name, digest, now());
       return;
     }
+    const { size, isDeferred } = stored;
     const blobId = await metadata.blobs.upsert(this.#tx, { digest, size, now: now(), verifiedAt: undefined });
+    if (isDeferred === true) await metadata.blobs.defer(this.#tx, digest, now());
     await metadata.blobs.linkFound(this.#tx, this.#id, blobId, now());
   }
 

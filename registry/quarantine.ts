@@ -85,7 +85,11 @@ async function handle(context: Context, digest: Digest, seen: BlobStat | undefin
     return 'repaired';
   }
   // Collected meanwhile.
-  if (seen === undefined && (await metadata.integrity.find(digest)) === undefined) return 'changed';
+  if (seen === undefined && (await metadata.integrity.find(digest)) === undefined) {
+    // What is left of a deferred copy.
+    await driver.delete([key]);
+    return 'changed';
+  }
   await metadata.write('durable', (tx) => metadata.integrity.quarantine(tx, digest));
   cache.delete(digest);
   lastKnown.forgetContent(digest);

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { algorithmOf, digestOf, isDigestAlgorithm, type Digest } from '../oci/digest.ts';
 import { isRepositoryName, isTag, isUploadId, type RepositoryName, type Tag, type UploadId } from '../oci/names.ts';
-import { StorageError, type BlobDriver, type Key } from '../storage/blobs/driver.ts';
+import { StorageError, type BlobDriver, type BlobStat, type Key } from '../storage/blobs/driver.ts';
 import {
   blobKey,
   digestFromNames,
@@ -25,6 +25,9 @@ import { rowOfStored, STORED_MANIFEST_MAX_BYTES } from './stored-manifest.ts';
 
 const LINK_MAX_BYTES = 1024;
 
+/** What the store says of a blob. */
+export type StoredLayer = Omit<BlobStat, 'modifiedAt'>;
+
 /** Reads Distribution's tree: the truth that the index is compared with. Everything foreign in it is passed over. */
 export class Tree {
   readonly #driver: BlobDriver;
@@ -35,17 +38,17 @@ export class Tree {
     this.#context = context;
   }
 
-  /** The size of a blob that the repository links and the store has. */
-  async layer(name: RepositoryName, digest: Digest): Promise<number | undefined> {
+  /** A blob that the repository links and the store has. */
+  async layer(name: RepositoryName, digest: Digest): Promise<StoredLayer | undefined> {
     const stored = await this.#link(layerLinkKey(name, digest));
     if (stored === undefined) return undefined;
-    const size = (await this.#driver.stat(blobKey(digest)))?.size;
-    if (size !== undefined || stored === digest) return size;
+    const stat = await this.#driver.stat(blobKey(digest));
+    if (stat !== undefined || stored === digest) return stat;
     const placed = await placeUnderOwnDigest(this.#driver, name, digest, stored);
     if (placed === undefined) {
       this.#context.log.warn('a link leads to another blob, it counts as absent', { repository: name, digest, stored });
     }
-    return placed;
+    return placed === undefined ? undefined : { size: placed };
   }
 
   /**

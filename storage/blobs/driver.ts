@@ -13,6 +13,8 @@ export interface BlobStat {
   /** In bytes. */
   readonly size: number;
   readonly modifiedAt: Date;
+  /** It is found at its key, and does not lie there yet: see `DeferredCopies`. Said by `stat` alone. */
+  readonly isDeferred?: boolean;
 }
 
 /** Bytes `start` to `end`, both included, counted from 0 (RFC 9110 section 14.1.2). */
@@ -139,6 +141,9 @@ export interface DeferredCopies {
    * Moves the bytes to the key, unless others lie there by now: those are newer. A key of which nothing is deferred is no
    * error. Nobody else, in any process, may do the same, delete or set aside the key meanwhile; what somebody commits to it
    * has to be the same bytes.
+   *
+   * @throws StorageError `not-found` when they are gone from where they were staged. The key is listed until it is deleted,
+   *   set aside or committed to: somebody may be committing to it just now
    */
   finish(key: Key): Promise<void>;
 }

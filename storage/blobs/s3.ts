@@ -67,7 +67,9 @@ class S3Driver implements BlobDriver {
 
   async stat(key: Key): Promise<BlobStat | undefined> {
     const stat = (await this.#bucket.stat(key)) ?? (await this.deferred.stat(key));
-    return stat && { size: stat.size, modifiedAt: stat.modifiedAt };
+    if (stat === undefined) return undefined;
+    const { size, modifiedAt, isDeferred = false }: BlobStat = stat;
+    return { size, modifiedAt, ...(isDeferred && { isDeferred }) };
   }
 
   async read(key: Key, range?: ByteRange): Promise<ObjectReader | undefined> {
@@ -105,13 +107,21 @@ class S3Driver implements BlobDriver {
   }
 
   async setAside(key: Key, aside: Key): Promise<void> {
-    const stat = await this.#bucket.stat(key);
     const deferred = await this.deferred.below([key]);
-    const found = stat === undefined ? deferred[0]?.source : { at: key, size: stat.size };
-    if (found === undefined) return;
-    await this.#copier.copy(found.at, aside, found.size);
+    const found = await this.#firstOf([key, ...sourcesOf(deferred)]);
+    if (found !== undefined) await this.#copier.copy(found.at, aside, found.size);
+    // Also what points to bytes that are gone.
     await this.#bucket.remove([key, ...pointersOf(deferred)]);
-    await removeAll(this.#bucket, sourcesOf(deferred));
+    // What is not found now may be so later: then it is nobody's, and goes as such.
+    if (found !== undefined) await removeAll(this.#bucket, sourcesOf(deferred));
+  }
+
+  async #firstOf(keys: readonly string[]): Promise<{ readonly at: string; readonly size: number } | undefined> {
+    for (const at of keys) {
+      const stat = await this.#bucket.stat(at);
+      if (stat !== undefined) return { at, size: stat.size };
+    }
+    return undefined;
   }
 
   list(prefix: Key): AsyncIterable<ListEntry> {

@@ -195,16 +195,18 @@ export class BlobRecords {
     await tx.run('UPDATE blob SET deferred_at = ? WHERE digest = ?', now, digest);
   }
 
-  /** Blobs whose bytes lie elsewhere, as far as the index knows, at most `limit`. */
-  async deferred(limit: number): Promise<readonly Digest[]> {
-    const sql = 'SELECT digest FROM blob WHERE deferred_at IS NOT NULL ORDER BY deferred_at LIMIT ?';
-    return (await this.#database.all(sql, limit)).map((row) => row['digest'] as Digest);
+  /** Those of which that was said, and is still to be taken back. */
+  async deferred(): Promise<readonly Digest[]> {
+    const rows = await this.#database.all('SELECT digest FROM blob WHERE deferred_at IS NOT NULL ORDER BY deferred_at');
+    return rows.map((row) => row['digest'] as Digest);
   }
 
   /** They lie at its key since just now: the copy is as right as what was hashed. */
   async endDeferral(tx: Transaction, digest: Digest, now: number): Promise<void> {
     await tx.run(
-      `UPDATE blob SET deferred_at = NULL, verified_at = CASE WHEN verified_at IS NULL THEN NULL ELSE CAST(? AS BIGINT) END
+      // PostgreSQL takes a bare value beside NULL for text.
+      `UPDATE blob SET deferred_at = NULL,
+         verified_at = CASE WHEN verified_at IS NULL THEN NULL ELSE CAST(? AS BIGINT) END
        WHERE digest = ? AND deferred_at IS NOT NULL`,
       now,
       digest,

@@ -107,7 +107,7 @@ export const KNOWN_MIGRATIONS = MIGRATIONS.length;
 
 const schemaOf = (dialect: Dialect): Schema => ({
   migrations: MIGRATIONS,
-  // Older ones do not find what waits for its copy, and would take it for lost.
+  // Older ones take bytes for lost whose copy is deferred, and their blob for damaged.
   worksFrom: 6,
   versionTable: 'schema_version',
   living: (tx, version) => livingPrograms(tx, version, dialect),

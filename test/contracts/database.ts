@@ -4,6 +4,8 @@ import { parseTag } from '../../oci/names.ts';
 import { StorageError } from '../../storage/blobs/driver.ts';
 import type { Database } from '../../storage/metadata/database.ts';
 import type { Metadata } from '../../storage/metadata/metadata.ts';
+import { migrate } from '../../storage/metadata/migrations/migrate.ts';
+import { SQLITE_TYPES } from '../../storage/metadata/sqlite-dialect.ts';
 import { digestOfText, name } from '../harness/registry.ts';
 
 /** A database that can be had anew. */
@@ -178,6 +180,16 @@ function inMigrations(kind: DatabaseKind): void {
     });
     await database.close();
     await assert.rejects(fresh.openIndex(), /delete the index: it is rebuilt/);
+  });
+
+  test('a program that does not know of deferred copies is refused: it would take their bytes for lost', async () => {
+    await using fresh = await kind.fresh();
+    await (await fresh.openIndex()).close();
+    const database = await fresh.open();
+    const migrations = Array.from({ length: 5 }, () => () => []);
+    const older = { migrations, worksFrom: 4, versionTable: 'schema_version', living: async () => [], advice: 'stop' };
+    await assert.rejects(migrate(database, SQLITE_TYPES, older), /version \d+, this program knows 5; stop/);
+    await database.close();
   });
 
   test('an index that a newer program has only added to is worked with, and stays as it is', async () => {

@@ -140,6 +140,25 @@ describe('copies that are deferred in a bucket', () => {
     assertSameBytes(await bytesAt(side.driver, BLOB), BYTES);
   });
 
+  it('keep their bytes, also beyond another attempt, when the server copied too few of them', async () => {
+    await using side = await opened();
+    await commit(side.driver);
+    let looks = 0;
+    side.fake.plan((operation, key) => {
+      if (operation !== 'HeadObject' || key !== BLOB) return undefined;
+      looks += 1;
+      // After the copy.
+      if (looks === 2) side.fake.objects.put(BLOB, BYTES.subarray(0, MIB));
+      return undefined;
+    });
+    await assertFails(deferredOf(side.driver).finish(keyOf(BLOB)), 'unavailable');
+    assert.ok(looks >= 2);
+    assertSameBytes(await bytesAt(side.driver, BLOB), BYTES);
+    await deferredOf(side.driver).finish(keyOf(BLOB));
+    assertSameBytes(await bytesAt(side.driver, BLOB), BYTES);
+    assert.deepEqual(side.fake.objects.keys, [BLOB, 'repositories/r/link']);
+  });
+
   it('are found by who looked at the key before the copy, and at what points to them after', async () => {
     await using side = await opened();
     await commit(side.driver);
@@ -160,12 +179,51 @@ describe('copies that are deferred in a bucket', () => {
     }
   });
 
-  it('end without a trace when their bytes were taken back', async () => {
+  it('are found nowhere when their bytes are gone, and forgotten with their key', async () => {
+    for (const method of ['delete', 'setAside'] as const) {
+      await using side = await opened();
+      side.fake.objects.put(POINTER, Buffer.from(JSON.stringify({ at: STAGED, size: 5 })));
+      assert.equal(await side.driver.stat(keyOf(BLOB)), undefined);
+      await assertFails(deferredOf(side.driver).finish(keyOf(BLOB)), 'not-found');
+      if (method === 'delete') await side.driver.delete([keyOf(BLOB)]);
+      else await side.driver.setAside(keyOf(BLOB), keyOf('aside/one'));
+      assert.deepEqual(side.fake.objects.keys, []);
+    }
+  });
+
+  it('are not removed unseen when they are set aside while the server does not find them', async () => {
     await using side = await opened();
-    side.fake.objects.put(POINTER, Buffer.from(JSON.stringify({ at: STAGED, size: 5 })));
-    assert.equal(await side.driver.stat(keyOf(BLOB)), undefined);
+    await commit(side.driver);
+    const { bytes } = side.fake.objects.get(STAGED);
+    side.fake.objects.remove(STAGED);
+    side.fake.plan((operation) => {
+      // It finds them again.
+      if (operation === 'DeleteObjects') side.fake.objects.put(STAGED, bytes);
+      return undefined;
+    });
+    await side.driver.setAside(keyOf(BLOB), keyOf('aside/one'));
+    side.fake.plan(undefined);
+    assert.deepEqual(side.fake.objects.keys, [STAGED, 'repositories/r/link']);
+  });
+
+  it('are not lost when they are staged anew while it turns out that the former ones are gone', async () => {
+    await using side = await opened();
+    await commit(side.driver);
+    side.fake.objects.remove(STAGED);
+    let isPushed = false;
+    side.fake.plan((operation, key) => {
+      if (operation !== 'HeadObject' || key !== STAGED || isPushed) return undefined;
+      isPushed = true;
+      const at = '.meta/staged/r/_uploads/2';
+      side.fake.objects.put(at, BYTES);
+      side.fake.objects.put(POINTER, Buffer.from(JSON.stringify({ at, size: BYTES.length })));
+      return undefined;
+    });
+    await assertFails(deferredOf(side.driver).finish(keyOf(BLOB)), 'not-found');
+    assert.ok(isPushed);
     await deferredOf(side.driver).finish(keyOf(BLOB));
-    assert.deepEqual(side.fake.objects.keys, []);
+    assertSameBytes(await bytesAt(side.driver, BLOB), BYTES);
+    assert.deepEqual(side.fake.objects.keys, [BLOB, 'repositories/r/link']);
   });
 
   for (const text of ['', '{', '[]', 'null', '{"at":5,"size":5}', '{"at":"a","size":"5"}', 'x'.repeat(20_000)]) {

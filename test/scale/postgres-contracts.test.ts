@@ -26,6 +26,7 @@ if (missingPostgres === false) {
   await import('../contracts/undo-trouble.test.ts');
   await import('../contracts/undo-hazards.test.ts');
   await import('../contracts/quarantine.test.ts');
+  await import('../contracts/deferred-pushes.test.ts');
   await import('../contracts/scrub.test.ts');
   await import('../contracts/fsck.test.ts');
   await import('../contracts/fsck-beside.test.ts');
@@ -33,7 +34,7 @@ if (missingPostgres === false) {
   await import('../contracts/rebuild.test.ts');
   await import('../contracts/rebuild-race.test.ts');
   await import('../contracts/backup.test.ts');
-  await import('../contracts/deferred-pushes.test.ts');
+  await import('../contracts/deferred-trouble.test.ts');
 } else {
   describe('registry over PostgreSQL', () => it('keeps its contracts', { skip: missingPostgres }, () => {}));
 }

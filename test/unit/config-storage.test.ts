@@ -14,11 +14,12 @@ test('a bucket is enough, and everything about it can be said', async () => {
     region: 'us-east-1',
     pathStyle: false,
     partMemoryBytes: 96 * 1024 * 1024,
+    deferCopiesFromBytes: 128 * 1024 * 1024,
   });
   const all = await s3Of(
     `bucket: images, prefix: /team/one, region: eu-west-1, endpoint: "https://s3.example.com:9000", pathStyle: true,
      accessKeyId: key, secretAccessKey: secret, authorities: ca.pem, encryption: "aws:kms", kmsKeyId: mine,
-     storageClass: STANDARD_IA, partMemory: 64MiB`,
+     storageClass: STANDARD_IA, partMemory: 64MiB, copyLaterFrom: never`,
   );
   assert.ok(path.isAbsolute(all?.authorities ?? ''));
   assert.deepEqual(

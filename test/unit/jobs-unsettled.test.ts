@@ -20,7 +20,7 @@ test('the process that runs the jobs gives up its own failed changes, also when 
     flags: {},
     env: { ENTREPOT_STORAGE_DRIVER: 'memory', ENTREPOT_COLLECTION_ENABLED: 'false' },
   });
-  const jobs = startJobs(config, { registry: { maintenance } } as Opened, new RecordingLog());
+  const jobs = startJobs(config, { registry: { maintenance }, driver: {} } as Opened, new RecordingLog());
   t.mock.timers.tick(10_000);
   for (let turn = 0; turn < 10; turn++) await nextTurn();
   assert.equal(calls, 1);

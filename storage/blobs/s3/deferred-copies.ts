@@ -1,5 +1,5 @@
-import { StorageError, type ByteRange, type DeferredCopies, type Key } from '../driver.ts';
-import type { Bucket, Fetched, ObjectStat } from './bucket.ts';
+import { StorageError, type BlobStat, type ByteRange, type DeferredCopies, type Key } from '../driver.ts';
+import type { Bucket, Fetched } from './bucket.ts';
 import type { Copier } from './copy.ts';
 import { scanBelow } from './listing.ts';
 
@@ -63,8 +63,11 @@ export class BucketDeferredCopies implements DeferredCopies {
   }
 
   /** Of what is not at its key. */
-  async stat(key: string): Promise<ObjectStat | undefined> {
-    return this.#elsewhere(key, (at) => this.#bucket.stat(at));
+  async stat(key: string): Promise<BlobStat | undefined> {
+    return this.#elsewhere(key, async (at) => {
+      const stat = await this.#bucket.stat(at);
+      return stat && { ...stat, isDeferred: at !== key };
+    });
   }
 
   /** As `stat`. */
@@ -130,12 +133,14 @@ export class BucketDeferredCopies implements DeferredCopies {
   }
 
   async #copy({ at, size }: Source, key: string): Promise<void> {
-    // Somebody pointed to them late, and has taken them back: nobody was told of them.
-    if ((await this.#bucket.stat(at)) === undefined) return;
+    // What points to them is somebody else's by now, perhaps: it is not ours to remove.
+    if ((await this.#bucket.stat(at)) === undefined) throw new StorageError('not-found', `${key}: ${at} is gone`);
     await this.#copier.copy(at, key, size);
     // The staged bytes are the only ones until then.
     const copied = await this.#bucket.stat(key);
     if (copied?.size === size) return;
+    // Otherwise the next attempt would take it for newer.
+    if (copied !== undefined) await this.#bucket.remove([key]);
     throw new StorageError('unavailable', `${key}: copied, and ${copied?.size ?? 0} of ${size} bytes are there`);
   }
 }

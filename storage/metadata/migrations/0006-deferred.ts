@@ -7,6 +7,6 @@ import type { ColumnTypes } from '../database.ts';
 export function addDeferred(types: ColumnTypes): readonly string[] {
   return [
     `ALTER TABLE blob ADD COLUMN deferred_at ${types.integer}`,
-    `CREATE INDEX blob_deferred ON blob (deferred_at) WHERE deferred_at IS NOT NULL`,
+    `CREATE INDEX blob_by_deferral ON blob (deferred_at) WHERE deferred_at IS NOT NULL`,
   ];
 }
