@@ -40,20 +40,31 @@ export async function handleDamage(context: Context, damage: Damage): Promise<Ha
 }
 
 async function handleUnderLease(context: Context, { digest, seen, cause }: Damage): Promise<Handled> {
-  const lock = bytesLock(context, handlingKey(digest));
-  if (!(await take(context, digest, lock))) return 'busy';
-  let handled: Handled;
-  try {
-    handled = await handle(context, digest, seen);
-  } finally {
-    await giveBytesBack(context, lock);
+  const handled = await handleLocked(context, digest, seen);
+  if (handled === 'busy' || handled === 'changed') {
+    if (seen !== undefined) await distrust(context, digest);
+    return handled;
   }
-  if (handled === 'changed') return handled;
   context.integrityObserver?.damaged();
   const told = { digest, cause, size: seen?.size };
   if (handled === 'repaired') context.log.warn('the bytes of a manifest were damaged, the index had them', told);
   else context.log.warn('the bytes of a blob are damaged: nobody gets it until it is pushed again', told);
   return handled;
+}
+
+async function handleLocked(context: Context, digest: Digest, seen: BlobStat | undefined): Promise<Handled> {
+  const lock = bytesLock(context, handlingKey(digest));
+  if (!(await take(context, digest, lock))) return 'busy';
+  try {
+    return await handle(context, digest, seen);
+  } finally {
+    await giveBytesBack(context, lock);
+  }
+}
+
+/** What lies there by now may be a copy of the damaged bytes: they are hashed before anybody relies on them. */
+async function distrust({ metadata }: Context, digest: Digest): Promise<void> {
+  await metadata.write('relaxed', (tx) => metadata.blobs.forgetVerifiedOf(tx, digest));
 }
 
 async function take(context: Context, digest: Digest, lock: BytesLock): Promise<boolean> {

@@ -41,6 +41,12 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   const everyMsOf = (ms: number) => (opened.replica === undefined ? 0 : ms * SOMEBODY_HAS_DONE_IT);
   const ofOne = (ms: number, name: string, job: () => Promise<void>) =>
     runner.every(ms, name, async () => void (await maintenance.exclusively({ name, everyMs: everyMsOf(ms) }, job)));
+  if (opened.driver.deferred !== undefined) {
+    const resume = () => registry.deferredCopies.resume();
+    // What the comparison of a large tree would keep waiting.
+    runner.once(COPYING, resume);
+    ofOne(60 * SECOND_MS, COPYING, resume);
+  }
   runner.once('sum up what quotas are about', () => registry.quotas.prepare(() => runner.breathe()));
   const compare = async () => {
     // A disk that could not be read for a moment must not keep the collection and the backups waiting for the next start.
@@ -62,11 +68,6 @@ export function startJobs(config: Config, opened: OpenRegistry, log: Log): Jobs 
   ofOne(6 * HOUR_MS, 'remove abandoned writes', () =>
     removed(log, 'writes that were never finished were removed', maintenance.removeAbandoned()),
   );
-  if (opened.driver.deferred !== undefined) {
-    const resume = () => registry.deferredCopies.resume();
-    runner.once(COPYING, resume);
-    ofOne(60 * SECOND_MS, COPYING, resume);
-  }
   ofOne(HOUR_MS, 'look for bytes that no row knows', async () => {
     if (await maintenance.mayHaveUnknownBytes()) await findUnknownBytes(registry, runner, log);
   });

@@ -17,7 +17,7 @@ import { Bucket } from './s3/bucket.ts';
 import { createClient } from './s3/client.ts';
 import { CopyCondition } from './s3/copy-condition.ts';
 import { Copier } from './s3/copy.ts';
-import { BucketDeferredCopies, type DeferredObject } from './s3/deferred-copies.ts';
+import { BucketDeferredCopies, pointersOf, sourcesOf } from './s3/deferred-copies.ts';
 import { removeAll, removeBelow } from './s3/deletion.ts';
 import { listBelow, scanBelow } from './s3/listing.ts';
 import { FIRST_PART_BYTES } from './s3/multipart.ts';
@@ -167,12 +167,4 @@ class S3Driver implements BlobDriver {
       stage,
     };
   }
-}
-
-function pointersOf(deferred: readonly DeferredObject[]): readonly string[] {
-  return deferred.map(({ pointer }) => pointer);
-}
-
-function sourcesOf(deferred: readonly DeferredObject[]): readonly string[] {
-  return deferred.flatMap(({ source }) => (source === undefined ? [] : [source.at]));
 }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import type { Digest } from '../../oci/digest.ts';
+import { handleDamage } from '../../registry/quarantine.ts';
 import { suspect } from '../../registry/stored-bytes.ts';
 import type { BlobDriver } from '../../storage/blobs/driver.ts';
 import { openS3Driver } from '../../storage/blobs/s3.ts';
@@ -18,13 +19,14 @@ import {
   type RegistryOptions,
 } from '../harness/registry.ts';
 import { until } from '../http/until.ts';
-import { assertSameBytes, bytesAt } from './blob-bytes.ts';
+import { assertSameBytes, bytesAt, drain } from './blob-bytes.ts';
 
 const APP = name('team/app');
 // More than one part.
 const BYTES = randomBytes(9 * 1024 * 1024);
 const DIGEST = digestOfText(BYTES);
-const POINTER = `.meta/deferred/${blobKey(DIGEST)}`;
+const POINTERS = `.meta/deferred/${blobKey(DIGEST)}/from/`;
+const pointsTo = ({ objects }: FakeS3) => objects.keys.some((key) => key.startsWith(POINTERS));
 
 /** A bucket in which every copy is deferred that may be, and a registry over it. */
 async function opened(around = (driver: BlobDriver) => driver) {
@@ -70,7 +72,7 @@ async function pushedUncopied({ fake, store }: { fake: FakeS3; store: OpenedRegi
   await push(store);
   await untilIdle(store);
   fake.plan(undefined);
-  assert.ok(fake.objects.keys.includes(POINTER));
+  assert.ok(pointsTo(fake));
 }
 
 async function stateOf({ metadata }: OpenedRegistry, digest: Digest = DIGEST): Promise<string | undefined> {
@@ -100,7 +102,7 @@ describe('a push whose copy is left for later, where something goes wrong', () =
     side.fake.objects.remove(stagedIn(side.fake));
     await resume(side.store);
     assert.equal(await stateOf(side.store), 'quarantined');
-    assert.equal(side.fake.objects.keys.includes(POINTER), false);
+    assert.equal(pointsTo(side.fake), false);
     await push(side.store);
     await untilIdle(side.store);
     assert.equal(await stateOf(side.store), 'live');
@@ -124,6 +126,19 @@ describe('a push whose copy is left for later, where something goes wrong', () =
     await side.store.registry.uploads.pushWhole(APP, DIGEST, NO_CLAIM, bodyOf(BYTES));
     await resume(side.store);
     assert.equal((await side.store.registry.blobs.get(APP, DIGEST)).isDeferred, false);
+  });
+
+  it('is not trusted when it was seen to be damaged, and was copied before that could be seen to', async () => {
+    await using side = await opened();
+    await pushedUncopied(side);
+    side.fake.objects.put(stagedIn(side.fake), randomBytes(BYTES.length));
+    const { driver, registry, context } = side.store;
+    const { size, modifiedAt } = (await driver.stat(blobKey(DIGEST))) ?? assert.fail();
+    // A bucket tells times in whole seconds: the copy is to be a later one.
+    const seen = { size, modifiedAt: new Date(modifiedAt.getTime() - 5000) };
+    await resume(side.store);
+    assert.equal(await handleDamage(context, { digest: DIGEST, seen, cause: 'a test' }), 'changed');
+    await assert.rejects(async () => drain(await registry.blobs.openWhole(APP, await registry.blobs.get(APP, DIGEST))));
   });
 
   it('is known as one to an index that is new', async () => {
@@ -161,8 +176,8 @@ describe('a push whose copy is left for later, where something goes wrong', () =
 
   it('that no row knows leaves nothing when its bytes are gone', async () => {
     await using side = await opened();
-    side.fake.objects.put(POINTER, Buffer.from(JSON.stringify({ at: '.meta/staged/none', size: BYTES.length })));
+    side.fake.objects.put(`${POINTERS}none`, Buffer.alloc(0));
     await resume(side.store);
-    assert.equal(side.fake.objects.keys.includes(POINTER), false);
+    assert.equal(pointsTo(side.fake), false);
   });
 });

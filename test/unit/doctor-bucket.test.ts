@@ -46,7 +46,7 @@ describe('entrepot doctor, of a bucket', () => {
       [1, /^1 large blob waits to be copied/],
       [2, /^2 large blobs wait to be copied/],
     ] as const) {
-      fake.objects.put(`.meta/deferred/docker/registry/v2/blobs/sha256/ab/${number}/data`, Buffer.from('{}'));
+      fake.objects.put(`.meta/deferred/docker/registry/v2/blobs/sha256/ab/${number}/data/from/a`, Buffer.alloc(0));
       const [finding, warning, ...others] = await findingsOf(fake);
       assert.equal(finding?.level, 'ok');
       assert.ok(warning?.level === 'warning');

@@ -1,31 +1,29 @@
 import { StorageError, type BlobStat, type ByteRange, type DeferredCopies, type Key } from '../driver.ts';
 import type { Bucket, Fetched } from './bucket.ts';
 import type { Copier } from './copy.ts';
+import { removeAll } from './deletion.ts';
 import { scanBelow } from './listing.ts';
+import { stagedDataKey } from './stage-keys.ts';
 
 /*
  * Many servers copy an object byte by byte, which takes as long as it took to send it. So the copy of a large one to its key
- * may be made later; until then a small object says where the bytes lie:
+ * may be made later; until then an empty object says by its name where the bytes lie:
  *
- *   .meta/deferred/<key>   {"at": "<key of the staged bytes>", "size": <bytes>}
+ *   .meta/deferred/<key>/from/<key of the stage>
  *
- * It is the bucket that knows it: any server finds them, also one whose index is new.
+ * It is the bucket that knows it: any server finds them, also one whose index is new. There may be several for a key. Each is
+ * of one commit only, so that a request that comes late changes nothing that another one said.
  */
 const PREFIX = '.meta/deferred';
-const POINTER_MAX_BYTES = 10_000;
+const FROM = '/from/';
 
-/** Bytes that wait for their copy. */
-interface Source {
-  readonly at: string;
-  /** In bytes. */
-  readonly size: number;
-}
-
+/** Bytes that are found at a key and lie elsewhere. */
 export interface DeferredObject {
-  /** The key of what says where its bytes lie. */
+  readonly key: string;
+  /** The key of what says so. */
   readonly pointer: string;
-  /** Undefined when that says nothing. */
-  readonly source: Source | undefined;
+  /** Where they lie. */
+  readonly at: string;
 }
 
 /** The copies that are made after a commit was acknowledged. */
@@ -47,18 +45,15 @@ export class BucketDeferredCopies implements DeferredCopies {
     return (await this.#bucket.stat(key)) === undefined;
   }
 
-  /** From now on the bytes are found at the key. */
-  async defer(key: string, source: Source): Promise<void> {
-    await this.#bucket.put(pointerKey(key), Buffer.from(JSON.stringify(source)));
+  /** From now on what was staged is found at the key. */
+  async defer(key: string, stage: string): Promise<void> {
+    await this.#bucket.put(`${PREFIX}/${key}${FROM}${stage}`, new Uint8Array());
   }
 
   /** The keys of all bytes that wait for their copy. */
   async sources(): Promise<ReadonlySet<string>> {
     const sources = new Set<string>();
-    for await (const key of this.list()) {
-      const source = await this.#sourceOf(key);
-      if (source !== undefined) sources.add(source.at);
-    }
+    for await (const { at } of this.#all('')) sources.add(at);
     return sources;
   }
 
@@ -76,65 +71,59 @@ export class BucketDeferredCopies implements DeferredCopies {
   }
 
   async #elsewhere<T>(key: string, ask: (at: string) => Promise<T | undefined>): Promise<T | undefined> {
-    if (!mayBeDeferred(key)) return undefined;
-    const source = await this.#sourceOf(key);
-    // It may have been moved since somebody looked at the key.
-    return (source && (await ask(source.at))) ?? ask(key);
+    for (const { at } of await this.below([key])) {
+      const found = await ask(at);
+      if (found !== undefined) return found;
+    }
+    // They may have been moved since somebody looked at the key.
+    return mayBeDeferred(key) ? ask(key) : undefined;
   }
 
   async *list(): AsyncGenerator<Key> {
-    for await (const objects of scanBelow(this.#bucket, PREFIX)) {
-      for (const { key } of objects) yield key.slice(PREFIX.length + 1) as Key;
+    let last: string | undefined;
+    for await (const { key } of this.#all('')) {
+      if (key !== last) yield key as Key;
+      last = key;
     }
   }
 
   async finish(key: Key): Promise<void> {
-    const source = await this.#sourceOf(key);
-    if (source === undefined) return;
-    if ((await this.#bucket.stat(key)) === undefined) await this.#copy(source, key);
+    const deferred = await this.below([key]);
+    if (deferred.length === 0) return;
+    if ((await this.#bucket.stat(key)) === undefined) await this.#copyAny(deferred, key);
     // In this order: bytes to which nothing points are found late.
-    await this.#bucket.remove([source.at]);
-    await this.#bucket.remove([pointerKey(key)]);
+    await removeAll(this.#bucket, sourcesOf(deferred));
+    await removeAll(this.#bucket, pointersOf(deferred));
   }
 
   /** What is found at the keys and below them, and lies elsewhere. */
   async below(keys: readonly string[]): Promise<readonly DeferredObject[]> {
     const found: DeferredObject[] = [];
-    for (const key of keys.filter(mayBeDeferred)) {
-      const pointer = pointerKey(key);
-      // All with the same beginning: few, and none of a blob's directory but its own.
-      const { objects } = await this.#bucket.list({ prefix: pointer });
-      for (const object of objects.filter((each) => each.key === pointer || each.key.startsWith(`${pointer}/`))) {
-        found.push({ pointer: object.key, source: await this.#readableSourceOf(object.key) });
-      }
-    }
+    for (const key of keys.filter(mayBeDeferred)) for await (const object of this.#all(`/${key}`)) found.push(object);
     return found;
   }
 
-  /** What cannot be read can be removed all the same. */
-  async #readableSourceOf(pointer: string): Promise<Source | undefined> {
-    try {
-      return await this.#sourceOf(pointer.slice(PREFIX.length + 1));
-    } catch (error) {
-      if (error instanceof NoPointer) return undefined;
-      throw error;
+  /** @param below empty, or a slash and a key */
+  async *#all(below: string): AsyncGenerator<DeferredObject> {
+    for await (const objects of scanBelow(this.#bucket, PREFIX + below)) {
+      for (const { key: pointer } of objects) {
+        const [key, ...stage] = pointer.slice(PREFIX.length + 1).split(FROM);
+        if (key !== undefined && stage.length > 0) yield { key, pointer, at: stagedDataKey(stage.join(FROM)) };
+      }
     }
   }
 
-  /** @throws NoPointer when it holds something else */
-  async #sourceOf(key: string): Promise<Source | undefined> {
-    const pointer = pointerKey(key);
-    const found = await this.#bucket.get(pointer);
-    if (found === undefined) return undefined;
-    if (found.size > POINTER_MAX_BYTES) throw new NoPointer(pointer);
-    const chunks: Buffer[] = [];
-    for await (const chunk of found.body) chunks.push(chunk as Buffer);
-    return parseSource(pointer, Buffer.concat(chunks).toString());
+  /** All of them have the same bytes. */
+  async #copyAny(deferred: readonly DeferredObject[], key: string): Promise<void> {
+    for (const { at } of deferred) {
+      const staged = await this.#bucket.stat(at);
+      if (staged !== undefined) return this.#copy(at, key, staged.size);
+    }
+    // Somebody may be committing to the key just now: what is said of it is not ours to remove.
+    throw new StorageError('not-found', `${key}: ${sourcesOf(deferred).join(', ')} gone before the copy`);
   }
 
-  async #copy({ at, size }: Source, key: string): Promise<void> {
-    // What points to them is somebody else's by now, perhaps: it is not ours to remove.
-    if ((await this.#bucket.stat(at)) === undefined) throw new StorageError('not-found', `${key}: ${at} is gone`);
+  async #copy(at: string, key: string, size: number): Promise<void> {
     await this.#copier.copy(at, key, size);
     // The staged bytes are the only ones until then.
     const copied = await this.#bucket.stat(key);
@@ -145,29 +134,15 @@ export class BucketDeferredCopies implements DeferredCopies {
   }
 }
 
+export function pointersOf(deferred: readonly DeferredObject[]): readonly string[] {
+  return deferred.map(({ pointer }) => pointer);
+}
+
+export function sourcesOf(deferred: readonly DeferredObject[]): readonly string[] {
+  return deferred.map(({ at }) => at);
+}
+
 /** Links are small, and each of them that is missing would be looked for twice. */
 function mayBeDeferred(key: string): boolean {
   return !/(?:^|\/)(?:\.meta|repositories)\//.test(key);
-}
-
-function pointerKey(key: string): string {
-  return `${PREFIX}/${key}`;
-}
-
-function parseSource(pointer: string, text: string): Source {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new NoPointer(pointer);
-  }
-  const { at, size } = Object(value) as Partial<Record<keyof Source, unknown>>;
-  if (typeof at !== 'string' || !Number.isSafeInteger(size)) throw new NoPointer(pointer);
-  return { at, size: size as number };
-}
-
-class NoPointer extends StorageError {
-  constructor(pointer: string) {
-    super('unavailable', `${pointer} does not say where the bytes of a deferred copy lie`);
-  }
 }

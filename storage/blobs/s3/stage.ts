@@ -286,7 +286,7 @@ export class S3Stage implements StagedWrite {
     if (mayDefer && (await deferred.isWorthwhile(key, size))) {
       // Also when the answer is lost: whoever finds them by then must not lose them.
       this.#objects.delete(at);
-      await deferred.defer(key, { at, size });
+      await deferred.defer(key, stage);
       return 'deferred';
     }
     await copier.copy(at, key, size);
