@@ -30,8 +30,11 @@ export class EarlySyncs {
     this.#onLost = onLost;
   }
 
-  /** Begins one when enough came in since the last, and waits for nothing. What finds all places taken tries again. */
-  grown(file: OpenFile, size: number): void {
+  /**
+   * More is about to come in: begins one when enough did since the last, and waits for nothing. What finds all places
+   * taken tries again. Not sooner: behind the last byte of a request it would only be waited for.
+   */
+  goOn(file: OpenFile, size: number): void {
     if (size - this.#size < EVERY_BYTES) return;
     if (this.#current !== undefined || EarlySyncs.#underWay >= MAX_UNDER_WAY) return;
     this.#size = size;

@@ -57,11 +57,12 @@ export class StagedFile implements StagedWrite {
   async append(chunks: readonly Uint8Array[]): Promise<void> {
     const file = await this.#open();
     this.#tree.reserve?.refuse(chunks.reduce((sum, { length }) => sum + length, 0));
+    // A `detach` since the first line closed the file: a sync that fails for that has lost nothing.
+    this.#refuseEnded();
+    this.#early.goOn(file, this.#size);
     try {
       await file.write(chunks, this.#size);
       for (const chunk of chunks) this.#size += chunk.length;
-      // A `detach` meanwhile has closed the file.
-      if (this.#ended === undefined) this.#early.grown(file, this.#size);
     } catch (error) {
       this.#size = this.#sizeAfterError(file);
       throw error;

@@ -16,12 +16,13 @@ const LARGE = Buffer.alloc(16 * MIB, 'large');
 const STAGE = 'up/1';
 const BLOB = 'blobs/data';
 
-/** A root with a stage of `LARGE`. */
+/** A root with a stage of `LARGE` and a byte, with which a sync began. */
 async function openLarge(): Promise<{ root: string; driver: BlobDriver; stage: StagedWrite } & AsyncDisposable> {
   const directory = await temporaryDirectory();
   const driver = await openFilesystemDriver({ root: directory.path });
   const stage = await driver.stage(keyOf(STAGE));
   await stage.append([LARGE]);
+  await stage.append([Buffer.from('1')]);
   const close = async () => {
     await stage.abort();
     await directory[Symbol.asyncDispose]();
@@ -30,12 +31,12 @@ async function openLarge(): Promise<{ root: string; driver: BlobDriver; stage: S
 }
 
 describe('early syncs of a staged file', () => {
-  it('are none below 16 MiB', async (t) => {
+  it('begin when more comes behind 16 MiB', async (t) => {
     await using directory = await temporaryDirectory();
     const driver = await openFilesystemDriver({ root: directory.path });
     const syncs = recordSyncs(t);
     const stage = await driver.stage(keyOf(STAGE));
-    for (const size of [10 * MIB, 6 * MIB - 1]) await stage.append([Buffer.alloc(size)]);
+    for (const size of [10 * MIB, 6 * MIB - 1, 1]) await stage.append([Buffer.alloc(size)]);
     await stage.save();
     assert.deepEqual(
       syncs.filter(({ call }) => call === 'fdatasync'),
@@ -57,10 +58,10 @@ describe('early syncs of a staged file', () => {
     await store.stage.append([LARGE]);
     assert.equal(syncs.length, 1);
     await syncs[0]?.end();
-    await store.stage.append([Buffer.from('1')]);
+    await store.stage.append([Buffer.alloc(16 * MIB - 1)]);
     assert.equal(syncs.length, 2);
     await syncs[1]?.end();
-    await store.stage.append([Buffer.alloc(16 * MIB - 1)]);
+    await store.stage.append([Buffer.from('1')]);
     assert.equal(syncs.length, 2);
   });
 
@@ -87,7 +88,7 @@ describe('early syncs of a staged file', () => {
     await store.stage.commit(keyOf(BLOB), []);
     const data = path.join(store.root, STAGE, 'data');
     assert.deepEqual(syncs[0], { call: 'fdatasync', path: data, seen: [] });
-    assert.equal((await store.driver.stat(keyOf(BLOB)))?.size, LARGE.length + 4);
+    assert.equal((await store.driver.stat(keyOf(BLOB)))?.size, LARGE.length + 5);
   });
 
   for (const [code, failure] of [
@@ -131,6 +132,7 @@ describe('early syncs of a staged file', () => {
     const sync = stage.sync();
     assert.ok(await isPending(sync));
     await stage.append([LARGE]);
+    await stage.append([Buffer.from('1')]);
     await Promise.all([syncs[1]?.end(systemError('EIO')), assertFails(sync, 'unavailable'), syncs[0]?.end()]);
     await stage.abort();
   });
@@ -142,6 +144,7 @@ describe('early syncs of a staged file', () => {
     assert.ok(await isPending(save));
     await Promise.all([save, syncs[0]?.end()]);
     await store.stage.append([LARGE]);
+    await store.stage.append([Buffer.from('1')]);
     await Promise.all([assertFails(store.stage.save(), 'unavailable'), syncs[1]?.end(systemError('EIO'))]);
     assert.equal(await store.driver.resume(keyOf(STAGE)), undefined);
   });
@@ -154,7 +157,7 @@ describe('early syncs of a staged file', () => {
     assert.equal(syncs[0]?.path(), path.join(store.root, STAGE, 'data'));
     await Promise.all([detach, syncs[0]?.end()]);
     const resumed = await store.driver.resume(keyOf(STAGE));
-    assert.equal(resumed?.size, LARGE.length);
+    assert.equal(resumed?.size, LARGE.length + 1);
     await resumed?.commit(keyOf(BLOB), []);
   });
 
@@ -176,14 +179,13 @@ describe('early syncs of a staged file', () => {
     assert.equal(await store.driver.resume(keyOf(STAGE)), undefined);
   });
 
-  it('do not begin on a file that a detach closed during the append', async () => {
+  it('do not begin on a file that a detach closes at the same time', async () => {
     await using store = await openLarge();
     await store.stage.save();
-    const append = store.stage.append([LARGE]);
-    await new Promise(setImmediate);
-    await Promise.all([append, store.stage.detach()]);
+    await store.stage.append([LARGE]);
+    await Promise.allSettled([store.stage.append([LARGE]), store.stage.detach()]);
     const resumed = await store.driver.resume(keyOf(STAGE));
-    assert.equal(resumed?.size, 2 * LARGE.length);
+    assert.equal(resumed?.size, 2 * LARGE.length + 1);
     await resumed?.abort();
   });
 
