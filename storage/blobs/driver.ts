@@ -110,6 +110,7 @@ export interface StagedWrite {
   /**
    * Puts the bytes on the disk. `commit` does it as well, and makes them found after a power cut; calling this earlier
    * lets it overlap other work. After an error the bytes are worth nothing: only `abort` works, and `resume` finds none.
+   * A store may begin with it by itself while bytes come in; where that fails, the same holds for any call after it.
    */
   sync(): Promise<void>;
   /**

@@ -3,6 +3,7 @@ import { rm, rmdir, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BytesReader } from './bytes-reader.ts';
 import { StorageError, type BlobReader, type Key, type SmallWrite, type StagedWrite } from './driver.ts';
+import { EarlySyncs } from './early-syncs.ts';
 import { isMissing, storageErrorAt } from './failure.ts';
 import { openReader } from './file-reader.ts';
 import { OpenFile } from './open-file.ts';
@@ -30,6 +31,7 @@ export class StagedFile implements StagedWrite {
   readonly #tree: Tree;
   readonly #directory: string;
   readonly #data: string;
+  readonly #early: EarlySyncs;
   #file: OpenFile | undefined;
   #size: number;
   /** Why nothing but `abort` works any more. */
@@ -42,6 +44,7 @@ export class StagedFile implements StagedWrite {
     this.#data = path.join(directory, DATA);
     this.#file = file;
     this.#size = file?.size() ?? 0;
+    this.#early = new EarlySyncs(this.#size, (reason) => this.#lose(reason));
   }
 
   get size(): number {
@@ -54,6 +57,9 @@ export class StagedFile implements StagedWrite {
   async append(chunks: readonly Uint8Array[]): Promise<void> {
     const file = await this.#open();
     this.#tree.reserve?.refuse(chunks.reduce((sum, { length }) => sum + length, 0));
+    // A `detach` since the first line closed the file: a sync that fails for that has lost nothing.
+    this.#refuseEnded();
+    this.#early.goOn(file, this.#size);
     try {
       await file.write(chunks, this.#size);
       for (const chunk of chunks) this.#size += chunk.length;
@@ -63,8 +69,12 @@ export class StagedFile implements StagedWrite {
     }
   }
 
-  /** The kernel has them, whatever becomes of this process. */
+  /**
+   * The kernel has them, whatever becomes of this process. Only of a sync under way it tells nobody but this process: who
+   * is given the stage after this could not know that it failed.
+   */
   async save(): Promise<void> {
+    await this.#early.settled();
     this.#refuseEnded();
   }
 
@@ -83,12 +93,11 @@ export class StagedFile implements StagedWrite {
     try {
       await file.datasync();
     } catch (error) {
-      // The kernel reports a lost write once: the next fsync would succeed, and the bytes would still be lost. So
-      // nobody gets them any more, this process or another.
-      this.#ended = new StorageError('unavailable', `${this.#data}: a sync failed`, error);
-      await unlink(this.#data).catch(() => undefined);
+      await this.#lose(error);
       throw error;
     }
+    // What went wrong may have been told to one that ran at the same time.
+    await this.#early.succeeded();
   }
 
   async commit(key: Key, links: readonly SmallWrite[]): Promise<'placed'> {
@@ -155,6 +164,14 @@ export class StagedFile implements StagedWrite {
     return this.#data;
   }
 
+  // The kernel reports a lost write once: the next fsync would succeed, and the bytes would still be lost. So nobody
+  // gets them any more, this process or another.
+  async #lose(reason: unknown): Promise<void> {
+    const { failure } = storageErrorAt(this.#data, reason);
+    this.#ended ??= new StorageError(failure, `${this.#data}: a sync failed`, reason);
+    await unlink(this.#data).catch(() => undefined);
+  }
+
   #refuseEnded(): void {
     if (this.#ended) throw this.#ended;
   }
@@ -170,6 +187,7 @@ export class StagedFile implements StagedWrite {
 
   async #close(): Promise<void> {
     await this.#file?.close();
+    await this.#early.settled();
     this.#file = undefined;
   }
 

@@ -144,6 +144,17 @@ export function describeStages({ driver, another }: DriverUnderTest): void {
       assert.equal((await drain(await third?.read())).toString().slice(0, 4), 'kept');
       await third?.abort();
     });
+
+    it('keeps the bytes of a large one as well', async () => {
+      const stage = await driver().stage(STAGE);
+      const bytes = randomBytes(20_000_000);
+      await stage.append([bytes]);
+      await stage.save();
+      await Promise.allSettled([stage.append([bytes]), stage.detach()]);
+      const resumed = await driver().resume(STAGE);
+      assertSameBytes((await drain(await resumed?.read())).subarray(0, bytes.length), bytes);
+      await resumed?.abort();
+    });
   });
 
   describe('abort', () => {
@@ -175,6 +186,14 @@ export function describeStages({ driver, another }: DriverUnderTest): void {
       await stage.append([Buffer.from('bytes')]);
       await Promise.allSettled([stage.append([randomBytes(1_000_000)]), stage.abort()]);
       assert.equal(await driver().resume(STAGE), undefined);
+    });
+
+    it('leaves nothing of many bytes, whatever the store does with them meanwhile', async () => {
+      const stage = await driver().stage(STAGE);
+      await stage.append([randomBytes(20_000_000)]);
+      await Promise.allSettled([stage.append([randomBytes(20_000_000)]), stage.abort()]);
+      assert.equal(await driver().resume(STAGE), undefined);
+      assert.deepEqual(await namesBelow(driver(), 'r/_uploads'), []);
     });
 
     it('removes what an earlier process staged', async () => {

@@ -23,6 +23,15 @@ describe('a system call that fails during a push', { skip: (IS_DISTRIBUTION && '
     sweep.tell(t);
   });
 
+  it('EIO once, at each sync in turn, of a layer that is taken to the disk while it comes in', async (t) => {
+    await using sweep = await Sweep.open('EIO of a large layer', 20 * 1024 * 1024);
+    await sweep.run({ mode: 'fail once', error: 'EIO', kinds: ['sync'] });
+    await sweep.verify();
+    sweep.tell(t);
+    // An early one, and the last.
+    sweep.assertRefused('sync /docker/registry/v2/repositories/trial/<name>/_uploads/<id>/data', 2);
+  });
+
   it('EMFILE once, at each open in turn', async (t) => {
     await using sweep = await Sweep.open('EMFILE');
     await sweep.run({ mode: 'fail once', error: 'EMFILE', kinds: ['create', 'open'] });
