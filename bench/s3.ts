@@ -83,6 +83,8 @@ async function measurePushes(setting: Setting, blobs: Blobs, rounds: number): Pr
   // The first one of each pays for what is done once.
   for (let round = -1; round < rounds; round += 1) {
     for (const row of rows) {
+      // What the one before left to be written is not for this one to wait for.
+      await run('sync');
       const before = cpuMicroseconds(server.pid);
       const seconds = row.way === 'own client' ? await ownClient(s3) : await push(server, blobs, row.way);
       const more = await untilPlaced(s3);
@@ -162,12 +164,14 @@ async function push(server: Running['server'], blobs: Blobs, way: string): Promi
   return Number(stdout) / 1000;
 }
 
-/** With parts of our size, and as many at once. */
+let ownObjects = 0;
+
+/** With parts of our size, and as many at once; a new object each time, as our blobs are. */
 async function ownClient({ options }: S3Server): Promise<number> {
   const { accessKeyId = '', secretAccessKey = '' } = options.credentials ?? {};
   const where = ['--access', accessKeyId, '--secret', secretAccessKey, '--endpoint', options.endpoint ?? ''];
   const what = ['--upload', '--files', '1', '--objsize', String(GIB_MIB * MIB), '--bucket', options.bucket];
-  const how = ['--prefix', 'own', '--partSize', String(8 * MIB), '--concurrency', '3'];
+  const how = ['--prefix', `own-${ownObjects++}-`, '--partSize', String(8 * MIB), '--concurrency', '3'];
   const { AWS_CA_BUNDLE: _, ...env } = process.env;
   const begin = performance.now();
   await run(tool('versitygw'), ['test', ...where, 'bench', ...what, ...how], { env });
