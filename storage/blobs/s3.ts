@@ -23,6 +23,7 @@ import { listBelow, scanBelow } from './s3/listing.ts';
 import { FIRST_PART_BYTES } from './s3/multipart.ts';
 import { ObjectStream } from './s3/object-stream.ts';
 import type { S3Options } from './s3/options.ts';
+import { PartChecks } from './s3/part-checks.ts';
 import { PartMemory } from './s3/part-memory.ts';
 import { PublicObjects } from './s3/public-objects.ts';
 import { Requests } from './s3/requests.ts';
@@ -40,7 +41,7 @@ export function openS3Driver(options: S3Options, fence?: CurrentFence): BlobDriv
     new Requests(client, options),
     new PartMemory(options.partMemoryBytes, FIRST_PART_BYTES),
     new PublicObjects(client, options),
-    options.deferCopiesFromBytes ?? Infinity,
+    { deferFromBytes: options.deferCopiesFromBytes ?? Infinity, isFenced: fence !== undefined },
   );
 }
 
@@ -53,8 +54,14 @@ class S3Driver implements BlobDriver {
   readonly #copier: Copier;
   readonly #condition: CopyCondition;
   readonly deferred: BucketDeferredCopies;
+  readonly #checks: PartChecks;
 
-  constructor(requests: Requests, memory: PartMemory, objects: PublicObjects, deferFromBytes: number) {
+  constructor(
+    requests: Requests,
+    memory: PartMemory,
+    objects: PublicObjects,
+    { deferFromBytes, isFenced }: { readonly deferFromBytes: number; readonly isFenced: boolean },
+  ) {
     this.#requests = requests;
     this.#bucket = new Bucket(requests);
     this.#uploads = new BucketUploads(requests);
@@ -62,6 +69,8 @@ class S3Driver implements BlobDriver {
     this.#public = objects;
     this.#copier = new Copier(this.#bucket, this.#uploads);
     this.#condition = new CopyCondition(this.#bucket);
+    // Otherwise the signature has a hash of the bytes.
+    this.#checks = new PartChecks(this.#bucket, this.#uploads, isFenced);
     this.deferred = new BucketDeferredCopies(this.#bucket, this.#copier, deferFromBytes);
   }
 
@@ -164,6 +173,7 @@ class S3Driver implements BlobDriver {
       copier: this.#copier,
       condition: this.#condition,
       deferred: this.deferred,
+      checks: this.#checks,
       stage,
     };
   }

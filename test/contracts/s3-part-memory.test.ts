@@ -9,6 +9,7 @@ import { Copier } from '../../storage/blobs/s3/copy.ts';
 import { BucketDeferredCopies } from '../../storage/blobs/s3/deferred-copies.ts';
 import { createClient } from '../../storage/blobs/s3/client.ts';
 import { FIRST_PART_BYTES } from '../../storage/blobs/s3/multipart.ts';
+import { PartChecks } from '../../storage/blobs/s3/part-checks.ts';
 import { PartMemory } from '../../storage/blobs/s3/part-memory.ts';
 import { Requests } from '../../storage/blobs/s3/requests.ts';
 import { resumeStage } from '../../storage/blobs/s3/resume.ts';
@@ -31,7 +32,8 @@ function sharing(fake: FakeS3, fence?: () => Fence | undefined) {
   const [bucket, uploads] = [new Bucket(requests), new BucketUploads(requests)];
   const [copier, condition] = [new Copier(bucket, uploads), new CopyCondition(bucket)];
   const deferred = new BucketDeferredCopies(bucket, copier, Infinity);
-  const shared = { bucket, uploads, memory, copier, condition, deferred };
+  const checks = new PartChecks(bucket, uploads, fence !== undefined);
+  const shared = { bucket, uploads, memory, copier, condition, deferred, checks };
   const partsOf = (name: string) => ({ ...shared, stage: `r/_uploads/${name}` });
   return {
     stage: (name: string) => new S3Stage(partsOf(name)),

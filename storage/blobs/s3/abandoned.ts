@@ -34,7 +34,9 @@ async function abortUploads({ bucket, uploads }: AbandonedParts, before: Date): 
 
 async function isOfStage(bucket: Bucket, key: string, id: string): Promise<boolean> {
   const stage = stageOf(key);
-  return stage !== undefined && (await bucket.stat(markerKey(stage, id))) !== undefined;
+  if (stage === undefined) return false;
+  for (const isChecked of [false, true]) if (await bucket.stat(markerKey(stage, { id, isChecked }))) return true;
+  return false;
 }
 
 /** Whole staged objects that are of no stage any more, and wait for no copy. */

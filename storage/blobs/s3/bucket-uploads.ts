@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -21,12 +22,16 @@ export interface Part {
   readonly etag: string;
   /** In bytes. */
   readonly size: number;
+  /** Of a checked upload, in base64. */
+  readonly crc32?: string | undefined;
 }
 
 /** A multipart upload to a key. */
 export interface UploadName {
   readonly key: string;
   readonly id: string;
+  /** Each part goes with its CRC-32. */
+  readonly isChecked?: boolean;
 }
 
 /** The multipart uploads of a bucket. Each method throws `StorageError` and nothing else. */
@@ -37,21 +42,33 @@ export class BucketUploads {
     this.#requests = requests;
   }
 
-  async create(key: string): Promise<UploadName> {
+  /** @param isChecked whether it is to be one, of which some servers know nothing */
+  async create(key: string, isChecked = false): Promise<UploadName> {
     const { at, stored } = { at: this.#requests.at(key), stored: this.#requests.stored };
-    const command = new CreateMultipartUploadCommand({ ...at, ...stored, ContentType: CONTENT_TYPE });
-    const { UploadId } = await this.#requests.ask(`CREATE ${key}`, (client, options) => client.send(command, options));
-    if (UploadId === undefined) throw new StorageError('unavailable', `CREATE ${key}: the server gave no upload id`);
-    return { key, id: UploadId };
+    const checked: { ChecksumAlgorithm?: 'CRC32' } = isChecked ? { ChecksumAlgorithm: 'CRC32' } : {};
+    const command = new CreateMultipartUploadCommand({ ...at, ...stored, ...checked, ContentType: CONTENT_TYPE });
+    const created = await this.#requests.ask(`CREATE ${key}`, (client, options) => client.send(command, options));
+    const { UploadId: id, ChecksumAlgorithm } = created;
+    if (id === undefined) throw new StorageError('unavailable', `CREATE ${key}: the server gave no upload id`);
+    return { key, id, isChecked: isChecked && ChecksumAlgorithm === 'CRC32' };
   }
 
-  /** @throws StorageError `not-found` when the upload is gone */
-  async putPart(upload: UploadName, number: number, bytes: Uint8Array): Promise<Part> {
+  /**
+   * @param checked of a checked upload, the bytes that the server is told to expect
+   * @throws StorageError `not-found` when the upload is gone
+   */
+  async putPart(upload: UploadName, number: number, bytes: Uint8Array, checked = bytes): Promise<Part> {
     const content = { Body: bytes, ContentLength: bytes.length };
-    const command = new UploadPartCommand({ ...this.#at(upload), PartNumber: number, ...content });
+    const sum = upload.isChecked === true ? crc32Of(checked) : undefined;
+    const command = new UploadPartCommand({
+      ...this.#at(upload),
+      PartNumber: number,
+      ...content,
+      ...(sum !== undefined && { ChecksumCRC32: sum }),
+    });
     const what = `PART ${number} of ${upload.key}`;
     const { ETag } = await this.#requests.ask(what, (client, options) => client.send(command, options), LIMITS.bytes);
-    return partOf(what, number, ETag, bytes.length);
+    return { ...partOf(what, number, ETag, bytes.length), crc32: sum };
   }
 
   async copyPart(from: string, range: ByteRange, upload: UploadName, number: number): Promise<Part> {
@@ -76,8 +93,8 @@ export class BucketUploads {
     while (marker !== undefined) {
       const page: ListPartsCommandOutput | undefined = await this.#partsPage(upload, marker);
       if (page === undefined) return undefined;
-      for (const { PartNumber = 0, ETag = '', Size = 0 } of page.Parts ?? []) {
-        parts.push({ number: PartNumber, etag: ETag, size: Size });
+      for (const { PartNumber = 0, ETag = '', Size = 0, ChecksumCRC32 } of page.Parts ?? []) {
+        parts.push({ number: PartNumber, etag: ETag, size: Size, crc32: ChecksumCRC32 });
       }
       marker = page.IsTruncated === true ? page.NextPartNumberMarker : undefined;
     }
@@ -92,7 +109,12 @@ export class BucketUploads {
 
   /** @throws StorageError `not-found` when the upload is gone: perhaps because it was completed before */
   async complete(upload: UploadName, parts: readonly Part[]): Promise<void> {
-    const Parts = parts.map(({ number, etag }) => ({ PartNumber: number, ETag: etag }));
+    const isChecked = upload.isChecked === true;
+    const Parts = parts.map(({ number, etag, crc32: sum }) => ({
+      PartNumber: number,
+      ETag: etag,
+      ...(isChecked && sum !== undefined && { ChecksumCRC32: sum }),
+    }));
     const command = new CompleteMultipartUploadCommand({ ...this.#at(upload), MultipartUpload: { Parts } });
     const what = `COMPLETE ${upload.key}`;
     await this.#requests.ask(what, (client, options) => client.send(command, options), LIMITS.copy);
@@ -125,6 +147,12 @@ export class BucketUploads {
   #at({ key, id }: UploadName): { Bucket: string; Key: string; UploadId: string } {
     return { ...this.#requests.at(key), UploadId: id };
   }
+}
+
+function crc32Of(bytes: Uint8Array): string {
+  const sum = Buffer.alloc(4);
+  sum.writeUInt32BE(crc32(bytes));
+  return sum.toString('base64');
 }
 
 async function unlessGone<T>(request: Promise<T>): Promise<T | undefined> {

@@ -61,6 +61,11 @@ export function isMomentary(error: unknown): boolean {
 }
 
 /** RFC 9110 section 15.6.2: the server has no such request, and is well. */
+/** Whether the bytes were not those that were meant. */
+export function isBadDigest(error: unknown): boolean {
+  return toldBy(error).name === 'BadDigest';
+}
+
 export function isNotImplemented(error: unknown): boolean {
   return toldBy(error).status === 501;
 }

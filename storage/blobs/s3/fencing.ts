@@ -129,15 +129,16 @@ function wasNotSent(error: unknown): boolean {
 
 /**
  * RFC 1864, for bytes that are stored: the signature says nothing about them, and what was damaged on its way must not be
- * taken for stored. It is the one checksum that every server looks at whatever was said before.
+ * taken for stored. It is the one checksum that every server looks at whatever was said before: `PartChecks` knows of those
+ * that look at a cheaper one.
  */
-async function checksumOf({ method, body }: Request & { readonly body?: unknown }): Promise<Record<string, string>> {
-  if (method !== 'PUT' || !(body instanceof Uint8Array)) return {};
+async function checksumOf({ method, headers, body }: Request & { readonly body?: unknown }) {
+  if (method !== 'PUT' || !(body instanceof Uint8Array) || headers['x-amz-checksum-crc32'] !== undefined) return {};
   const hash = createHash('md5');
   for (let at = 0; at < body.length; at += PIECE_BYTES) {
     // Others have their turn in between.
     if (at > 0) await setImmediate();
     hash.update(body.subarray(at, at + PIECE_BYTES));
   }
-  return { 'content-md5': hash.digest('base64') };
+  return { 'content-md5': hash.digest('base64') } as const;
 }

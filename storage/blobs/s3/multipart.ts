@@ -29,8 +29,9 @@ export class Multipart {
     this.#size = sizeOf(this.#parts);
   }
 
-  static async create(uploads: BucketUploads, key: string): Promise<Multipart> {
-    return new Multipart(uploads, await uploads.create(key));
+  /** @param isChecked see `UploadName` */
+  static async create(uploads: BucketUploads, key: string, isChecked: boolean): Promise<Multipart> {
+    return new Multipart(uploads, await uploads.create(key, isChecked));
   }
 
   get size(): number {

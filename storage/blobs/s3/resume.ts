@@ -9,10 +9,9 @@ export async function resumeStage(parts: StageParts): Promise<S3Stage | undefine
   const objects = await allBelow(bucket, stage);
   const { upload, tails } = readListing(stage, objects);
   const state = { ...parts, objects: objects.map(({ key }) => key) };
-  const name = upload === undefined ? undefined : { key: stagedDataKey(stage), id: upload };
-  const found = name === undefined ? [] : await uploads.parts(name);
+  const found = upload === undefined ? [] : await uploads.parts(upload);
   if (found === undefined) return resumeSealed(state);
-  const multipart = name && new Multipart(uploads, name, found);
+  const multipart = upload && new Multipart(uploads, upload, found);
   const tail = tails.get(multipart?.size ?? 0);
   if (multipart === undefined && tail === undefined) return undefined;
   return new S3Stage(state, { multipart, tail });

@@ -1,7 +1,9 @@
+import type { UploadName } from './bucket-uploads.ts';
+
 /*
  * What a stage consists of, below its key:
  *
- *   multipart.<id>   says which multipart upload has its parts; empty
+ *   multipart.<id>   says which multipart upload has its parts, with `.crc32` behind it if they are checked; empty
  *   tail.<offset>    the bytes behind the parts, from that offset on; of no use once a part has them
  *   spare            of no meaning: what a server copied that was asked in a way to refuse
  *
@@ -12,6 +14,8 @@
  * The list of parts, not a record of ours, says how far a stage got: a rule of the bucket may take a multipart upload away
  * that nobody worked on for some days.
  */
+
+const CHECKED = 'crc32';
 
 export const STAGED_PREFIX = '.meta/staged';
 
@@ -24,8 +28,9 @@ export function stageOf(key: string): string | undefined {
   return key.startsWith(`${STAGED_PREFIX}/`) ? key.slice(STAGED_PREFIX.length + 1) : undefined;
 }
 
-export function markerKey(stage: string, upload: string): string {
-  return `${stage}/multipart.${Buffer.from(upload).toString('base64url')}`;
+export function markerKey(stage: string, { id, isChecked }: Omit<UploadName, 'key'>): string {
+  const marker = `${stage}/multipart.${Buffer.from(id).toString('base64url')}`;
+  return isChecked === true ? `${marker}.${CHECKED}` : marker;
 }
 
 export function tailKey(stage: string, offset: number): string {
@@ -46,18 +51,19 @@ export interface Tail {
 
 /** What the objects of a stage say. */
 export interface StageListing {
-  readonly upload: string | undefined;
+  readonly upload: UploadName | undefined;
   /** By offset, in bytes. */
   readonly tails: ReadonlyMap<number, Tail>;
 }
 
 export function readListing(stage: string, objects: readonly (Tail & { readonly key: string })[]): StageListing {
   const tails = new Map<number, Tail>();
-  let upload: string | undefined;
+  let upload: UploadName | undefined;
   for (const { key, size, etag } of objects) {
     const name = key.slice(stage.length + 1);
-    const [kind, value = ''] = name.split('.', 2);
-    if (kind === 'multipart') upload = Buffer.from(value, 'base64url').toString();
+    const [kind, value = '', check] = name.split('.', 3);
+    const id = () => Buffer.from(value, 'base64url').toString();
+    if (kind === 'multipart') upload = { key: stagedDataKey(stage), id: id(), isChecked: check === CHECKED };
     else if (kind === 'tail') tails.set(Number(value), { size, etag });
   }
   return { upload, tails };

@@ -17,6 +17,7 @@ import { removeAll } from './deletion.ts';
 import { GatheredBytes } from './gathered-bytes.ts';
 import { FIRST_PART_BYTES, Multipart, SMALLEST_PART_BYTES } from './multipart.ts';
 import { ObjectStream } from './object-stream.ts';
+import type { PartChecks } from './part-checks.ts';
 import type { PartMemory, Share } from './part-memory.ts';
 import { markerKey, spareKey, stagedDataKey, tailKey, type Tail } from './stage-keys.ts';
 
@@ -27,6 +28,7 @@ export interface StageParts {
   readonly copier: Copier;
   readonly condition: CopyCondition;
   readonly deferred: BucketDeferredCopies;
+  readonly checks: PartChecks;
   readonly stage: string;
 }
 
@@ -232,11 +234,12 @@ export class S3Stage implements StagedWrite {
   }
 
   async #create(): Promise<Multipart> {
-    const { bucket, uploads, stage } = this.#parts;
+    const { bucket, uploads, checks, stage } = this.#parts;
     const target = this.#target;
-    if (target !== undefined) return Multipart.create(uploads, target);
-    const multipart = await Multipart.create(uploads, stagedDataKey(stage));
-    const marker = markerKey(stage, multipart.name.id);
+    const isChecked = await checks.areHeeded(spareKey(stage));
+    if (target !== undefined) return Multipart.create(uploads, target, isChecked);
+    const multipart = await Multipart.create(uploads, stagedDataKey(stage), isChecked);
+    const marker = markerKey(stage, multipart.name);
     this.#objects.add(marker);
     await bucket.put(marker, new Uint8Array());
     return multipart;

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { Refusal, type FakeObject, type FakeObjects } from './objects.ts';
+import { crc32Of, Refusal, type FakeObject, type FakeObjects } from './objects.ts';
 
 /** The requests that the fake knows, by AWS's names. */
 export type Operation =
@@ -94,12 +94,17 @@ const ANSWERS: Readonly<Record<Operation, (objects: FakeObjects, asked: Asked) =
       `<ListMultipartUploadsResult><IsTruncated>false</IsTruncated>${uploads.join('')}</ListMultipartUploadsResult>`,
     );
   },
-  CreateMultipartUpload: (objects, { key }) => {
-    const id = objects.createUpload(key);
-    return xml(`<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`);
+  CreateMultipartUpload: (objects, { key, headers }) => {
+    const isChecked = headers['x-amz-checksum-algorithm'] === 'CRC32';
+    const id = objects.createUpload(key, isChecked);
+    const answered = xml(`<InitiateMultipartUploadResult><UploadId>${id}</UploadId></InitiateMultipartUploadResult>`);
+    if (!isChecked) return answered;
+    return { ...answered, headers: { ...answered.headers, 'x-amz-checksum-algorithm': 'CRC32' } };
   },
-  UploadPart: (objects, { key, query, body }) => {
-    const { etag } = objects.putPart(key, query.get('uploadId') ?? '', Number(query.get('partNumber')), body);
+  UploadPart: (objects, { key, query, headers, body }) => {
+    const checksum = headers['x-amz-checksum-crc32'] as string | undefined;
+    const id = query.get('uploadId') ?? '';
+    const { etag } = objects.putPart(key, id, Number(query.get('partNumber')), body, checksum);
     return { status: 200, headers: { ETag: etag } };
   },
   UploadPartCopy: (objects, asked) => {
@@ -109,18 +114,19 @@ const ANSWERS: Readonly<Record<Operation, (objects: FakeObjects, asked: Asked) =
     return xml(`<CopyPartResult><ETag>${escaped(etag)}</ETag></CopyPartResult>`);
   },
   ListParts: (objects, { key, query }) => {
-    const parts = objects
-      .parts(key, query.get('uploadId') ?? '')
-      .map(
-        ([number, { etag, bytes }]) =>
-          `<Part><PartNumber>${number}</PartNumber><ETag>${escaped(etag)}</ETag><Size>${bytes.length}</Size></Part>`,
-      );
+    const id = query.get('uploadId') ?? '';
+    const isChecked = objects.isChecked(key, id);
+    const parts = objects.parts(key, id).map(([number, { etag, bytes }]) => {
+      const checksum = isChecked ? `<ChecksumCRC32>${crc32Of(bytes)}</ChecksumCRC32>` : '';
+      return `<Part><PartNumber>${number}</PartNumber><ETag>${escaped(etag)}</ETag><Size>${bytes.length}</Size>${checksum}</Part>`;
+    });
     return xml(`<ListPartsResult><IsTruncated>false</IsTruncated>${parts.join('')}</ListPartsResult>`);
   },
   CompleteMultipartUpload: (objects, { key, query, body }) => {
     const parts = [...body.toString().matchAll(/<Part>(.*?)<\/Part>/gs)].map(([, text = '']) => ({
       number: Number(/<PartNumber>(\d+)</.exec(text)?.[1]),
       etag: plain(/<ETag>(.*?)</.exec(text)?.[1] ?? ''),
+      checksum: /<ChecksumCRC32>(.*?)</.exec(text)?.[1],
     }));
     const { etag } = objects.complete(key, query.get('uploadId') ?? '', parts);
     return xml(`<CompleteMultipartUploadResult><ETag>${escaped(etag)}</ETag></CompleteMultipartUploadResult>`);

@@ -1,4 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 
 export interface FakeObject {
   readonly bytes: Buffer;
@@ -10,6 +11,8 @@ interface FakeUpload {
   readonly key: string;
   readonly begunAt: Date;
   readonly parts: Map<number, FakeObject>;
+  /** Parts go with their CRC-32, and are named with it in the end. */
+  readonly isChecked: boolean;
 }
 
 export interface ListedEntry {
@@ -88,13 +91,16 @@ export class FakeObjects {
     return { entries, isMore: false };
   }
 
-  createUpload(key: string): string {
+  createUpload(key: string, isChecked = false): string {
     const id = randomUUID();
-    this.#uploads.set(id, { key, begunAt: new Date(), parts: new Map() });
+    this.#uploads.set(id, { key, begunAt: new Date(), parts: new Map(), isChecked });
     return id;
   }
 
-  putPart(key: string, id: string, number: number, bytes: Buffer): FakeObject {
+  /** @param checksum the CRC-32 in base64; undefined: the part is not checked */
+  putPart(key: string, id: string, number: number, bytes: Buffer, checksum?: string): FakeObject {
+    if (this.#upload(key, id).isChecked !== (checksum !== undefined)) throw new Refusal(400, 'InvalidRequest');
+    if (checksum !== undefined && checksum !== crc32Of(bytes)) throw new Refusal(400, 'BadDigest');
     const part = objectOf(bytes);
     this.#upload(key, id).parts.set(number, part);
     return part;
@@ -104,11 +110,20 @@ export class FakeObjects {
     return [...this.#upload(key, id).parts].sort(([a], [b]) => a - b);
   }
 
-  complete(key: string, id: string, named: readonly { number: number; etag: string }[]): FakeObject {
-    const { parts } = this.#upload(key, id);
-    const pieces = named.map(({ number, etag }, index) => {
+  isChecked(key: string, id: string): boolean {
+    return this.#upload(key, id).isChecked;
+  }
+
+  complete(
+    key: string,
+    id: string,
+    named: readonly { number: number; etag: string; checksum: string | undefined }[],
+  ): FakeObject {
+    const { parts, isChecked } = this.#upload(key, id);
+    const pieces = named.map(({ number, etag, checksum }, index) => {
       const part = parts.get(number);
       if (part === undefined || part.etag !== etag) throw new Refusal(400, 'InvalidPart');
+      if (isChecked && checksum !== crc32Of(part.bytes)) throw new Refusal(400, 'InvalidPart');
       if (number <= (named[index - 1]?.number ?? 0)) throw new Refusal(400, 'InvalidPartOrder');
       if (index < named.length - 1 && part.bytes.length < SMALLEST_PART_BYTES) throw new Refusal(400, 'EntityTooSmall');
       return part.bytes;
@@ -140,6 +155,12 @@ export class FakeObjects {
 
 function objectOf(bytes: Buffer): FakeObject {
   return { bytes, etag: md5(bytes), modifiedAt: new Date() };
+}
+
+export function crc32Of(bytes: Buffer): string {
+  const sum = Buffer.alloc(4);
+  sum.writeUInt32BE(crc32(bytes));
+  return sum.toString('base64');
 }
 
 /** As an ETag. */

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import type { S3Options } from '../../../storage/blobs/s3/options.ts';
 import { answer, operationOf, refused, type Answered, type Asked, type Operation } from './answers.ts';
-import { FakeObjects, Refusal } from './objects.ts';
+import { crc32Of, FakeObjects, Refusal } from './objects.ts';
 
 /**
  * What goes wrong with a request:
@@ -18,6 +18,7 @@ import { FakeObjects, Refusal } from './objects.ts';
  * - `unknown`: 501, as servers answer what they do not have
  * - `wrong-etag`: of a part, another ETag is answered than the server keeps
  * - `unconditional`: of a copy, the condition is not looked at
+ * - `unchecked`: the CRC-32 of a part is not looked at, or an upload that is to be checked is made as any other
  */
 export type S3Fault =
   | 'reset'
@@ -29,7 +30,8 @@ export type S3Fault =
   | 'denied'
   | 'unknown'
   | 'wrong-etag'
-  | 'unconditional';
+  | 'unconditional'
+  | 'unchecked';
 
 /** Decides for each request, in their order. */
 export type PlanFaults = (operation: Operation, key: string) => S3Fault | undefined;
@@ -145,6 +147,10 @@ function respond(objects: FakeObjects, asked: Asked, response: ServerResponse, f
   if (fault === 'denied') return send(response, refused(new Refusal(403, 'AccessDenied')));
   if (fault === 'unknown') return send(response, refused(new Refusal(501, 'NotImplemented')));
   if (fault === 'unconditional') delete asked.headers['x-amz-copy-source-if-match'];
+  if (fault === 'unchecked') {
+    delete asked.headers['x-amz-checksum-algorithm'];
+    if (asked.operation === 'UploadPart') asked.headers['x-amz-checksum-crc32'] = crc32Of(asked.body);
+  }
   const answered = answerOf(objects, asked);
   if (fault === 'lost') return void response.destroy();
   if (fault === 'truncated') return sendHalf(response, answered);
