@@ -90,6 +90,8 @@ describe('the parts of an upload behind a fence', () => {
     ['CreateMultipartUpload', 'unchecked'],
     ['UploadPart', 'unchecked'],
     ['UploadPart', 'unknown'],
+    ['ListParts', 'unchecked'],
+    ['ListParts', 'unknown'],
     ['CompleteMultipartUpload', 'unknown'],
   ] as const) {
     it(`go with an MD5 where ${operation} of a checked one is ${fault}`, async () => {

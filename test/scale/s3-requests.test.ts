@@ -58,8 +58,8 @@ function describeRequests(setting: Setting): void {
     const options = { ...s3.options, endpoint: proxy.endpoint, prefix: 'team' };
     const server = await startRegistry(setting, { ...s3, options }, opened);
     client = opened.use(new Client(server.url));
-    // What a new repository needs once is no part of what a push costs.
-    await pushBlob(to('app'), blobOf(random.bytes(10)), 'single', random);
+    // What a new repository needs once is no part of what a push costs, nor what a process finds out once of the server.
+    for (const size of [10, 9 * MIB]) await pushBlob(to('app'), blobOf(random.bytes(size)), 'single', random);
     await settled(proxy);
   });
   after(async () => opened.disposeAsync());

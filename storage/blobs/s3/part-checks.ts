@@ -1,5 +1,5 @@
 import { StorageError } from '../driver.ts';
-import type { BucketUploads } from './bucket-uploads.ts';
+import type { BucketUploads, UploadName } from './bucket-uploads.ts';
 import type { Bucket } from './bucket.ts';
 import { isBadDigest, isForbidden, isOutage } from './failure.ts';
 
@@ -44,21 +44,29 @@ export class PartChecks {
   async #ask(spare: string): Promise<boolean> {
     const upload = await this.#uploads.create(spare, true);
     try {
-      if (upload.isChecked !== true || (await this.#takesWrong(upload))) return false;
-      const part = await this.#uploads.putPart(upload, 1, RIGHT);
-      await this.#uploads.complete(upload, [part]);
-      await this.#bucket.remove([spare]);
-      return true;
+      if (await this.#isDone(upload)) {
+        await this.#bucket.remove([spare]);
+        return true;
+      }
     } catch (error) {
       if (!(error instanceof StorageError) || isOutage(error) || isForbidden(error.cause)) throw error;
       // What cannot be done with it is done without.
-      return false;
-    } finally {
-      await this.#uploads.abort(upload).catch(() => undefined);
     }
+    await this.#uploads.abort(upload).catch(() => undefined);
+    return false;
   }
 
-  async #takesWrong(upload: Parameters<BucketUploads['putPart']>[0]): Promise<boolean> {
+  async #isDone(upload: UploadName): Promise<boolean> {
+    if (upload.isChecked !== true || (await this.#takesWrong(upload))) return false;
+    const part = await this.#uploads.putPart(upload, 1, RIGHT);
+    // Whoever takes an upload up has to know them: SeaweedFS does not say them.
+    const [listed] = (await this.#uploads.parts(upload)) ?? [];
+    if (listed === undefined || listed.crc32 !== part.crc32) return false;
+    await this.#uploads.complete(upload, [listed]);
+    return true;
+  }
+
+  async #takesWrong(upload: UploadName): Promise<boolean> {
     try {
       await this.#uploads.putPart(upload, 1, WRONG, RIGHT);
     } catch (error) {

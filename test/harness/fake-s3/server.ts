@@ -18,7 +18,7 @@ import { crc32Of, FakeObjects, Refusal } from './objects.ts';
  * - `unknown`: 501, as servers answer what they do not have
  * - `wrong-etag`: of a part, another ETag is answered than the server keeps
  * - `unconditional`: of a copy, the condition is not looked at
- * - `unchecked`: the CRC-32 of a part is not looked at, or an upload that is to be checked is made as any other
+ * - `unchecked`: the CRC-32 of a part is not looked at, or not told, or an upload that is to be checked is made as any other
  */
 export type S3Fault =
   | 'reset'
@@ -149,6 +149,7 @@ function respond(objects: FakeObjects, asked: Asked, response: ServerResponse, f
   if (fault === 'unconditional') delete asked.headers['x-amz-copy-source-if-match'];
   if (fault === 'unchecked') {
     delete asked.headers['x-amz-checksum-algorithm'];
+    asked.headers['x-fake-unchecked'] = 'yes';
     if (asked.operation === 'UploadPart') asked.headers['x-amz-checksum-crc32'] = crc32Of(asked.body);
   }
   const answered = answerOf(objects, asked);
