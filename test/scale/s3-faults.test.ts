@@ -213,7 +213,7 @@ describe('the S3 driver, when one request goes wrong', () => {
     await lost.detach();
     assert.equal(await driver.removeAbandoned(new Date(Date.now() - 60_000)), 0);
     assert.equal(await driver.removeAbandoned(new Date(Date.now() + 60_000)), 1);
-    assert.deepEqual(fake.objects.uploads, [`${STAGE}/data`]);
+    assert.deepEqual(fake.objects.uploads, [`.meta/staged/${STAGE}`]);
     await kept.commit(keyOf(BLOB), links);
     assertSameBytes(await bytesAt(driver, BLOB), LARGE);
     await driver.close();
